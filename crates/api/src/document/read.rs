@@ -1,0 +1,250 @@
+//! From text to trees, with serde-saphyr.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::{Error, Location, MessageFormatter, Options, Spanned, UserMessageFormatter};
+
+use super::node::{Entry, Node, Value};
+use super::{Position, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics};
+
+/// No declaration nests half as deep.
+const MAX_DEPTH: usize = 32;
+
+/// How many events aliases may repeat, beside one for each byte of the text: enough for shared blocks, too few for a
+/// bomb.
+const REPEATED_EVENTS: usize = 100_000;
+
+/// Reads every document of a source. What can't be read is left out, with a diagnostic that says why.
+pub(super) fn read(source: &Arc<Source>) -> (Vec<Node>, Diagnostics) {
+    let text = source.text.as_str();
+    let whole = match read_part(text, 0, DuplicateKeyPolicy::Error) {
+        Ok(roots) => return (roots, Diagnostics::default()),
+        Err(error) => explain(source, 0..text.len(), &error),
+    };
+    // The reader stops at the first error; read one by one, the other documents get their say.
+    let mut roots = Vec::new();
+    let mut problems = Diagnostics::default();
+    for part in parts(text) {
+        let mut policy = DuplicateKeyPolicy::Error;
+        while let Err(error) = read_part(&text[part.clone()], part.start, policy).map(|found| roots.extend(found)) {
+            problems.push(explain(source, part.clone(), &error));
+            // A key given twice hides nothing else that is wrong.
+            match error {
+                Error::DuplicateMappingKey { .. } => policy = DuplicateKeyPolicy::FirstWins,
+                _ => break,
+            }
+        }
+    }
+    if problems.is_empty() {
+        return (Vec::new(), whole.into());
+    }
+    (roots, problems)
+}
+
+/// The stretches of a text that hold a document each. A line that begins with `---` is nothing else in YAML (1.2.2,
+/// rule 206); only what precedes a document, comments and directives, stays with it.
+fn parts(text: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut offset = 0;
+    let mut has_content = false;
+    for line in text.split_inclusive('\n') {
+        let marker =
+            line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        if marker && has_content {
+            parts.push(start..offset);
+            start = offset;
+        }
+        has_content |= marker || !(line.trim().is_empty() || line.starts_with(['#', '%']));
+        offset += line.len();
+    }
+    parts.push(start..offset);
+    parts
+}
+
+/// Reads the documents of a part of a source that begins at `base`.
+fn read_part(text: &str, base: usize, duplicate_keys: DuplicateKeyPolicy) -> Result<Vec<Node>, Error> {
+    let roots: Vec<Spanned<Raw>> = serde_saphyr::from_multiple_with_options(text, options(text.len(), duplicate_keys))?;
+    Ok(roots.into_iter().map(|root| into_node(root, text, base)).collect())
+}
+
+fn options(length: usize, duplicate_keys: DuplicateKeyPolicy) -> Options {
+    serde_saphyr::options! {
+        // What a text itself can hold is bounded by its length; only depth and repetition are not.
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_documents: usize::MAX,
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            enforce_alias_anchor_ratio: false,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: length.saturating_add(REPEATED_EVENTS) },
+        duplicate_keys: duplicate_keys,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        reject_unsupported_tags: true,
+        strict_booleans: true,
+        with_snippet: false,
+    }
+}
+
+/// The bytes of a location in a text that begins at `base`.
+fn bytes(location: &Location, text: &str, base: usize) -> Range<usize> {
+    let span = location.span();
+    let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let (start, length) = match (span.byte_offset(), span.byte_len()) {
+        (Some(start), Some(length)) => (index(start), index(length)),
+        // Syntax errors count in characters.
+        _ => text
+            .char_indices()
+            .nth(index(span.offset()))
+            .map_or((text.len(), 0), |(start, character)| (start, character.len_utf8())),
+    };
+    base.saturating_add(start)..base.saturating_add(start).saturating_add(length)
+}
+
+fn explain(source: &Arc<Source>, part: Range<usize>, error: &Error) -> Diagnostic {
+    let text = &source.text[part.clone()];
+    let span = error.location().map_or(part.start..part.start, |location| bytes(&location, text, part.start));
+    let mut cause = error;
+    while let Error::AliasError { error, .. } | Error::WithSnippet { error, .. } = cause {
+        cause = error;
+    }
+    let (message, hint) = match cause {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("the key `{key}` is given twice"), Some("keep one of the two"))
+        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            (format!("this is nested deeper than {MAX_DEPTH} levels"), None)
+        }
+        Error::Budget { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            ("the aliases repeat too much".to_owned(), Some("write out what they stand for"))
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            ("an alias can't stand within its own anchor".to_owned(), None)
+        }
+        Error::UnknownAnchor { .. } => ("no anchor above has the name of this alias".to_owned(), None),
+        Error::UnsupportedTag { tag, .. } => {
+            (format!("the tag `{tag}` is not supported"), Some("write the value without it"))
+        }
+        Error::NullIntoString { .. } | Error::Unexpected { expected: "string scalar", .. } => {
+            ("a key must be text".to_owned(), None)
+        }
+        _ => {
+            // The scanner quotes `like this'.
+            let reason = UserMessageFormatter.format_message(cause).replace('\'', "`");
+            (format!("this is not valid YAML: {reason}"), syntax_hint(&reason))
+        }
+    };
+    let diagnostic = Diagnostic::error(message).at(Position::new(Arc::clone(source), span));
+    Diagnostic { hint: hint.map(str::to_owned), ..diagnostic }
+}
+
+fn syntax_hint(reason: &str) -> Option<&'static str> {
+    if reason.contains("tab") {
+        Some("indent with spaces; YAML allows no tabs there")
+    } else if reason.contains("mapping values are not allowed") {
+        Some("text that holds `: ` has to be in quotes, and keys of one mapping are indented alike")
+    } else if reason.contains("unexpected character") && !reason.contains('\\') {
+        Some("text that begins with a sign such as `@`, `%` or a backquote has to be in quotes")
+    } else {
+        None
+    }
+}
+
+/// What serde-saphyr hands over.
+enum Raw {
+    Scalar(Value),
+    List(Vec<Spanned<Raw>>),
+    Mapping(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+/// A value that came by an alias stands where it was defined, for there it can be mended.
+fn into_node(raw: Spanned<Raw>, text: &str, base: usize) -> Node {
+    let value = match raw.value {
+        Raw::Scalar(value) => value,
+        Raw::List(items) => Value::List(items.into_iter().map(|item| into_node(item, text, base)).collect()),
+        Raw::Mapping(entries) => {
+            let entry = |(key, value): (Spanned<String>, _)| Entry {
+                key_span: bytes(&key.defined, text, base),
+                key: key.value,
+                value: into_node(value, text, base),
+            };
+            Value::Mapping(entries.into_iter().map(entry).collect())
+        }
+    };
+    Node { value, span: bytes(&raw.defined, text, base) }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::Null))
+    }
+
+    fn visit_bool<E>(self, boolean: bool) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::Boolean(boolean)))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(u64::try_from(number).map_or(Value::Negative(number), Value::Unsigned)))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::Unsigned(number)))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::Float(number)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::Text(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
+        Ok(Raw::Scalar(Value::Text(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Mapping(entries))
+    }
+}

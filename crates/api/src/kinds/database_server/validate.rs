@@ -1,0 +1,229 @@
+//! What the fields of a server must agree on.
+
+use super::{Admin, Allow, DatabaseServer, EngineKind, Naming, PasswordSource, Publish, ServerSource, Tls, TlsMode};
+use crate::kinds::{Violation, settings};
+use crate::template::{self, Rules};
+
+/// How many connections of its own tenantdb needs and may have: one for the ledger, one for the database in hand, one
+/// for its lock.
+const CONNECTIONS: std::ops::RangeInclusive<u32> = 3..=100;
+
+const NAMING: &[&str] = &["name", "namespace"];
+const OWNER_NAMING: &[&str] = &["name", "namespace", "database"];
+
+impl DatabaseServer {
+    /// What its fields don't agree on, and what is not supported yet; empty when it can be used.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let spec = &self.spec;
+        if self.metadata.namespace.is_some() {
+            let message = "a DatabaseServer has no namespace; it is the whole cluster's";
+            found.push(Violation::new("metadata.namespace", message).hint("remove the field"));
+        }
+        if spec.engine != EngineKind::PostgreSQL {
+            found.push(not_yet("spec.engine").hint("only `PostgreSQL` is"));
+        }
+        check_source(&spec.source, &mut found);
+        if spec.source.local.is_some() {
+            check_local(self, &mut found);
+        }
+        if spec.source.endpoint.is_some() && spec.admin.is_none() {
+            let violation = Violation::new("spec.admin", "spec.admin is missing: an endpoint needs an administrator");
+            found.push(violation.hint("a role with LOGIN, CREATEDB and CREATEROLE is enough"));
+        }
+        spec.admin.iter().for_each(|admin| check_admin(admin, &mut found));
+        spec.tls.iter().for_each(|tls| check_tls(tls, &mut found));
+        spec.publish.iter().for_each(|publish| check_publish(publish, spec.source.local.is_some(), &mut found));
+        check_naming(&spec.naming, &mut found);
+        check_allow(&spec.allow, &mut found);
+        if !spec.connect_for.is_empty() {
+            found.push(not_yet("spec.connectFor"));
+        }
+        if !CONNECTIONS.contains(&spec.limits.connections) {
+            let (least, most) = CONNECTIONS.into_inner();
+            let message = format!("spec.limits.connections must be from {least} to {most}");
+            found.push(Violation::new("spec.limits.connections", message));
+        }
+        settings::check("spec.defaults.settings", &spec.defaults.settings, &mut found);
+        found
+    }
+}
+
+fn not_yet(path: &str) -> Violation {
+    Violation::not_supported_yet(path)
+}
+
+fn check_source(source: &ServerSource, found: &mut Vec<Violation>) {
+    let kinds = [source.endpoint.is_some(), source.local.is_some(), source.cnpg.is_some(), source.stackgres.is_some()];
+    if kinds.iter().filter(|given| **given).count() != 1 {
+        let message = "spec.source must have exactly one of endpoint, local, cnpg and stackgres";
+        let hint =
+            "`endpoint: {host: …}` for a server that someone else runs, `local: {}` for one that tenantdb starts";
+        found.push(Violation::new("spec.source", message).hint(hint));
+    }
+    if let Some(endpoint) = &source.endpoint {
+        check_host("spec.source.endpoint.host", &endpoint.host, found);
+        if endpoint.port == 0 {
+            let path = "spec.source.endpoint.port";
+            found.push(Violation::new(path, format!("{path} must be from 1 to 65535")));
+        }
+    }
+    if source.cnpg.is_some() {
+        found.push(not_yet("spec.source.cnpg"));
+    }
+    if source.stackgres.is_some() {
+        found.push(not_yet("spec.source.stackgres"));
+    }
+}
+
+/// libpq reads a comma as a list of hosts and a slash as the folder of a socket.
+fn check_host(path: &str, host: &str, found: &mut Vec<Violation>) {
+    let message = if host.is_empty() {
+        format!("{path} is empty")
+    } else if host.contains(|c: char| c == '\0' || c == ',' || c == '/' || c.is_whitespace()) {
+        format!("{path} must be one host name or address")
+    } else {
+        return;
+    };
+    found.push(
+        Violation::new(path, message).hint("such as `db.example.org` or `10.0.0.5`; the port has a field of its own"),
+    );
+}
+
+fn check_local(server: &DatabaseServer, found: &mut Vec<Violation>) {
+    let publish = server.spec.publish.as_ref();
+    for (path, given) in [
+        ("spec.admin", server.spec.admin.is_some()),
+        ("spec.tls", server.spec.tls.is_some()),
+        ("spec.publish.host", publish.is_some_and(|publish| publish.host.is_some())),
+        ("spec.publish.port", publish.is_some_and(|publish| publish.port.is_some())),
+    ] {
+        if given {
+            let message = format!("{path} is tenantdb's own business on a local server");
+            found.push(Violation::new(path, message).hint("remove the field"));
+        }
+    }
+}
+
+fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
+    if admin.password_from.is_empty() {
+        let violation = Violation::new("spec.admin.passwordFrom", "spec.admin.passwordFrom needs at least one place");
+        found.push(violation.hint("such as `- env: POSTGRES_ADMIN_PASSWORD` or `- file: /run/secrets/admin`"));
+    }
+    for (index, source) in admin.password_from.iter().enumerate() {
+        check_password_source(&format!("spec.admin.passwordFrom[{index}]"), source, found);
+    }
+    if admin.password_passthrough {
+        found.push(not_yet("spec.admin.passwordPassthrough"));
+    }
+}
+
+fn check_password_source(path: &str, source: &PasswordSource, found: &mut Vec<Violation>) {
+    let given = [source.env.is_some(), source.file.is_some(), source.secret.is_some()];
+    if given.iter().filter(|given| **given).count() != 1 {
+        found.push(Violation::new(path, format!("{path} must have exactly one of env, file and secret")));
+    }
+    if source.env.as_ref().is_some_and(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        let path = format!("{path}.env");
+        found.push(Violation::new(&path, format!("{path} must be the name of an environment variable")));
+    }
+    if source.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+        let path = format!("{path}.file");
+        found.push(Violation::new(&path, format!("{path} is empty")));
+    }
+    if source.secret.is_some() {
+        found.push(not_yet(&format!("{path}.secret")));
+    }
+}
+
+fn check_tls(tls: &Tls, found: &mut Vec<Violation>) {
+    let verifies = tls.mode.map(|mode| matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull));
+    match (verifies, &tls.ca_from) {
+        (Some(true), None) => {
+            let violation =
+                Violation::new("spec.tls.caFrom", "spec.tls.caFrom is missing: this mode verifies the server");
+            found.push(violation.hint("`caFrom: {file: …}` names the certificate authority's PEM file"));
+        }
+        (Some(false), Some(_)) => {
+            let violation =
+                Violation::new("spec.tls.mode", "spec.tls.mode does not verify the server, so caFrom has no use");
+            found.push(violation.hint("use `verify-full`, or remove caFrom"));
+        }
+        _ => {}
+    }
+    if tls.ca_from.as_ref().is_some_and(|ca| ca.file.as_os_str().is_empty()) {
+        found.push(Violation::new("spec.tls.caFrom.file", "spec.tls.caFrom.file is empty"));
+    }
+}
+
+fn check_publish(publish: &Publish, local: bool, found: &mut Vec<Violation>) {
+    for (path, given) in [
+        ("spec.publish.host", publish.host.is_some() && !local),
+        ("spec.publish.port", publish.port.is_some() && !local),
+        ("spec.publish.direct", publish.direct.is_some()),
+        ("spec.publish.readOnly", publish.read_only.is_some()),
+    ] {
+        if given {
+            found.push(not_yet(path));
+        }
+    }
+    if publish.parameters.contains_key("") {
+        found.push(Violation::new("spec.publish.parameters", "a parameter in spec.publish.parameters has no name"));
+    }
+}
+
+fn check_naming(naming: &Naming, found: &mut Vec<Violation>) {
+    for (path, template, known) in
+        [("spec.naming.database", &naming.database, NAMING), ("spec.naming.owner", &naming.owner, OWNER_NAMING)]
+    {
+        check_pattern(path, template, known, found);
+    }
+}
+
+fn check_pattern(path: &str, pattern: &str, known: &[&str], found: &mut Vec<Violation>) {
+    if pattern.is_empty() {
+        found.push(Violation::new(path, format!("{path} is empty")));
+    }
+    found.extend(template::check(path, pattern, Rules { known, escapes: false }).err());
+}
+
+fn check_allow(allow: &Allow, found: &mut Vec<Violation>) {
+    if let Some(namespaces) = &allow.namespaces {
+        let path = "spec.allow.namespaces";
+        match &namespaces.selector {
+            Some(_) if !namespaces.names.is_empty() => {
+                found.push(Violation::new(path, format!("{path} must have either names or a selector")));
+            }
+            Some(selector) => check_selector("spec.allow.namespaces.selector", selector, found),
+            None if namespaces.names.is_empty() => {
+                let violation = Violation::new(path, format!("{path} names none, so nobody could use the server"));
+                found.push(violation.hint("leave it out to allow all namespaces"));
+            }
+            None => {}
+        }
+    }
+    if let Some(names) = &allow.names {
+        check_pattern("spec.allow.names", names, &["namespace"], found);
+    }
+    for (index, name) in allow.settings.iter().flatten().enumerate() {
+        if let Some(reason) = settings::refusal(name) {
+            let path = format!("spec.allow.settings[{index}]");
+            found.push(Violation::new(path, format!("`{name}` can't be allowed")).hint(reason));
+        }
+    }
+}
+
+/// A Kubernetes label selector.
+fn check_selector(path: &str, selector: &serde_json::Value, found: &mut Vec<Violation>) {
+    let fields = selector.as_object();
+    let known = |key: &str| matches!(key, "matchLabels" | "matchExpressions");
+    if fields.is_none_or(|fields| !fields.keys().all(|key| known(key))) {
+        let violation = Violation::new(path, format!("{path} must be a label selector"));
+        found.push(violation.hint("with matchLabels, matchExpressions or both"));
+    }
+}
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;

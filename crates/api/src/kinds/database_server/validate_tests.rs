@@ -1,0 +1,224 @@
+use crate::kinds::Violation;
+use crate::{Source, parse};
+
+/// A server that is right.
+const BASE: &str = "source: {endpoint: {host: db.example.org}}
+admin: {username: admin, passwordFrom: [{env: PASSWORD}]}";
+
+fn text(spec: &str) -> String {
+    let spec = spec.replace('\n', "\n  ");
+    format!("apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {{name: x}}\nspec:\n  {spec}\n")
+}
+
+/// All messages about a server.
+fn messages(text: String) -> Vec<String> {
+    match parse(&[Source { name: "a.yaml".to_owned(), text }]) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
+    }
+}
+
+/// What is said about a spec.
+fn said(spec: &str) -> Vec<String> {
+    messages(text(spec))
+}
+
+/// What is said about fields beside those of [`BASE`].
+fn with(fields: &str) -> Vec<String> {
+    said(&format!("{BASE}\n{fields}"))
+}
+
+fn endpoint(fields: &str) -> Vec<String> {
+    said(&BASE.replace("host: db.example.org", fields))
+}
+
+fn admin(fields: &str) -> Vec<String> {
+    said(&BASE.replace("[{env: PASSWORD}]", fields))
+}
+
+#[test]
+fn every_field_that_comes_later_is_refused_at_its_own_path() {
+    for (path, spec) in [
+        ("spec.engine", format!("engine: Redis\n{BASE}")),
+        ("spec.engine", format!("engine: RabbitMQ\n{BASE}")),
+        ("spec.source.cnpg", "source: {cnpg: {namespace: a, cluster: b}}".to_owned()),
+        ("spec.source.stackgres", "source: {stackgres: {namespace: a, cluster: b}}".to_owned()),
+        (
+            "spec.admin.passwordFrom[1].secret",
+            BASE.replace("PASSWORD}", "PASSWORD}, {secret: {namespace: a, name: b, key: c}}"),
+        ),
+        ("spec.admin.passwordPassthrough", BASE.replace("username", "passwordPassthrough: true, username")),
+        ("spec.publish.direct", format!("{BASE}\npublish: {{direct: {{host: a}}}}")),
+        ("spec.publish.readOnly", format!("{BASE}\npublish: {{readOnly: {{host: a}}}}")),
+        ("spec.publish.host", format!("{BASE}\npublish: {{host: a}}")),
+        ("spec.publish.port", format!("{BASE}\npublish: {{port: 1}}")),
+        ("spec.connectFor", format!("{BASE}\nconnectFor: [metabase]")),
+        ("spec.defaults.settings.search_path", format!("{BASE}\ndefaults: {{settings: {{search_path: a}}}}")),
+    ] {
+        assert_eq!(said(&spec), [Violation::not_supported_yet(path).message], "{spec}");
+    }
+}
+
+#[test]
+fn what_is_supported_is_accepted() {
+    for spec in [
+        "source: {local: {}}",
+        "source: {local: {}}\npublish: {parameters: {application_name: x}}",
+        BASE,
+        "engine: PostgreSQL
+default: true
+source: {endpoint: {host: \"::1\", port: 6432}}
+admin:
+  username: admin
+  maintenanceDatabase: db
+  passwordFrom: [{env: A}, {env: B, username: postgres}, {file: /run/secrets/admin}]
+tls: {mode: verify-full, caFrom: {file: ca.pem}}
+publish: {parameters: {sslmode: require}}
+naming: {database: \"{namespace}_{name}\", owner: \"{database}_user\"}
+allow:
+  namespaces: {names: [cafe]}
+  names: \"{namespace}_.*\"
+  adopt: Never
+  memberOf: [readers]
+  templates: [template0]
+  extensions: [pg_trgm]
+  settings: [work_mem]
+  secretPolicies: [Create, Merge]
+  deliver: {stores: [a], namespaces: [b]}
+  init: true
+  restart: true
+  unprotected: true
+  connectionLimit: 50
+  perNamespace: 0
+limits: {databases: 500, connections: 3}
+defaults: {connectionLimit: 20, settings: {work_mem: 4MB}}",
+        "source: {local: {}}\nallow: {extensions: Trusted, names: Naming, namespaces: {selector: {matchLabels: {a: b}}}}",
+    ] {
+        assert_eq!(said(spec), [""; 0], "{spec}");
+    }
+    for fields in ["tls: {}", "tls: {mode: require}", "tls: {caFrom: {file: a}}", "limits: {connections: 100}"] {
+        assert_eq!(with(fields), [""; 0], "{fields}");
+    }
+}
+
+#[test]
+fn a_server_has_no_namespace() {
+    let text = text(BASE).replace("name: x", "name: x, namespace: default");
+    assert_eq!(messages(text), ["a DatabaseServer has no namespace; it is the whole cluster's"]);
+}
+
+#[test]
+fn a_server_has_exactly_one_source() {
+    let expected = "spec.source must have exactly one of endpoint, local, cnpg and stackgres";
+    assert_eq!(said("source: {}"), [expected]);
+    assert_eq!(said("source: {local: }"), [expected]);
+    assert!(said(&BASE.replace("source: {", "source: {local: {}, ")).contains(&expected.to_owned()));
+    assert_eq!(said("default: true"), ["spec.source is missing"]);
+}
+
+#[test]
+fn an_endpoint_is_one_host_and_a_port() {
+    let path = "spec.source.endpoint";
+    assert_eq!(endpoint("host: ''"), [format!("{path}.host is empty")]);
+    for host in ["a b", "'a,b'", "/var/run", "\"a\\0\"", "\"a\\n\""] {
+        assert_eq!(endpoint(&format!("host: {host}")), [format!("{path}.host must be one host name or address")]);
+    }
+    assert_eq!(endpoint("host: a, port: 0"), [format!("{path}.port must be from 1 to 65535")]);
+    assert_eq!(
+        endpoint("host: a, port: 65536"),
+        [format!("{path}.port must be a port from 1 to 65535, not the number `65536`")]
+    );
+}
+
+#[test]
+fn an_endpoint_needs_an_administrator_with_a_password() {
+    assert_eq!(said("source: {endpoint: {host: a}}"), ["spec.admin is missing: an endpoint needs an administrator"]);
+    assert_eq!(admin("[]"), ["spec.admin.passwordFrom needs at least one place"]);
+    for source in ["{}", "{username: a}", "{env: A, file: b}"] {
+        let expected = ["spec.admin.passwordFrom[0] must have exactly one of env, file and secret"];
+        assert_eq!(admin(&format!("[{source}]")), expected);
+    }
+    let expected = ["spec.admin.passwordFrom[1].env must be the name of an environment variable"];
+    assert_eq!(admin("[{env: A}, {env: A=B}]"), expected);
+    assert_eq!(admin("[{env: A}, {env: ''}]"), expected);
+    assert_eq!(admin("[{file: ''}]"), ["spec.admin.passwordFrom[0].file is empty"]);
+}
+
+#[test]
+fn a_local_server_is_tenantdbs_own() {
+    let spec = format!(
+        "{}\ntls: {{}}\npublish: {{host: a, port: 1}}",
+        BASE.replace("endpoint: {host: db.example.org}", "local: {}")
+    );
+    let own = |path: &str| format!("{path} is tenantdb's own business on a local server");
+    assert_eq!(said(&spec), ["spec.admin", "spec.tls", "spec.publish.host", "spec.publish.port"].map(own));
+}
+
+#[test]
+fn tls_knows_the_authority_where_it_verifies_and_only_there() {
+    for mode in ["verify-ca", "verify-full"] {
+        assert_eq!(
+            with(&format!("tls: {{mode: {mode}}}")),
+            ["spec.tls.caFrom is missing: this mode verifies the server"]
+        );
+    }
+    for mode in ["disable", "prefer", "require"] {
+        assert_eq!(
+            with(&format!("tls: {{mode: {mode}, caFrom: {{file: a}}}}")),
+            ["spec.tls.mode does not verify the server, so caFrom has no use"]
+        );
+    }
+    assert_eq!(with("tls: {caFrom: {file: ''}}"), ["spec.tls.caFrom.file is empty"]);
+}
+
+#[test]
+fn naming_has_placeholders_that_exist() {
+    for (naming, expected) in [
+        ("database: ''", "spec.naming.database is empty"),
+        ("owner: ''", "spec.naming.owner is empty"),
+        ("database: '{database}'", "spec.naming.database: unknown placeholder `{database}`"),
+        ("owner: '{databse}_x'", "spec.naming.owner: unknown placeholder `{databse}`"),
+        ("owner: '{name'", "spec.naming.owner: a `{` has no partner"),
+        ("database: 'name}'", "spec.naming.database: a `}` has no partner"),
+    ] {
+        assert_eq!(with(&format!("naming: {{{naming}}}")), [expected]);
+    }
+}
+
+#[test]
+fn limits_leave_tenantdb_enough_connections() {
+    for connections in ["0", "2", "101"] {
+        let expected = ["spec.limits.connections must be from 3 to 100"];
+        assert_eq!(with(&format!("limits: {{connections: {connections}}}")), expected);
+    }
+}
+
+#[test]
+fn what_is_allowed_makes_sense() {
+    for (allow, expected) in [
+        ("names: ''", "spec.allow.names is empty"),
+        ("names: '{name}'", "spec.allow.names: unknown placeholder `{name}`"),
+        ("namespaces: {}", "spec.allow.namespaces names none, so nobody could use the server"),
+        (
+            "namespaces: {names: [a], selector: {matchLabels: {a: b}}}",
+            "spec.allow.namespaces must have either names or a selector",
+        ),
+        ("namespaces: {selector: [a]}", "spec.allow.namespaces.selector must be a label selector"),
+        ("namespaces: {selector: {labels: {}}}", "spec.allow.namespaces.selector must be a label selector"),
+        ("settings: [work_mem, role]", "`role` can't be allowed"),
+        (
+            "extensions: trusted",
+            "spec.allow.extensions must be `Trusted` or a list of extensions, not the text `trusted`",
+        ),
+        ("extensions: {}", "spec.allow.extensions must be `Trusted` or a list of extensions, not a mapping"),
+        ("extensions: [a, '']", "spec.allow.extensions[1]: a name can't be empty"),
+    ] {
+        assert_eq!(with(&format!("allow: {{{allow}}}")), [expected], "{allow}");
+    }
+}
+
+#[test]
+fn parameters_and_default_settings_are_checked() {
+    assert_eq!(with("publish: {parameters: {'': x}}"), ["a parameter in spec.publish.parameters has no name"]);
+    assert_eq!(with("defaults: {settings: {role: x}}"), ["spec.defaults.settings.role can't be set"]);
+}

@@ -1,0 +1,422 @@
+//! `TenantDatabase`: one application's database, its logins and where their credential goes.
+
+mod validate;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::ObjectMeta;
+use super::database_server::SecretKeyReference;
+use crate::values::{ConnectionLimit, Namespace, ObjectName, SettingName, SqlName};
+
+/// One application's database. Namespaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenantDatabase {
+    /// Its name and namespace.
+    pub metadata: ObjectMeta,
+    /// What it should be; `{}` is a complete database.
+    #[serde(default)]
+    pub spec: TenantDatabaseSpec,
+}
+
+/// The declaration of a [`TenantDatabase`]; every field is optional.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TenantDatabaseSpec {
+    /// The server it is on; the default server when absent.
+    pub server: Option<ObjectName>,
+    /// The database's name; from the server's naming when absent.
+    pub database: Option<SqlName>,
+    /// The tenant's role; from the server's naming when absent.
+    pub owner: Option<SqlName>,
+    /// The database's comment, readable by every tenant of the server.
+    pub comment: Option<String>,
+    /// Who answers for it.
+    pub contact: BTreeMap<String, String>,
+    /// How far tenantdb goes.
+    pub reconcile: Reconcile,
+    /// Whether deleting it is refused.
+    pub deletion_protection: DeletionProtection,
+    /// What deleting the declaration does to the database.
+    pub db_deletion_policy: DeletionPolicy,
+    /// What deleting the declaration does to the roles.
+    pub role_deletion_policy: DeletionPolicy,
+    /// What may be taken over that exists already.
+    pub adopt: Adopt,
+    /// How the database is made; read at creation only.
+    pub create: Option<Create>,
+    /// How many sessions each login may have.
+    pub connection_limit: Option<ConnectionLimit>,
+    /// The size at which to alert; PostgreSQL can't enforce it.
+    pub size_limit: Option<String>,
+    /// Shared roles that the tenant joins.
+    pub member_of: Vec<SqlName>,
+    /// Extensions of the database.
+    pub extensions: Vec<Extension>,
+    /// Schemas that the tenant owns, beside `public`.
+    pub schemas: Vec<SqlName>,
+    /// Settings of the tenant's logins.
+    pub settings: BTreeMap<SettingName, SettingValue>,
+    /// Scripts that run once, as the tenant, after creation.
+    pub init: Vec<InitScript>,
+    /// Further logins on this database.
+    pub access: Vec<Access>,
+    /// How the credential is made and where it goes.
+    pub credentials: Credentials,
+}
+
+/// Whether deletion is refused; it is, unless the declaration says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum DeletionProtection {
+    /// Deleting is refused.
+    #[default]
+    On,
+    /// Deleting follows the policies.
+    Off,
+}
+
+impl From<bool> for DeletionProtection {
+    fn from(on: bool) -> Self {
+        if on { Self::On } else { Self::Off }
+    }
+}
+
+impl From<DeletionProtection> for bool {
+    fn from(protection: DeletionProtection) -> bool {
+        protection == DeletionProtection::On
+    }
+}
+
+/// How far tenantdb goes with an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reconcile {
+    /// Makes it as declared.
+    #[default]
+    Full,
+    /// Reports and changes nothing.
+    Observe,
+    /// Does not look.
+    Paused,
+}
+
+/// What deleting a declaration does to what it made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeletionPolicy {
+    /// Leaves it where it is.
+    #[default]
+    Orphan,
+    /// Removes it.
+    Delete,
+}
+
+/// What may be taken over that exists already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Adopt {
+    /// Nothing.
+    Never,
+    /// What this very declaration once left behind.
+    #[default]
+    IfOrphaned,
+    /// What someone else made.
+    Existing,
+}
+
+/// How a database is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Create {
+    /// The character encoding.
+    pub encoding: Option<String>,
+    /// The libc locale.
+    pub locale: Option<String>,
+    /// The ICU locale.
+    pub icu_locale: Option<String>,
+    /// The database that is copied.
+    pub template: Option<SqlName>,
+}
+
+/// An extension: a name, or a name with a version and a schema.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Extension {
+    /// The extension's name.
+    pub name: SqlName,
+    /// The version; the server's default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The schema; `public` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SqlName>,
+}
+
+impl<'de> Deserialize<'de> for Extension {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            name: SqlName,
+            #[serde(default)]
+            version: Option<String>,
+            #[serde(default)]
+            schema: Option<SqlName>,
+        }
+
+        struct Forms;
+
+        impl<'de> Visitor<'de> for Forms {
+            type Value = Extension;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an extension, or a mapping with its name")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Extension, E> {
+                let name = name.parse().map_err(E::custom)?;
+                Ok(Extension { name, version: None, schema: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Extension, A::Error> {
+                let Fields { name, version, schema } = Fields::deserialize(MapAccessDeserializer::new(access))?;
+                Ok(Extension { name, version, schema })
+            }
+        }
+
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+/// The value of a setting, as text; numbers and booleans may be written bare.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
+pub struct SettingValue(String);
+
+impl SettingValue {
+    /// The text that PostgreSQL is given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<SettingValue> for String {
+    fn from(value: SettingValue) -> String {
+        value.0
+    }
+}
+
+impl From<&str> for SettingValue {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for SettingValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SettingValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms;
+
+        impl Visitor<'_> for Forms {
+            type Value = SettingValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, a number, or `true` or `false`")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<SettingValue, E> {
+                Ok(SettingValue(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<SettingValue, E> {
+                Ok(SettingValue(number.to_string()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<SettingValue, E> {
+                Ok(SettingValue(number.to_string()))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<SettingValue, E> {
+                if number.is_finite() {
+                    return Ok(SettingValue(number.to_string()));
+                }
+                Err(E::invalid_value(de::Unexpected::Float(number), &"a finite number"))
+            }
+
+            fn visit_bool<E>(self, on: bool) -> Result<SettingValue, E> {
+                Ok(SettingValue(if on { "on" } else { "off" }.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Forms)
+    }
+}
+
+/// A script that runs once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct InitScript {
+    /// A file beside the manifest.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// A ConfigMap of the object's namespace.
+    #[serde(default)]
+    pub config_map: Option<ConfigMapKeyReference>,
+}
+
+/// A key of a ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigMapKeyReference {
+    /// The ConfigMap's name.
+    pub name: ObjectName,
+    /// The key in it.
+    pub key: String,
+}
+
+/// A further login on a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Its name; the role is `<owner>_<name>`.
+    #[serde(default)]
+    pub name: Option<ObjectName>,
+    /// A `TenantRole`, `namespace/name`, that this database consents to.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// What it may do.
+    pub level: AccessLevel,
+    /// Where; every schema of the tenant when empty.
+    #[serde(default)]
+    pub schemas: Vec<SqlName>,
+}
+
+/// What a further login may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccessLevel {
+    /// Read.
+    ReadOnly,
+    /// Read and write.
+    ReadWrite,
+}
+
+/// How a credential is made and where it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Credentials {
+    /// Whether there is a password.
+    pub mode: CredentialMode,
+    /// A password that the team owns.
+    pub password_from: Option<OwnPassword>,
+    /// The name of the Secret or file; `<name>-secret` when absent.
+    pub secret_name: Option<ObjectName>,
+    /// The type of the Secret.
+    pub secret_type: Option<String>,
+    /// What may be done with a Secret that exists.
+    pub secret_policy: SecretPolicy,
+    /// The sets of keys; `default` when empty.
+    pub formats: Vec<SecretFormat>,
+    /// Further keys, from templates such as `{uri}`.
+    pub keys: BTreeMap<String, String>,
+    /// When and how the credential is replaced.
+    pub rotation: Rotation,
+    /// Workloads that are restarted after a rotation.
+    pub restart: Vec<Workload>,
+    /// Further places.
+    pub deliver: Vec<serde_json::Value>,
+}
+
+/// Whether there is a password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CredentialMode {
+    /// A generated password.
+    #[default]
+    Password,
+    /// The owner logs in without one.
+    None,
+}
+
+/// A password that the team owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnPassword {
+    /// The Secret that holds it.
+    pub secret: SecretKeyReference,
+}
+
+/// What may be done with a Secret that exists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretPolicy {
+    /// Nothing; only a Secret of our own is written.
+    #[default]
+    Create,
+    /// Our keys are added.
+    Merge,
+    /// It becomes ours.
+    TakeOver,
+}
+
+/// A set of keys that applications read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretFormat {
+    /// What most applications can read.
+    Default,
+    /// `DATABASE_URL` and `DB_*`.
+    Env,
+    /// CloudNativePG's.
+    Cnpg,
+    /// Crossplane's.
+    Crossplane,
+    /// The Service Binding specification's.
+    ServiceBinding,
+}
+
+/// When and how a credential is replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotation {
+    /// How.
+    pub strategy: RotationStrategy,
+    /// How often; never by itself when absent.
+    pub every: Option<String>,
+    /// How long the old login stays.
+    pub grace: Option<String>,
+}
+
+/// How a credential is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RotationStrategy {
+    /// Two logins take turns.
+    #[default]
+    Alternate,
+    /// One login gets a new password.
+    InPlace,
+}
+
+/// A workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// `Deployment`, `StatefulSet` or `DaemonSet`.
+    pub kind: String,
+    /// Its name.
+    pub name: ObjectName,
+}
+
+impl TenantDatabase {
+    /// The namespace, `default` when none was given.
+    #[must_use]
+    pub fn namespace(&self) -> Namespace {
+        self.metadata.namespace()
+    }
+}

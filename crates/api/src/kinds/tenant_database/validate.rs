@@ -1,0 +1,156 @@
+//! What the fields of a database must agree on.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Adopt, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
+    TenantDatabaseSpec,
+};
+use crate::kinds::{Violation, settings};
+use crate::template::{self, Rules, braced};
+use crate::values::SqlName;
+
+/// The placeholders of a key in a Secret.
+const KEY_PLACEHOLDERS: &[&str] =
+    &["uri", "host", "port", "database", "username", "password", "endpoint", "generation"];
+
+/// What Kubernetes allows a key of a Secret to have, in bytes.
+const MAX_KEY_BYTES: usize = 253;
+
+/// What Kubernetes allows a name to have, less `-secret`.
+const MAX_NAME_BYTES: usize = 253 - "-secret".len();
+
+impl TenantDatabase {
+    /// What its fields don't agree on, and what is not supported yet; empty when it can be used.
+    #[must_use]
+    pub fn validate(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let spec = &self.spec;
+        if spec.credentials.secret_name.is_none() && self.metadata.name.as_str().len() > MAX_NAME_BYTES {
+            let message = "metadata.name is too long for the Secret's name, `<name>-secret`";
+            found.push(Violation::new("metadata.name", message).hint("set spec.credentials.secretName"));
+        }
+        if spec.comment.as_ref().is_some_and(|comment| comment.contains('\0')) {
+            found.push(Violation::new("spec.comment", "spec.comment can't hold a NUL character"));
+        }
+        refuse_unsupported(spec, &mut found);
+        check_extensions(spec, &mut found);
+        check_schemas(&spec.schemas, &mut found);
+        settings::check("spec.settings", &spec.settings, &mut found);
+        check_credentials(&spec.credentials, &mut found);
+        found
+    }
+}
+
+fn not_yet(path: &str) -> Violation {
+    Violation::not_supported_yet(path)
+}
+
+fn refuse_unsupported(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
+    if spec.reconcile != Reconcile::Full {
+        found.push(not_yet("spec.reconcile").hint("only `Full` is"));
+    }
+    if spec.adopt == Adopt::Existing {
+        found.push(not_yet("spec.adopt").hint("only `Never` and `IfOrphaned` are"));
+    }
+    for (path, given) in [
+        ("spec.contact", !spec.contact.is_empty()),
+        ("spec.create", spec.create.is_some()),
+        ("spec.sizeLimit", spec.size_limit.is_some()),
+        ("spec.memberOf", !spec.member_of.is_empty()),
+        ("spec.init", !spec.init.is_empty()),
+        ("spec.access", !spec.access.is_empty()),
+    ] {
+        if given {
+            found.push(not_yet(path));
+        }
+    }
+}
+
+fn check_extensions(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
+    let mut seen = BTreeSet::new();
+    for (index, extension) in spec.extensions.iter().enumerate() {
+        let path = format!("spec.extensions[{index}]");
+        if extension.version.is_some() {
+            found.push(not_yet(&format!("{path}.version")));
+        }
+        if extension.schema.is_some() {
+            found.push(not_yet(&format!("{path}.schema")));
+        }
+        if !seen.insert(&extension.name) {
+            found.push(Violation::new(path, format!("the extension `{}` is listed twice", extension.name)));
+        }
+    }
+}
+
+fn check_schemas(schemas: &[SqlName], found: &mut Vec<Violation>) {
+    let mut seen = BTreeSet::new();
+    for (index, schema) in schemas.iter().enumerate() {
+        let path = format!("spec.schemas[{index}]");
+        let name = schema.as_str();
+        if name == "public" {
+            found.push(Violation::new(&path, "the schema `public` is always there").hint("leave it out"));
+        } else if name == "information_schema" || name.starts_with("pg_") {
+            found.push(Violation::new(&path, format!("the schema name `{name}` is PostgreSQL's own")));
+        }
+        if !seen.insert(schema) {
+            found.push(Violation::new(path, format!("the schema `{name}` is listed twice")));
+        }
+    }
+}
+
+fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
+    if credentials.mode != CredentialMode::Password {
+        found.push(not_yet("spec.credentials.mode").hint("only `Password` is"));
+    }
+    if credentials.secret_type.as_ref().is_some_and(|name| name != "Opaque") {
+        found.push(not_yet("spec.credentials.secretType").hint("only `Opaque` is"));
+    }
+    if credentials.secret_policy != SecretPolicy::Create {
+        found.push(not_yet("spec.credentials.secretPolicy").hint("only `Create` is"));
+    }
+    for (index, format) in credentials.formats.iter().enumerate() {
+        if !matches!(format, SecretFormat::Default | SecretFormat::Env) {
+            found.push(not_yet(&format!("spec.credentials.formats[{index}]")).hint("only `default` and `env` are"));
+        }
+    }
+    if credentials.rotation.strategy != RotationStrategy::Alternate {
+        found.push(not_yet("spec.credentials.rotation.strategy").hint("only `Alternate` is"));
+    }
+    for (path, given) in [
+        ("spec.credentials.passwordFrom", credentials.password_from.is_some()),
+        ("spec.credentials.rotation.every", credentials.rotation.every.is_some()),
+        ("spec.credentials.rotation.grace", credentials.rotation.grace.is_some()),
+        ("spec.credentials.restart", !credentials.restart.is_empty()),
+        ("spec.credentials.deliver", !credentials.deliver.is_empty()),
+    ] {
+        if given {
+            found.push(not_yet(path));
+        }
+    }
+    for (key, template) in &credentials.keys {
+        check_key(key, template, found);
+    }
+}
+
+fn check_key(key: &str, template: &str, found: &mut Vec<Violation>) {
+    let path = format!("spec.credentials.keys.{key}");
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if key.is_empty() || key.len() > MAX_KEY_BYTES || !key.bytes().all(legal) {
+        let violation = Violation::new(&path, format!("`{key}` can't be the key of a Secret")).on_key();
+        found.push(violation.hint(format!("letters, digits, `-`, `_` and `.`, at most {MAX_KEY_BYTES} of them")));
+        return;
+    }
+    match template::check(&path, template, Rules { known: KEY_PLACEHOLDERS, escapes: true }) {
+        Ok(0) => {
+            let violation = Violation::new(&path, format!("{path} has no placeholder, so it is no credential"));
+            found.push(violation.hint(format!("the placeholders are {}", braced(KEY_PLACEHOLDERS))));
+        }
+        Ok(_) => {}
+        Err(violation) => found.push(violation),
+    }
+}
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;

@@ -1,0 +1,163 @@
+use crate::kinds::Violation;
+use crate::tenant_database::SettingValue;
+use crate::{Source, parse};
+
+fn text(spec: &str) -> String {
+    format!("apiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: x}}\nspec: {{{spec}}}\n")
+}
+
+/// All messages about a database.
+fn messages(text: String) -> Vec<String> {
+    match parse(&[Source { name: "a.yaml".to_owned(), text }]) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
+    }
+}
+
+/// What is said about a spec.
+fn said(spec: &str) -> Vec<String> {
+    messages(text(spec))
+}
+
+#[test]
+fn every_field_that_comes_later_is_refused_at_its_own_path() {
+    for (path, spec) in [
+        ("spec.contact", "contact: {team: payments}"),
+        ("spec.reconcile", "reconcile: Observe"),
+        ("spec.reconcile", "reconcile: Paused"),
+        ("spec.adopt", "adopt: Existing"),
+        ("spec.create", "create: {}"),
+        ("spec.create", "create: {locale: C}"),
+        ("spec.sizeLimit", "sizeLimit: 10Gi"),
+        ("spec.memberOf", "memberOf: [readers]"),
+        ("spec.extensions[1].version", "extensions: [a, {name: b, version: '1'}]"),
+        ("spec.extensions[0].schema", "extensions: [{name: b, schema: c}]"),
+        ("spec.settings.search_path", "settings: {search_path: a}"),
+        ("spec.init", "init: [{file: seed.sql}]"),
+        ("spec.init", "init: [{configMap: {name: a, key: b}}]"),
+        ("spec.access", "access: [{name: reporting, level: ReadOnly}]"),
+        ("spec.credentials.mode", "credentials: {mode: None}"),
+        ("spec.credentials.passwordFrom", "credentials: {passwordFrom: {secret: {name: a, key: b}}}"),
+        ("spec.credentials.secretType", "credentials: {secretType: kubernetes.io/basic-auth}"),
+        ("spec.credentials.secretPolicy", "credentials: {secretPolicy: Merge}"),
+        ("spec.credentials.secretPolicy", "credentials: {secretPolicy: TakeOver}"),
+        ("spec.credentials.formats[0]", "credentials: {formats: [cnpg]}"),
+        ("spec.credentials.formats[1]", "credentials: {formats: [env, crossplane]}"),
+        ("spec.credentials.formats[2]", "credentials: {formats: [default, env, servicebinding]}"),
+        ("spec.credentials.rotation.strategy", "credentials: {rotation: {strategy: InPlace}}"),
+        ("spec.credentials.rotation.every", "credentials: {rotation: {every: 30d}}"),
+        ("spec.credentials.rotation.grace", "credentials: {rotation: {grace: 24h}}"),
+        ("spec.credentials.restart", "credentials: {restart: [{kind: Deployment, name: a}]}"),
+        ("spec.credentials.deliver", "credentials: {deliver: [{store: a}]}"),
+    ] {
+        assert_eq!(said(spec), [Violation::not_supported_yet(path).message], "{spec}");
+    }
+}
+
+#[test]
+fn what_is_supported_is_accepted() {
+    for spec in [
+        "",
+        "contact: {}, reconcile: Full, adopt: Never, memberOf: [], init: [], access: []",
+        "server: a, database: my app, owner: ö, comment: \"two\\nlines\", deletionProtection: false",
+        "dbDeletionPolicy: Delete, roleDeletionPolicy: Delete, connectionLimit: 50",
+        "extensions: [pg_trgm, {name: vector}], schemas: [app, PG_x], settings: {a.b: 1, c: -2, d: 1.5, e: true, f: g}",
+        "credentials: {mode: Password, secretName: a, secretType: Opaque, secretPolicy: Create, formats: [default, env]}",
+        "credentials: {keys: {URL: '{uri}', a.b-c_D: 'x{{{host}:{port}}}'}, rotation: {strategy: Alternate}, deliver: []}",
+    ] {
+        assert_eq!(said(spec), [""; 0], "{spec}");
+    }
+}
+
+#[test]
+fn bare_setting_values_become_text() {
+    let source = Source {
+        name: "a.yaml".to_owned(),
+        text: text("settings: {a: 1, b: -2, c: 1.50, d: true, e: false, f: off, g: 4MB, h: ''}"),
+    };
+    let tenant = parse(&[source]).unwrap().tenants.remove(0).resource;
+    let values: Vec<&str> = tenant.spec.settings.values().map(SettingValue::as_str).collect();
+    assert_eq!(values, ["1", "-2", "1.5", "on", "off", "off", "4MB", ""]);
+}
+
+#[test]
+fn settings_that_are_not_the_tenants_are_refused() {
+    for name in [
+        "role",
+        "session_authorization",
+        "client_min_messages",
+        "session_preload_libraries",
+        "local_preload_libraries",
+        "shared_preload_libraries",
+    ] {
+        assert_eq!(said(&format!("settings: {{{name}: a}}")), [format!("spec.settings.{name} can't be set")]);
+    }
+    for value in ["a\\0", "a\\nb", "a\\r"] {
+        assert_eq!(
+            said(&format!("settings: {{x.y: \"{value}\"}}")),
+            ["spec.settings.x.y can't hold a line break or a NUL character"]
+        );
+    }
+    assert_eq!(
+        said("settings: {work_mem: .inf}"),
+        ["spec.settings.work_mem must be a finite number, not the number `.inf`"]
+    );
+}
+
+#[test]
+fn nothing_is_listed_twice() {
+    assert_eq!(said("extensions: [a, b, {name: a}]"), ["the extension `a` is listed twice"]);
+    assert_eq!(said("schemas: [a, A, a]"), ["the schema `a` is listed twice"]);
+}
+
+#[test]
+fn schemas_of_postgresql_are_not_the_tenants() {
+    assert_eq!(said("schemas: [public]"), ["the schema `public` is always there"]);
+    for schema in ["pg_catalog", "pg_x", "information_schema"] {
+        assert_eq!(said(&format!("schemas: [{schema}]")), [format!("the schema name `{schema}` is PostgreSQL's own")]);
+    }
+}
+
+#[test]
+fn keys_are_keys_of_a_secret_made_of_the_credential() {
+    let keys = |key: &str, template: &str| said(&format!("credentials: {{keys: {{{key}: '{template}'}}}}"));
+    let long = "k".repeat(254);
+    for key in ["a b", "ä", "a/b", "''", long.as_str()] {
+        let name = if key == "''" { "" } else { key };
+        assert_eq!(keys(key, "{uri}"), [format!("`{name}` can't be the key of a Secret")]);
+    }
+    let path = "spec.credentials.keys.A";
+    assert_eq!(keys("A", "text"), [format!("{path} has no placeholder, so it is no credential")]);
+    assert_eq!(keys("A", "{{uri}}"), [format!("{path} has no placeholder, so it is no credential")]);
+    assert_eq!(keys("A", "{url}"), [format!("{path}: unknown placeholder `{{url}}`")]);
+    assert_eq!(keys("A", "{uri"), [format!("{path}: a `{{` has no partner")]);
+}
+
+#[test]
+fn a_comment_has_no_nul() {
+    assert_eq!(said("comment: \"a\\0\""), ["spec.comment can't hold a NUL character"]);
+}
+
+#[test]
+fn a_name_leaves_room_for_the_secrets() {
+    let long = text("").replace("name: x", &format!("name: {}", "x".repeat(247)));
+    assert_eq!(messages(long.clone()), ["metadata.name is too long for the Secret's name, `<name>-secret`"]);
+    assert_eq!(messages(long.replace("spec: {}", "spec: {credentials: {secretName: a}}")), [""; 0]);
+    assert_eq!(messages(text("").replace("name: x", &format!("name: {}", "x".repeat(246)))), [""; 0]);
+}
+
+#[test]
+fn an_extension_is_a_name_or_a_mapping_with_one() {
+    let form = "the name of an extension, or a mapping with its name";
+    assert_eq!(
+        said("extensions: [5, [a], {version: '1'}, {name: a, nam: b}, '', ~]"),
+        [
+            format!("spec.extensions[0] must be {form}, not the number `5`"),
+            format!("spec.extensions[1] must be {form}, not a list"),
+            "spec.extensions[2].name is missing".to_owned(),
+            "unknown field `spec.extensions[3].nam`".to_owned(),
+            "spec.extensions[4]: a name can't be empty".to_owned(),
+            format!("spec.extensions[5] must be {form}, not empty"),
+        ]
+    );
+}

@@ -1,0 +1,26 @@
+//! The declarations of tenantdb, `tenantdb.dev/v1alpha1`: their types, defaults and validation, and the diagnostics
+//! that point into the source they were read from.
+//!
+//! The way of the data: a [`Source`] is read into a [`Document`] that remembers where each value stood, decoded into
+//! one of the [`kinds`], validated, and handed on as [`Declared`], which can still point back at its source. Nothing
+//! here opens a file, a socket or a clock.
+
+mod decode;
+mod diagnostic;
+mod document;
+pub mod kinds;
+mod manifests;
+mod nearest;
+mod template;
+mod values;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
+pub use document::{Document, Source};
+pub use kinds::database_server::{self, DatabaseServer};
+pub use kinds::tenant_database::{self, TenantDatabase};
+pub use manifests::{Declared, Manifests, parse};
+pub use nearest::nearest;
+pub use values::{ConnectionLimit, InvalidValue, Namespace, ObjectName, SettingName, SqlName};
+
+/// The `apiVersion` of every kind in this crate.
+pub const API_VERSION: &str = "tenantdb.dev/v1alpha1";

@@ -1,0 +1,251 @@
+//! Manifests: all declarations of all sources, checked on their own and against each other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::decode::decode;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::document::{Document, Source, Value};
+use crate::kinds::Violation;
+use crate::kinds::database_server::DatabaseServer;
+use crate::kinds::tenant_database::TenantDatabase;
+use crate::{API_VERSION, Severity, nearest};
+
+/// The kinds that are planned.
+const LATER_KINDS: [&str; 10] = [
+    "TenantRole",
+    "TenantCache",
+    "TenantVhost",
+    "CredentialStore",
+    "CredentialGrant",
+    "TenantFleet",
+    "DatabaseBackup",
+    "DatabaseRestore",
+    "DatabaseMigration",
+    "DeletionRequest",
+];
+
+/// A declaration that can still point back at where it was declared.
+#[derive(Clone, Debug)]
+pub struct Declared<T> {
+    /// What was declared.
+    pub resource: T,
+    document: Option<Arc<Document>>,
+}
+
+impl<T> Declared<T> {
+    /// A declaration that stands in no source: a custom resource, or a test's.
+    #[must_use]
+    pub fn synthetic(resource: T) -> Self {
+        Self { resource, document: None }
+    }
+
+    /// An error at the field that `path` names, such as `spec.access[0].level`; when it does not exist, at what comes
+    /// nearest to it. Without a source it has no position.
+    pub fn error(&self, path: &str, message: impl Into<String>) -> Diagnostic {
+        match &self.document {
+            Some(document) => document.error(path, message),
+            None => Diagnostic::error(message),
+        }
+    }
+
+    /// The same as [`Declared::error`], as a warning.
+    pub fn warning(&self, path: &str, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..self.error(path, message) }
+    }
+
+    /// What a kind's `validate` found, where it is.
+    #[must_use]
+    pub fn violation(&self, violation: &Violation) -> Diagnostic {
+        match &self.document {
+            Some(document) => document.violation(violation),
+            None => Diagnostic { hint: violation.hint.clone(), ..Diagnostic::error(&violation.message) },
+        }
+    }
+
+    /// Where it is declared, as `file:line`.
+    #[must_use]
+    pub fn location(&self) -> String {
+        match &self.document {
+            Some(document) => format!("{}:{}", document.source().name, document.line()),
+            None => "<no file>".to_owned(),
+        }
+    }
+}
+
+/// All declarations of all sources, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// The servers.
+    pub servers: Vec<Declared<DatabaseServer>>,
+    /// The databases.
+    pub tenants: Vec<Declared<TenantDatabase>>,
+}
+
+/// Reads, decodes and validates all documents of all sources.
+///
+/// # Errors
+/// Everything that is wrong with any of them, sorted by file and position.
+pub fn parse(sources: &[Source]) -> Result<Manifests, Diagnostics> {
+    let mut manifests = Manifests::default();
+    let mut problems = Diagnostics::default();
+    for source in sources {
+        let (documents, unreadable) = Document::read(source);
+        problems.extend(unreadable);
+        for document in documents {
+            manifests.add(document, &mut problems);
+        }
+    }
+    refuse_duplicates(&manifests.servers, &mut problems);
+    refuse_duplicates(&manifests.tenants, &mut problems);
+    refuse_second_defaults(&manifests.servers, &mut problems);
+    if problems.is_empty() {
+        return Ok(manifests);
+    }
+    problems.sort();
+    Err(problems)
+}
+
+impl Manifests {
+    fn add(&mut self, document: Document, problems: &mut Diagnostics) {
+        match kind(&document, problems) {
+            Some(DatabaseServer::NAME) => self.servers.extend(object(document, problems)),
+            Some(TenantDatabase::NAME) => self.tenants.extend(object(document, problems)),
+            _ => {}
+        }
+    }
+}
+
+/// What the kinds have in common.
+trait Kind: DeserializeOwned {
+    /// As it stands under `kind`.
+    const NAME: &'static str;
+
+    fn validate(&self) -> Vec<Violation>;
+
+    /// What no two objects of the kind share, as a person writes it.
+    fn identity(&self) -> String;
+}
+
+impl Kind for DatabaseServer {
+    const NAME: &'static str = "DatabaseServer";
+
+    fn validate(&self) -> Vec<Violation> {
+        self.validate()
+    }
+
+    fn identity(&self) -> String {
+        self.metadata.name.to_string()
+    }
+}
+
+impl Kind for TenantDatabase {
+    const NAME: &'static str = "TenantDatabase";
+
+    fn validate(&self) -> Vec<Violation> {
+        self.validate()
+    }
+
+    fn identity(&self) -> String {
+        format!("{}/{}", self.namespace(), self.metadata.name)
+    }
+}
+
+/// Checks the `apiVersion` and `kind` of a document; the kind, if it is one of ours.
+fn kind(document: &Document, problems: &mut Diagnostics) -> Option<&'static str> {
+    if !matches!(document.root().value, Value::Mapping(_)) {
+        let begin = format!("a declaration begins with `apiVersion: {API_VERSION}`");
+        problems.push(document.error_at_start("this is not a declaration").hint(begin));
+        return None;
+    }
+    match text(document, "apiVersion") {
+        Some(API_VERSION) => {}
+        Some(other) if other.starts_with("tenantdb.dev/") || nearest(other, [API_VERSION]).is_some() => {
+            let unknown = document.error("apiVersion", format!("unknown apiVersion `{other}`"));
+            problems.push(unknown.hint(format!("did you mean `{API_VERSION}`?")));
+        }
+        Some(other) => {
+            let foreign = document.error("apiVersion", format!("objects of `{other}` are not tenantdb's"));
+            problems.push(foreign.hint(format!("only `{API_VERSION}` is read; keep other objects in other files")));
+            return None;
+        }
+        None => {
+            let missing = document.error_at_start("apiVersion is missing");
+            problems.push(missing.hint(format!("write `apiVersion: {API_VERSION}`")));
+        }
+    }
+    let known = [DatabaseServer::NAME, TenantDatabase::NAME];
+    let Some(kind) = text(document, "kind") else {
+        let missing = document.error_at_start("kind is missing");
+        problems.push(missing.hint(format!("write `kind: {}` or `kind: {}`", known[1], known[0])));
+        return None;
+    };
+    let found = known.into_iter().find(|known| *known == kind);
+    if LATER_KINDS.contains(&kind) {
+        problems.push(document.error("kind", format!("kind {kind} is not supported yet")));
+    } else if found.is_none() {
+        let hint = match nearest(kind, known.into_iter().chain(LATER_KINDS)) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => format!("the kinds are {}", known.join(" and ")),
+        };
+        problems.push(document.error("kind", format!("unknown kind `{kind}`")).hint(hint));
+    }
+    found
+}
+
+/// What stands under a key of the document's root, if it is a scalar.
+fn text<'d>(document: &'d Document, key: &str) -> Option<&'d str> {
+    let node = &document.root().get(key)?.value;
+    match &node.value {
+        Value::Text(text) => Some(text),
+        _ if node.is_scalar() => document.text().get(node.span.clone()),
+        _ => None,
+    }
+}
+
+/// Decodes and validates a document; the object, unless something in it could not be decoded.
+fn object<T: Kind>(document: Document, problems: &mut Diagnostics) -> Option<Declared<T>> {
+    let document = Arc::new(document);
+    let decoded = decode::<T>(&document, &["apiVersion", "kind"]);
+    let violations = decoded.object.as_ref().map(T::validate).into_iter().flatten();
+    for violation in violations.filter(|violation| decoded.is_faithful_at(&document, &violation.path)) {
+        problems.push(document.violation(&violation));
+    }
+    let is_whole = decoded.problems.is_empty();
+    problems.extend(decoded.problems);
+    decoded.object.filter(|_| is_whole).map(|resource| Declared { resource, document: Some(Arc::clone(&document)) })
+}
+
+fn refuse_duplicates<T: Kind>(all: &[Declared<T>], problems: &mut Diagnostics) {
+    let mut first: HashMap<_, &Declared<T>> = HashMap::new();
+    for declared in all {
+        let identity = declared.resource.identity();
+        let Some(other) = first.get(&identity) else {
+            first.insert(identity, declared);
+            continue;
+        };
+        let message = format!("{} `{identity}` is already declared at {}", T::NAME, other.location());
+        problems.push(declared.error("metadata.name", message));
+    }
+}
+
+fn refuse_second_defaults(servers: &[Declared<DatabaseServer>], problems: &mut Diagnostics) {
+    let mut first: BTreeMap<_, &Declared<DatabaseServer>> = BTreeMap::new();
+    for server in servers.iter().filter(|server| server.resource.spec.default) {
+        let engine = server.resource.spec.engine;
+        let Some(other) = first.get(&engine) else {
+            first.insert(engine, server);
+            continue;
+        };
+        let name = &other.resource.metadata.name;
+        let message =
+            format!("the default server for {engine:?} is already `{name}`, declared at {}", other.location());
+        problems.push(server.error("spec.default", message).hint("one server per engine may be the default"));
+    }
+}
+
+#[cfg(test)]
+#[path = "manifests_tests.rs"]
+mod tests;

@@ -1,0 +1,27 @@
+//! The known word that someone may have meant.
+
+/// Longer words are not names that anyone mistyped, and comparing them would take long.
+const MAX_WORD_BYTES: usize = 256;
+
+/// The known word nearest to `word`, if one is near enough to be what was meant. Case is ignored; a third of the
+/// letters may differ.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MAX_WORD_BYTES {
+        return None;
+    }
+    let word = word.to_lowercase();
+    let letters = word.chars().count();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| {
+            let longer = letters.max(candidate.chars().count());
+            *distance <= (longer / 3).max(1) && *distance < letters
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+#[path = "nearest_tests.rs"]
+mod tests;

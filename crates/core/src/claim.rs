@@ -1,0 +1,92 @@
+//! Who a tenant belongs to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use tenantdb_api::{Namespace, ObjectName};
+
+/// Who speaks for a set of declarations: `project:<id>` for the command line, `cluster:<id>` for an operator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Authority(String);
+
+/// What a text must look like to be an [`Authority`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an authority: `project:` or `cluster:` and an id of letters, digits, `-`, `_`, `.` and `/`")]
+pub struct InvalidAuthority(String);
+
+impl Authority {
+    /// The authority of a project of the command line.
+    ///
+    /// # Errors
+    /// When the id holds something other than letters, digits, `-`, `_`, `.` and `/`, or more than 200 bytes.
+    pub fn project(id: &str) -> Result<Self, InvalidAuthority> {
+        format!("project:{id}").parse()
+    }
+
+    /// The text that the ledger holds.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Authority {
+    type Err = InvalidAuthority;
+    fn from_str(text: &str) -> Result<Self, InvalidAuthority> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
+        match text.split_once(':') {
+            Some(("project" | "cluster", id)) if (1..=200).contains(&id.len()) && id.bytes().all(legal) => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(InvalidAuthority(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Authority {
+    type Error = InvalidAuthority;
+    fn try_from(text: String) -> Result<Self, InvalidAuthority> {
+        text.parse()
+    }
+}
+
+impl From<Authority> for String {
+    fn from(authority: Authority) -> String {
+        authority.0
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The identity of a declaration, and with it the right to what it made.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Claim {
+    /// Who speaks for it.
+    pub authority: Authority,
+    /// Its kind, such as `TenantDatabase`.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: ObjectName,
+}
+
+impl Claim {
+    /// `namespace/name`, as people write it.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{} of {}", self.kind, self.namespace, self.name, self.authority)
+    }
+}

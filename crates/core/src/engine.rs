@@ -1,0 +1,115 @@
+//! A kind of server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+use tenantdb_api::ObjectName;
+
+use crate::{Claim, Delivery, Failure, Held, Interrupt, Login, Plan, Step, TenantPlan};
+
+/// How closely to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// At what the server shares, and inside the databases that are new or changed.
+    Shallow,
+    /// Inside every database, with a login for each credential.
+    Deep,
+}
+
+/// A tenant that the server's ledger knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantSummary {
+    /// Whose it is.
+    pub claim: Claim,
+    /// Its database.
+    pub database: String,
+    /// Its role.
+    pub owner: String,
+    /// `Claimed`, `Provisioned`, `Deleting` or `Orphaned`.
+    pub phase: &'static str,
+    /// Whether deleting it is refused.
+    pub protected: bool,
+    /// Where its credential was delivered.
+    pub delivered: Option<String>,
+}
+
+/// A kind of server: how to look at it, what would have to be done, and how to do it.
+///
+/// `observe` and the functions after `plan` do all the reading and writing; `plan` and `deliveries` do none, and give
+/// the same answer for the same input.
+pub trait Engine: Send + Sync + 'static {
+    /// What it can do.
+    type Step: Step;
+    /// What one server should be.
+    type Desired: Send + Sync;
+    /// What one server is.
+    type Observed: Send + Sync;
+    /// A tenant in hand: its lock and what goes with it.
+    type Hold: Send;
+
+    /// The server's name.
+    fn server(&self) -> &ObjectName;
+
+    /// The part of `desired` that concerns these claims.
+    fn only(desired: &Self::Desired, claims: &BTreeSet<Claim>) -> Self::Desired;
+
+    /// Looks at the server, once for all tenants.
+    fn observe(
+        &self,
+        desired: &Self::Desired,
+        depth: Depth,
+    ) -> impl Future<Output = Result<Self::Observed, Failure>> + Send;
+
+    /// What would be delivered, and so which places have to be read before planning.
+    fn deliveries(desired: &Self::Desired, observed: &Self::Observed) -> BTreeMap<Claim, Delivery>;
+
+    /// What would have to be done.
+    fn plan(desired: &Self::Desired, observed: &Self::Observed, place: &PlaceView) -> Plan<Self::Step>;
+
+    /// The tenants that the ledger knows.
+    fn tenants(observed: &Self::Observed) -> Vec<TenantSummary>;
+
+    /// Checks the login that a place holds against the server, for a deep look.
+    fn try_login(&self, delivery: &Delivery, login: &Login) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// Makes what the server itself needs before its first tenant.
+    fn prepare(&self, steps: &[Self::Step]) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Takes a tenant in hand: locks it, and sees that nobody has worked on it since it was observed.
+    fn hold(
+        &self,
+        tenant: &TenantPlan<Self::Step>,
+        observed: &Self::Observed,
+        interrupt: &Interrupt,
+    ) -> impl Future<Output = Result<Self::Hold, Failure>> + Send;
+
+    /// Carries steps out, in their order; `login` is the credential they set.
+    fn carry_out(
+        &self,
+        hold: &mut Self::Hold,
+        steps: &[&Self::Step],
+        login: Option<&Login>,
+        interrupt: &Interrupt,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Logs in with a new or changed credential and sees who that is.
+    fn probe(&self, delivery: &Delivery, login: &Login) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Lets go of a tenant.
+    fn release(&self, hold: Self::Hold) -> impl Future<Output = ()> + Send;
+}
+
+/// What the place of a pass holds, as the planner sees it.
+#[derive(Clone, Debug)]
+pub struct PlaceView {
+    /// The place.
+    pub id: crate::PlaceId,
+    /// What it holds for each claim; a place that could not be read says why.
+    pub held: BTreeMap<Claim, Result<Held, String>>,
+    /// What is or would be delivered for each claim.
+    pub deliveries: BTreeMap<Claim, Delivery>,
+    /// Where each claim's credential is or would be, for people.
+    pub locations: BTreeMap<Claim, String>,
+    /// Credentials that were tried on a deep look and refused by the server.
+    pub refused: BTreeSet<Claim>,
+}

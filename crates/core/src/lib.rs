@@ -1,0 +1,30 @@
+//! What every engine shares: names and their limits, claims, the plan as data, its review, and the pass that takes a
+//! server from what it is to what was declared.
+//!
+//! The two seams are here: [`Engine`] is a kind of server, [`Place`] is somewhere a credential lives. The pass drives
+//! both and knows neither; no name of an engine appears in this crate.
+
+mod claim;
+mod credential;
+mod engine;
+pub mod failpoint;
+mod failure;
+mod interrupt;
+pub mod names;
+mod pass;
+mod place;
+mod plan;
+mod review;
+
+pub use claim::{Authority, Claim};
+pub use credential::{Digest, Generation, Login, Password, Slot};
+pub use engine::{Depth, Engine, PlaceView, TenantSummary};
+pub use failure::{Failure, FailureKind};
+pub use interrupt::Interrupt;
+pub use pass::{Event, Outcome, Pass, Report, TenantOutcome};
+pub use place::{Delivery, Endpoint, Held, Marker, Place, PlaceError, PlaceId, Version};
+pub use plan::{
+    Actor, Condition, CredentialStep, Plan, Planned, Refusal, RefusalKind, Risk, Step, StepId, Task, TenantChange,
+    TenantPlan,
+};
+pub use review::{Consent, lint, review};

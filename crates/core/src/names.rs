@@ -1,0 +1,97 @@
+//! How names come from declarations, what derives from them, and what fits.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use tenantdb_api::{InvalidValue, Namespace, ObjectName, SqlName};
+
+use crate::Slot;
+
+/// The names of a tenant on its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantNames {
+    /// The database.
+    pub database: SqlName,
+    /// The tenant's role.
+    pub owner: SqlName,
+}
+
+/// What is appended to an owner's name by its slots and access levels: names that no other tenant may have, whether
+/// they are in use yet or not.
+pub const DERIVED_SUFFIXES: [&str; 5] = ["_a", "_b", "_c", "_ro", "_rw"];
+
+impl TenantNames {
+    /// The login of a slot.
+    ///
+    /// # Panics
+    /// Never for an owner that [`check_owner`] accepted.
+    #[must_use]
+    pub fn slot(&self, slot: Slot) -> SqlName {
+        format!("{}_{}", self.owner, slot.letter()).parse().expect("an owner leaves room for its suffixes")
+    }
+
+    /// Every role name that belongs to this tenant: its own, and all that derive from it.
+    #[must_use]
+    pub fn roles(&self) -> Vec<String> {
+        let derived = DERIVED_SUFFIXES.iter().map(|suffix| format!("{}{suffix}", self.owner));
+        std::iter::once(self.owner.to_string()).chain(derived).collect()
+    }
+}
+
+/// Fills `{placeholders}` in; the template was checked when the server was validated.
+#[must_use]
+pub fn expand(template: &str, values: &BTreeMap<&str, &str>) -> String {
+    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+/// The values of `{name}` and `{namespace}`.
+#[must_use]
+pub fn placeholders<'a>(name: &'a ObjectName, namespace: &'a Namespace) -> BTreeMap<&'static str, &'a str> {
+    BTreeMap::from([("name", name.as_str()), ("namespace", namespace.as_str())])
+}
+
+/// A database's name, if it fits.
+///
+/// # Errors
+/// When it is empty, holds NUL, or is longer than 63 bytes; then the message shows a shortened name.
+pub fn check_database(name: &str) -> Result<SqlName, InvalidValue> {
+    check(name, "")
+}
+
+/// An owner's name, if it fits together with every suffix.
+///
+/// # Errors
+/// When it is empty, holds NUL, or is too long for its slots; then the message shows a shortened name.
+pub fn check_owner(name: &str) -> Result<SqlName, InvalidValue> {
+    let longest = DERIVED_SUFFIXES.iter().max_by_key(|suffix| suffix.len()).copied().unwrap_or_default();
+    check(name, longest)
+}
+
+fn check(name: &str, suffix: &str) -> Result<SqlName, InvalidValue> {
+    let room = SqlName::MAX_BYTES - suffix.len();
+    if name.len() <= room {
+        return name.parse();
+    }
+    let with = if suffix.is_empty() { String::new() } else { format!(" with the suffix `{suffix}`") };
+    Err(InvalidValue(format!(
+        "`{name}` has {} bytes{with}; PostgreSQL keeps {}. A name that fits: `{}`",
+        name.len() + suffix.len(),
+        SqlName::MAX_BYTES,
+        shorten(name, room)
+    )))
+}
+
+/// A name of at most `room` bytes (at least 16) that begins like `name` and is told from others by a digest.
+#[must_use]
+pub fn shorten(name: &str, room: usize) -> String {
+    if name.len() <= room {
+        return name.to_owned();
+    }
+    let digest: String = Sha256::digest(name.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let cut = name.floor_char_boundary(room - digest.len() - 1);
+    format!("{}-{digest}", name[..cut].trim_end_matches(['-', '_']))
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;

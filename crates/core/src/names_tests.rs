@@ -1,0 +1,29 @@
+use super::*;
+
+#[test]
+fn a_name_that_fits_is_kept_as_it_is() {
+    assert_eq!(check_owner(&"x".repeat(60)).unwrap().as_str(), "x".repeat(60));
+    assert_eq!(check_database(&"x".repeat(63)).unwrap().as_str(), "x".repeat(63));
+}
+
+#[test]
+fn a_name_too_long_for_its_suffix_is_refused_with_one_that_fits() {
+    let error = check_owner(&"x".repeat(61)).unwrap_err().to_string();
+    assert!(error.contains("64 bytes with the suffix `_rw`"), "{error}");
+    let suggestion = error.rsplit('`').nth(1).unwrap();
+    assert!(check_owner(suggestion).is_ok(), "{suggestion}");
+}
+
+#[test]
+fn shortening_never_cuts_a_character_and_tells_names_apart() {
+    let one = shorten(&"ü".repeat(40), 63);
+    let other = shorten(&format!("{}x", "ü".repeat(40)), 63);
+    assert!(one.len() <= 63 && other.len() <= 63);
+    assert_ne!(one, other);
+}
+
+#[test]
+fn every_suffix_takes_part_in_collisions() {
+    let names = TenantNames { database: "shop".parse().unwrap(), owner: "shop".parse().unwrap() };
+    assert_eq!(names.roles(), ["shop", "shop_a", "shop_b", "shop_c", "shop_ro", "shop_rw"]);
+}

@@ -1,0 +1,407 @@
+//! The one way through the program: look at a server, plan for all its tenants together, review, and carry out with
+//! bounded parallelism.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::engine::PlaceView;
+use crate::{
+    Claim, Condition, Consent, CredentialStep, Delivery, Depth, Engine, Failure, FailureKind, Held, Interrupt, Login,
+    Marker, Password, Place, PlaceError, Plan, Refusal, Step, Task, TenantChange, TenantPlan, Version, failpoint,
+    review,
+};
+
+/// How often a tenant is looked at again because somebody else changed it meanwhile.
+const MAX_ROUNDS: usize = 8;
+
+/// What happens during a pass, as it happens.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A tenant's steps are begun.
+    Started(Claim),
+    /// A tenant is done with.
+    Finished(Claim),
+}
+
+/// How a tenant came out of a pass.
+#[derive(Clone, Debug)]
+pub struct TenantOutcome {
+    /// Whose it is.
+    pub claim: Claim,
+    /// Its database.
+    pub database: String,
+    /// What was to be done.
+    pub change: TenantChange,
+    /// What a person was shown of the steps that were carried out: sign, description and reason.
+    pub done: Vec<(char, String, String)>,
+    /// Why it is not as declared.
+    pub failure: Option<Failure>,
+    /// Why nothing was done, or not all.
+    pub refusal: Option<Refusal>,
+    /// What a user should know.
+    pub conditions: Vec<Condition>,
+    /// Where its credential is, for people.
+    pub credential: Option<String>,
+}
+
+/// How a whole pass came out.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Every tenant of the pass, in the order of their claims.
+    pub tenants: Vec<TenantOutcome>,
+    /// Why the pass could not begin or had to end.
+    pub failure: Option<Failure>,
+    /// What a user should know about the server.
+    pub conditions: Vec<Condition>,
+}
+
+/// The worst that happened in a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Everything is as declared.
+    Done,
+    /// Something was refused; the rest is done.
+    Refused,
+    /// Something failed; the rest is done.
+    Failed,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+impl Report {
+    /// The worst that happened.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let failures = self.tenants.iter().filter_map(|tenant| tenant.failure.as_ref()).chain(&self.failure);
+        let of_failures = failures.map(|failure| match failure.kind {
+            FailureKind::Interrupted => Outcome::Interrupted,
+            _ => Outcome::Failed,
+        });
+        let of_refusals = self.tenants.iter().filter(|tenant| tenant.refusal.is_some()).map(|_| Outcome::Refused);
+        of_failures.chain(of_refusals).max().unwrap_or(Outcome::Done)
+    }
+}
+
+/// A pass over one server.
+pub struct Pass<E> {
+    /// The server.
+    pub engine: Arc<E>,
+    /// Where credentials live.
+    pub place: Arc<dyn Place>,
+    /// Makes a new password.
+    pub new_password: fn() -> Password,
+    /// Who writes, for the marker: host name and process.
+    pub writer: String,
+    /// How many tenants are in hand at a time.
+    pub workers: usize,
+    /// The wish to stop.
+    pub interrupt: Interrupt,
+}
+
+impl<E: Engine> Pass<E> {
+    /// Looks and plans; touches nothing.
+    ///
+    /// # Errors
+    /// When the server can't be observed.
+    pub async fn plan(&self, desired: &E::Desired, depth: Depth) -> Result<(E::Observed, Plan<E::Step>), Failure> {
+        let observed = self.engine.observe(desired, depth).await?;
+        let plan = self.plan_from(desired, &observed, depth).await?;
+        Ok((observed, plan))
+    }
+
+    /// Plans from what was observed before.
+    ///
+    /// # Errors
+    /// When a credential's login can't be tried.
+    pub async fn plan_from(
+        &self,
+        desired: &E::Desired,
+        observed: &E::Observed,
+        depth: Depth,
+    ) -> Result<Plan<E::Step>, Failure> {
+        let deliveries = E::deliveries(desired, observed);
+        let place = self.view(&deliveries, depth).await?;
+        let plan = E::plan(desired, observed, &place);
+        let faults = review::lint(&plan);
+        if let Some(fault) = faults.first() {
+            return Err(Failure::new(FailureKind::Rejected, format!("the plan is malformed: {fault}"))
+                .hint("this is a bug in tenantdb; nothing was touched"));
+        }
+        Ok(plan)
+    }
+
+    /// Carries a plan out as far as `consent` goes. What others changed meanwhile is looked at and planned again.
+    pub async fn apply(
+        self: &Arc<Self>,
+        desired: &E::Desired,
+        observed: E::Observed,
+        plan: Plan<E::Step>,
+        consent: Consent,
+        events: Arc<dyn Fn(Event) + Send + Sync>,
+    ) -> Report {
+        let mut report = Report { conditions: plan.conditions.clone(), ..Report::default() };
+        let mut finished: BTreeMap<Claim, TenantOutcome> = BTreeMap::new();
+        let mut next = Some((observed, plan));
+        for round in 1.. {
+            let Some((observed, plan)) = next.take() else { break };
+            let outcomes = match self.round(observed, review::review(plan, consent), &events).await {
+                Ok(outcomes) => outcomes,
+                Err(failure) => {
+                    report.failure = Some(failure);
+                    break;
+                }
+            };
+            let mut stale = BTreeSet::new();
+            for outcome in outcomes {
+                let is_stale = outcome.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Stale);
+                if is_stale && round < MAX_ROUNDS {
+                    stale.insert(outcome.claim.clone());
+                }
+                finished
+                    .entry(outcome.claim.clone())
+                    .and_modify(|earlier| earlier.continue_with(&outcome))
+                    .or_insert(outcome);
+            }
+            if stale.is_empty() {
+                break;
+            }
+            tracing::debug!(count = stale.len(), round, "changed by someone else meanwhile; looking again");
+            match self.plan(&E::only(desired, &stale), Depth::Shallow).await {
+                Ok(again) => next = Some(again),
+                Err(failure) => report.failure = Some(failure),
+            }
+        }
+        report.tenants = finished.into_values().collect();
+        report
+    }
+
+    async fn view(&self, deliveries: &BTreeMap<Claim, Delivery>, depth: Depth) -> Result<PlaceView, Failure> {
+        let mut view = PlaceView {
+            id: self.place.id().clone(),
+            held: BTreeMap::new(),
+            deliveries: deliveries.clone(),
+            locations: BTreeMap::new(),
+            refused: BTreeSet::new(),
+        };
+        for (claim, delivery) in deliveries {
+            let held = self.place.read(delivery).await.map_err(|error| error.to_string());
+            view.locations.insert(claim.clone(), self.place.location(delivery));
+            view.held.insert(claim.clone(), held);
+        }
+        if depth == Depth::Deep {
+            view.refused = self.refused(deliveries, &view).await?;
+        }
+        Ok(view)
+    }
+
+    async fn refused(
+        &self,
+        deliveries: &BTreeMap<Claim, Delivery>,
+        view: &PlaceView,
+    ) -> Result<BTreeSet<Claim>, Failure> {
+        let budget = Arc::new(Semaphore::new(self.workers));
+        let mut tries = JoinSet::new();
+        for (claim, delivery) in deliveries {
+            if !matches!(view.held.get(claim), Some(Ok(Held::Credential { .. }))) {
+                continue;
+            }
+            let (engine, place, budget) = (self.engine.clone(), self.place.clone(), budget.clone());
+            let (claim, delivery) = (claim.clone(), delivery.clone());
+            tries.spawn(async move {
+                let _permit = budget.acquire_owned().await;
+                match place.login(&delivery).await {
+                    Ok(Some(login)) => engine.try_login(&delivery, &login).await.map(|works| (claim, works)),
+                    _ => Ok((claim, true)),
+                }
+            });
+        }
+        let mut refused = BTreeSet::new();
+        while let Some(done) = tries.join_next().await {
+            let (claim, works) = done.map_err(|error| panicked(&error))??;
+            if !works {
+                refused.insert(claim);
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn round(
+        self: &Arc<Self>,
+        observed: E::Observed,
+        plan: Plan<E::Step>,
+        events: &Arc<dyn Fn(Event) + Send + Sync>,
+    ) -> Result<Vec<TenantOutcome>, Failure> {
+        let preparation: Vec<E::Step> =
+            plan.preparation.iter().filter_map(|step| engine_step(&step.task)).cloned().collect();
+        if !preparation.is_empty() {
+            self.interrupt.check()?;
+            self.engine.prepare(&preparation).await?;
+        }
+        let observed = Arc::new(observed);
+        let budget = Arc::new(Semaphore::new(self.workers));
+        let mut running = JoinSet::new();
+        for tenant in plan.tenants {
+            let (pass, observed) = (self.clone(), observed.clone());
+            let (budget, events) = (budget.clone(), events.clone());
+            running.spawn(async move {
+                if tenant.steps.is_empty() {
+                    return TenantOutcome::of(&tenant);
+                }
+                let _permit = budget.acquire_owned().await;
+                events(Event::Started(tenant.claim.clone()));
+                let mut outcome = TenantOutcome::of(&tenant);
+                outcome.failure = pass.tenant(&tenant, &observed, &mut outcome.done).await.err();
+                events(Event::Finished(tenant.claim.clone()));
+                outcome
+            });
+        }
+        let mut outcomes = Vec::new();
+        while let Some(done) = running.join_next().await {
+            outcomes.push(done.map_err(|error| panicked(&error))?);
+        }
+        outcomes.sort_by(|one, other| one.claim.cmp(&other.claim));
+        Ok(outcomes)
+    }
+
+    async fn tenant(
+        &self,
+        tenant: &TenantPlan<E::Step>,
+        observed: &E::Observed,
+        done: &mut Vec<(char, String, String)>,
+    ) -> Result<(), Failure> {
+        self.interrupt.check()?;
+        let mut hold = self.engine.hold(tenant, observed, &self.interrupt).await?;
+        let result = self.steps(tenant, &mut hold, done).await;
+        self.engine.release(hold).await;
+        result
+    }
+
+    async fn steps(
+        &self,
+        tenant: &TenantPlan<E::Step>,
+        hold: &mut E::Hold,
+        done: &mut Vec<(char, String, String)>,
+    ) -> Result<(), Failure> {
+        let mut credential = CredentialInHand::default();
+        let mut rest = tenant.steps.as_slice();
+        while let Some(first) = rest.first() {
+            self.interrupt.check()?;
+            let batch = match &first.task {
+                Task::Engine(_) => {
+                    let length = rest.iter().take_while(|step| engine_step(&step.task).is_some()).count();
+                    let steps: Vec<&E::Step> =
+                        rest[..length].iter().filter_map(|step| engine_step(&step.task)).collect();
+                    self.engine.carry_out(hold, &steps, credential.login.as_ref(), &self.interrupt).await?;
+                    &rest[..length]
+                }
+                Task::Credential(step) => {
+                    failpoint::hit(&format!("before-{}", first.task.kind()));
+                    self.credential(tenant, step, &mut credential).await?;
+                    failpoint::hit(&format!("after-{}", first.task.kind()));
+                    &rest[..1]
+                }
+            };
+            done.extend(
+                batch
+                    .iter()
+                    .filter_map(|step| step.task.sign().map(|sign| (sign, step.task.describe(), step.reason.clone()))),
+            );
+            rest = &rest[batch.len()..];
+        }
+        Ok(())
+    }
+
+    async fn credential(
+        &self,
+        tenant: &TenantPlan<E::Step>,
+        step: &CredentialStep,
+        in_hand: &mut CredentialInHand,
+    ) -> Result<(), Failure> {
+        let delivery = tenant.delivery.as_ref().ok_or_else(|| missing("a delivery"))?;
+        match step {
+            CredentialStep::Fence { username, generation, version } => {
+                let marker = Marker { generation: *generation, writer: self.writer.clone() };
+                in_hand.version = self.place.fence(delivery, &marker, *version).await.map_err(place_failure)?;
+                in_hand.login = Some(Login { username: username.clone(), password: (self.new_password)() });
+            }
+            CredentialStep::Reuse { version } => {
+                in_hand.version = *version;
+                in_hand.login = self.place.login(delivery).await.map_err(place_failure)?;
+                in_hand.login()?;
+            }
+            CredentialStep::Probe => self.engine.probe(delivery, in_hand.login()?).await?,
+            CredentialStep::Publish { generation, .. } => {
+                let login = in_hand.login()?;
+                let published = self.place.publish(delivery, login, *generation, in_hand.version).await;
+                in_hand.version = published.map_err(place_failure)?;
+            }
+            CredentialStep::Withdraw { .. } => self.place.withdraw(delivery).await.map_err(place_failure)?,
+        }
+        Ok(())
+    }
+}
+
+/// The credential that a tenant's steps set or use.
+#[derive(Default)]
+struct CredentialInHand {
+    login: Option<Login>,
+    version: Version,
+}
+
+impl CredentialInHand {
+    fn login(&self) -> Result<&Login, Failure> {
+        self.login.as_ref().ok_or_else(|| {
+            Failure::new(FailureKind::Stale, "the credential that was there is gone").hint("run it again")
+        })
+    }
+}
+
+impl TenantOutcome {
+    fn of<S: Step>(tenant: &TenantPlan<S>) -> Self {
+        Self {
+            claim: tenant.claim.clone(),
+            database: tenant.database.clone(),
+            change: tenant.change,
+            done: Vec::new(),
+            failure: None,
+            refusal: tenant.refusal.clone(),
+            conditions: tenant.conditions.clone(),
+            credential: None,
+        }
+    }
+
+    /// Takes over how a further look came out; what was done before stays done.
+    fn continue_with(&mut self, later: &Self) {
+        let mut done = std::mem::take(&mut self.done);
+        let change = if done.is_empty() { later.change } else { self.change };
+        done.extend(later.done.iter().cloned());
+        *self = Self { done, change, ..later.clone() };
+    }
+}
+
+fn engine_step<S>(task: &Task<S>) -> Option<&S> {
+    match task {
+        Task::Engine(step) => Some(step),
+        Task::Credential(_) => None,
+    }
+}
+
+fn place_failure(error: PlaceError) -> Failure {
+    match error {
+        PlaceError::Moved(_) => Failure::new(FailureKind::Stale, error.to_string()),
+        PlaceError::Foreign(message) => Failure::new(FailureKind::Place, message),
+        PlaceError::Failed { message, hint } => Failure { hint, ..Failure::new(FailureKind::Place, message) },
+    }
+}
+
+fn missing(what: &str) -> Failure {
+    Failure::new(FailureKind::Rejected, format!("the plan lacks {what}")).hint("this is a bug in tenantdb")
+}
+
+fn panicked(error: &tokio::task::JoinError) -> Failure {
+    Failure::new(FailureKind::Rejected, format!("a task of the pass ended early: {error}"))
+        .hint("this is a bug in tenantdb")
+}

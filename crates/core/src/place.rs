@@ -1,0 +1,144 @@
+//! Where a credential lives.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use tenantdb_api::tenant_database::SecretFormat;
+use tenantdb_api::{ObjectName, SqlName};
+
+use crate::{Claim, Digest, Generation, Login};
+
+/// Tells one place from every other, on whatever machine it is looked at: the ledger remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlaceId(pub String);
+
+impl fmt::Display for PlaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What applications are told to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The scheme of a connection URI.
+    pub scheme: &'static str,
+    /// The host.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// Parameters of the connection URI.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What is delivered for a tenant, but for the login itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whose it is; its namespace is also the credential's.
+    pub claim: Claim,
+    /// The name of the Secret or file.
+    pub secret_name: ObjectName,
+    /// The server the tenant is on.
+    pub server: ObjectName,
+    /// The database the login is for.
+    pub database: SqlName,
+    /// What applications connect to.
+    pub endpoint: Endpoint,
+    /// The sets of keys.
+    pub formats: Vec<SecretFormat>,
+    /// Further keys and their templates.
+    pub keys: BTreeMap<String, String>,
+}
+
+/// The state of a place at the moment it was read; a write names the version it builds on, and is refused when the
+/// place has moved on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+/// Who is about to write, left in the place before the login is changed: metadata, never a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// The generation that will be written.
+    pub generation: Generation,
+    /// Who writes it.
+    pub writer: String,
+}
+
+/// What a place holds for a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// No credential; there may be a marker.
+    Nothing {
+        /// For the next write.
+        version: Version,
+    },
+    /// A credential that was written for this claim.
+    Credential {
+        /// Tells which login it is.
+        login: Digest,
+        /// Whether its keys and values are what the delivery asks for.
+        current: bool,
+        /// For the next write.
+        version: Version,
+    },
+    /// Something that was not written for this claim.
+    Foreign {
+        /// What it is, for the message.
+        what: String,
+    },
+}
+
+/// Why a place could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// Somebody wrote in between.
+    #[error("{0} was changed by someone else meanwhile")]
+    Moved(String),
+    /// What is there is not ours.
+    #[error("{0}")]
+    Foreign(String),
+    /// It did not work.
+    #[error("{message}")]
+    Failed {
+        /// What happened.
+        message: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+}
+
+/// Somewhere a credential lives: a folder of files, a cluster's Secrets, a store.
+pub trait Place: Send + Sync + 'static {
+    /// Tells this place from every other.
+    fn id(&self) -> &PlaceId;
+
+    /// Where the credential of a delivery is, for people.
+    fn location(&self, delivery: &Delivery) -> String;
+
+    /// Reads what is there now, never from a cache.
+    fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>>;
+
+    /// Reads the login itself, if there is one that was written for this claim.
+    fn login<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Option<Login>, PlaceError>>;
+
+    /// Leaves a marker, if the place is still at `expected`.
+    fn fence<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        marker: &'a Marker,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>>;
+
+    /// Writes the credential in one atomic step, if the place is still at `expected`.
+    fn publish<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        login: &'a Login,
+        generation: Generation,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>>;
+
+    /// Removes the credential that was written for this claim; none being there is success.
+    fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>>;
+}

@@ -1,0 +1,277 @@
+//! A plan: what would be done, as data.
+
+use std::fmt;
+
+use tenantdb_api::{ObjectName, SqlName};
+
+use crate::{Claim, Delivery, Generation, Version};
+
+/// One thing an engine can do. It is complete: carrying it out needs no decision, only a login's secret, which is
+/// never in it.
+pub trait Step: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// Its kind, such as `create-database`; also the name of its failpoints.
+    fn kind(&self) -> &'static str;
+    /// `+`, `~` or `-`; a step of our own bookkeeping has none and is not shown.
+    fn sign(&self) -> Option<char>;
+    /// What it does, for people.
+    fn describe(&self) -> String;
+    /// The statements it will send, with secrets left out.
+    fn statements(&self) -> Vec<String>;
+}
+
+/// How much a step can hurt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// Creates, grants, or heals what is ours.
+    Safe,
+    /// Takes access away or ends sessions of a login that is not ours.
+    Disruptive,
+    /// Destroys data.
+    Destructive,
+}
+
+/// As whom a step is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The role that owns every tenant's database.
+    Estate,
+    /// The administrator's own login, for what the estate may not do.
+    Login,
+    /// Whoever writes the credential's place.
+    Place,
+}
+
+/// The number of a step in its tenant's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepId(pub usize);
+
+/// A part of the credential protocol, which is the same for every engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialStep {
+    /// Leaves a marker in the place before the login changes.
+    Fence {
+        /// The user name of the login that gets a new password.
+        username: SqlName,
+        /// The generation that will be written.
+        generation: Generation,
+        /// The place as it was read.
+        version: Version,
+    },
+    /// Takes the login that the place holds, instead of a new password.
+    Reuse {
+        /// The place as it was read.
+        version: Version,
+    },
+    /// Logs in and sees who that is.
+    Probe,
+    /// Writes the credential into its place.
+    Publish {
+        /// Its generation.
+        generation: Generation,
+        /// Where, for people.
+        location: String,
+        /// Whether something was there before.
+        replaces: bool,
+    },
+    /// Removes the credential from its place.
+    Withdraw {
+        /// Where, for people.
+        location: String,
+    },
+}
+
+/// What a step does: something of the engine's, or a part of the credential protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task<S> {
+    /// The engine's.
+    Engine(S),
+    /// The protocol's.
+    Credential(CredentialStep),
+}
+
+impl<S: Step> Step for Task<S> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Engine(step) => step.kind(),
+            Self::Credential(CredentialStep::Fence { .. }) => "fence-credential",
+            Self::Credential(CredentialStep::Reuse { .. }) => "reuse-credential",
+            Self::Credential(CredentialStep::Probe) => "probe-login",
+            Self::Credential(CredentialStep::Publish { .. }) => "publish-credential",
+            Self::Credential(CredentialStep::Withdraw { .. }) => "withdraw-credential",
+        }
+    }
+
+    fn sign(&self) -> Option<char> {
+        match self {
+            Self::Engine(step) => step.sign(),
+            Self::Credential(CredentialStep::Publish { replaces: true, .. }) => Some('~'),
+            Self::Credential(CredentialStep::Publish { .. }) => Some('+'),
+            Self::Credential(CredentialStep::Withdraw { .. }) => Some('-'),
+            Self::Credential(_) => None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Engine(step) => step.describe(),
+            Self::Credential(CredentialStep::Fence { generation, .. }) => {
+                format!("mark the place for credential generation {generation}")
+            }
+            Self::Credential(CredentialStep::Reuse { .. }) => "take the delivered credential".to_owned(),
+            Self::Credential(CredentialStep::Probe) => "log in with the credential".to_owned(),
+            Self::Credential(CredentialStep::Publish { generation, location, .. }) => {
+                format!("credential generation {generation} in {location}")
+            }
+            Self::Credential(CredentialStep::Withdraw { location }) => format!("credential in {location}"),
+        }
+    }
+
+    fn statements(&self) -> Vec<String> {
+        match self {
+            Self::Engine(step) => step.statements(),
+            Self::Credential(_) => Vec::new(),
+        }
+    }
+}
+
+/// A step with its place in the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned<S> {
+    /// Its number.
+    pub id: StepId,
+    /// What it does.
+    pub task: Task<S>,
+    /// Why.
+    pub reason: String,
+    /// How much it can hurt.
+    pub risk: Risk,
+    /// As whom.
+    pub actor: Actor,
+    /// What must have been done before.
+    pub after: Vec<StepId>,
+}
+
+/// What happens to a tenant as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantChange {
+    /// It is as declared.
+    Unchanged,
+    /// It is made.
+    Create,
+    /// Parts of it are changed.
+    Update,
+    /// It is removed, as far as its policies say.
+    Delete,
+    /// It is left as it is, for a reason that the refusal tells.
+    Refused,
+}
+
+/// Why something is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// It is someone else's.
+    Conflict,
+    /// It is protected.
+    Protection,
+    /// The platform does not allow it.
+    Policy,
+    /// Nobody consented to its risk.
+    Consent,
+    /// It has to wait.
+    Deferral,
+}
+
+/// A refusal: what, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub kind: RefusalKind,
+    /// What is refused, and because of what.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    /// The same refusal with what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Something that a user should know and that no step mends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Condition {
+    /// Its CamelCase type, such as `SystemDatabasesOpen`.
+    pub kind: &'static str,
+    /// What it is, and what to do about it.
+    pub message: String,
+}
+
+/// What happens to one tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TenantPlan<S> {
+    /// Whose it is.
+    pub claim: Claim,
+    /// Its database, for people.
+    pub database: String,
+    /// What happens, in one word.
+    pub change: TenantChange,
+    /// The steps, in their order.
+    pub steps: Vec<Planned<S>>,
+    /// Why nothing is done, or not all.
+    pub refusal: Option<Refusal>,
+    /// What a user should know.
+    pub conditions: Vec<Condition>,
+    /// Where its credential goes.
+    pub delivery: Option<Delivery>,
+}
+
+impl<S: Step> TenantPlan<S> {
+    /// The steps that a person is shown.
+    pub fn shown(&self) -> impl Iterator<Item = &Planned<S>> {
+        self.steps.iter().filter(|step| step.task.sign().is_some())
+    }
+
+    /// Adds a step that waits for all those before it.
+    pub fn push(&mut self, task: Task<S>, reason: impl Into<String>, risk: Risk, actor: Actor) -> StepId {
+        let id = StepId(self.steps.len());
+        let after = id.0.checked_sub(1).map(StepId).into_iter().collect();
+        self.steps.push(Planned { id, task, reason: reason.into(), risk, actor, after });
+        id
+    }
+}
+
+/// What happens on one server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan<S> {
+    /// The server.
+    pub server: ObjectName,
+    /// What the server itself needs first.
+    pub preparation: Vec<Planned<S>>,
+    /// What happens to each tenant, in the order of their names.
+    pub tenants: Vec<TenantPlan<S>>,
+    /// What a user should know about the server.
+    pub conditions: Vec<Condition>,
+}
+
+impl<S: Step> Plan<S> {
+    /// Whether nothing would be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.preparation.is_empty() && self.tenants.iter().all(|tenant| tenant.steps.is_empty())
+    }
+
+    /// The highest risk in it.
+    #[must_use]
+    pub fn risk(&self) -> Risk {
+        self.tenants.iter().flat_map(|tenant| &tenant.steps).map(|step| step.risk).max().unwrap_or(Risk::Safe)
+    }
+}

@@ -1,0 +1,68 @@
+//! Looking a plan over before it is carried out: whether it is well formed, and who consented to its risks.
+
+use std::collections::BTreeSet;
+
+use crate::{Plan, Refusal, RefusalKind, Risk, Step, StepId, TenantPlan};
+
+/// What the user consented to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// The highest risk that may be carried out.
+    pub up_to: Risk,
+}
+
+/// Takes out of a plan what nobody consented to, with all that depends on it; each tenant concerned says so in its
+/// refusal.
+#[must_use]
+pub fn review<S: Step>(mut plan: Plan<S>, consent: Consent) -> Plan<S> {
+    for tenant in &mut plan.tenants {
+        withhold(tenant, consent);
+    }
+    plan
+}
+
+fn withhold<S: Step>(tenant: &mut TenantPlan<S>, consent: Consent) {
+    let mut withheld = BTreeSet::new();
+    let mut named = Vec::new();
+    for step in &tenant.steps {
+        if step.risk > consent.up_to {
+            named.push(step.task.describe());
+            withheld.insert(step.id);
+        } else if step.after.iter().any(|id| withheld.contains(id)) {
+            withheld.insert(step.id);
+        }
+    }
+    if named.is_empty() {
+        return;
+    }
+    tenant.steps.retain(|step| !withheld.contains(&step.id));
+    tenant.refusal = Some(
+        Refusal::new(RefusalKind::Consent, format!("needs consent: {}", named.join("; ")))
+            .hint("answer yes at the terminal, or run it with --yes"),
+    );
+}
+
+/// What is malformed about a plan; nothing, unless the planner has a bug.
+#[must_use]
+pub fn lint<S: Step>(plan: &Plan<S>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let groups = plan.tenants.iter().map(|tenant| (tenant.claim.to_string(), &tenant.steps));
+    for (owner, steps) in groups.chain([(format!("server {}", plan.server), &plan.preparation)]) {
+        let mut seen = BTreeSet::<StepId>::new();
+        for step in steps {
+            if step.after.iter().any(|id| !seen.contains(id)) {
+                faults.push(format!("{owner}: step {} waits for a step that is not before it", step.id.0));
+            }
+            if !seen.insert(step.id) {
+                faults.push(format!("{owner}: two steps are number {}", step.id.0));
+            }
+            if step.reason.is_empty() {
+                faults.push(format!("{owner}: step {} has no reason", step.id.0));
+            }
+            if step.task.statements().iter().any(|statement| statement.contains("SCRAM-SHA-256$")) {
+                faults.push(format!("{owner}: step {} shows a verifier", step.id.0));
+            }
+        }
+    }
+    faults
+}

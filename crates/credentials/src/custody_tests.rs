@@ -1,0 +1,154 @@
+use super::*;
+use proptest::prelude::*;
+
+const HERE: &str = "home:here";
+
+fn digest(text: &str) -> Digest {
+    Digest::from_stored(text.to_owned())
+}
+
+fn slot(slot: Slot, state: SlotState, generation: u64, login: Option<&str>, server: OnServer) -> SlotFacts {
+    SlotFacts { slot, state, generation: Generation(generation), login: login.map(digest), server }
+}
+
+fn fresh() -> Vec<SlotFacts> {
+    Slot::ALL.map(|name| slot(name, SlotState::Retired, 0, None, OnServer::Missing)).to_vec()
+}
+
+fn settled() -> Vec<SlotFacts> {
+    vec![
+        slot(Slot::A, SlotState::Active, 1, Some("one"), OnServer::Login),
+        slot(Slot::B, SlotState::Retired, 0, None, OnServer::NoLogin),
+    ]
+}
+
+fn delivered(place: &str, login: &str) -> Delivered {
+    Delivered {
+        place: PlaceId(place.to_owned()),
+        location: format!("{place} file"),
+        login: digest(login),
+        generation: Generation(1),
+    }
+}
+
+fn nothing() -> Held {
+    Held::Nothing { version: Version(3) }
+}
+
+fn holding(login: &str, current: bool) -> Held {
+    Held::Credential { login: digest(login), current, version: Version(3) }
+}
+
+fn decision(slots: &[SlotFacts], delivered: Option<&Delivered>, held: &Held, refused: bool) -> Decision {
+    decide(Facts { slots, delivered, here: &PlaceId(HERE.to_owned()), held, refused })
+}
+
+#[test]
+fn a_new_tenant_gets_its_first_slot() {
+    let issued = decision(&fresh(), None, &nothing(), false);
+    assert!(matches!(issued, Decision::Issue { slot: Slot::A, generation: Generation(1), .. }), "{issued:?}");
+}
+
+#[test]
+fn a_delivered_credential_is_kept() {
+    assert_eq!(decision(&settled(), Some(&delivered(HERE, "one")), &holding("one", true), false), Decision::Keep);
+}
+
+#[test]
+fn a_crash_before_publishing_starts_over_on_the_same_slot() {
+    let mut slots = settled();
+    slots[0].state = SlotState::Issuing;
+    let issued = decision(&slots, None, &nothing(), false);
+    assert!(matches!(issued, Decision::Issue { slot: Slot::A, generation: Generation(2), .. }), "{issued:?}");
+}
+
+#[test]
+fn a_crash_after_publishing_goes_on_from_the_place() {
+    let mut slots = settled();
+    slots[0].state = SlotState::Issuing;
+    let confirmed = decision(&slots, None, &holding("one", true), false);
+    assert!(matches!(confirmed, Decision::Confirm { slot: Slot::A, republish: false, .. }), "{confirmed:?}");
+}
+
+#[test]
+fn another_place_leaves_the_credential_alone() {
+    let left = decision(&settled(), Some(&delivered("home:laptop", "one")), &nothing(), false);
+    assert_eq!(left, Decision::Elsewhere { location: "home:laptop file".to_owned() });
+}
+
+#[test]
+fn a_lost_credential_is_replaced_on_the_other_slot() {
+    let issued = decision(&settled(), Some(&delivered(HERE, "one")), &nothing(), false);
+    assert!(matches!(issued, Decision::Issue { slot: Slot::B, generation: Generation(2), .. }), "{issued:?}");
+}
+
+#[test]
+fn an_edited_credential_is_replaced_on_the_other_slot() {
+    let issued = decision(&settled(), Some(&delivered(HERE, "one")), &holding("forged", true), false);
+    assert!(matches!(issued, Decision::Issue { slot: Slot::B, replaces: true, .. }), "{issued:?}");
+}
+
+#[test]
+fn a_login_that_was_taken_away_is_repaired_from_its_own_place() {
+    let mut slots = settled();
+    slots[0].server = OnServer::NoLogin;
+    let repaired = decision(&slots, Some(&delivered(HERE, "one")), &holding("one", true), false);
+    assert!(matches!(repaired, Decision::Repair { slot: Slot::A, generation: Generation(1), .. }), "{repaired:?}");
+}
+
+#[test]
+fn a_login_that_the_server_refuses_is_repaired_from_its_own_place() {
+    let repaired = decision(&settled(), Some(&delivered(HERE, "one")), &holding("one", true), true);
+    assert!(matches!(repaired, Decision::Repair { slot: Slot::A, .. }), "{repaired:?}");
+}
+
+#[test]
+fn other_keys_or_another_address_are_published_with_the_same_login() {
+    let again = decision(&settled(), Some(&delivered(HERE, "one")), &holding("one", false), false);
+    assert!(matches!(again, Decision::Republish { slot: Slot::A, generation: Generation(1), .. }), "{again:?}");
+}
+
+#[test]
+fn a_credential_that_this_server_never_gave_out_is_refused() {
+    let refused = decision(&fresh(), None, &holding("stranger", true), false);
+    assert!(matches!(refused, Decision::Refuse(Refusal { kind: RefusalKind::Conflict, .. })), "{refused:?}");
+}
+
+fn any_slot(name: Slot) -> impl Strategy<Value = SlotFacts> {
+    let state = prop::sample::select(SlotState::ALL.map(|(state, _)| state).to_vec());
+    let server = prop::sample::select(vec![OnServer::Missing, OnServer::NoLogin, OnServer::Login]);
+    let login = prop::sample::select(vec![None, Some("one"), Some("two")]);
+    (state, server, login, 0u64..9)
+        .prop_map(move |(state, server, login, generation)| slot(name, state, generation, login, server))
+}
+
+proptest! {
+    #[test]
+    fn a_new_password_never_goes_to_a_slot_in_use(
+        a in any_slot(Slot::A),
+        b in any_slot(Slot::B),
+        held in prop::sample::select(vec![nothing(), holding("one", true), holding("two", false), holding("three", true)]),
+        known in prop::sample::select(vec![None, Some((HERE, "one")), Some((HERE, "two")), Some(("home:laptop", "one"))]),
+        refused: bool,
+    ) {
+        let slots = [a, b];
+        let known = known.map(|(place, login)| delivered(place, login));
+        match decision(&slots, known.as_ref(), &held, refused) {
+            Decision::Issue { slot, generation, .. } => {
+                let chosen = slots.iter().find(|facts| facts.slot == slot).unwrap();
+                prop_assert!(chosen.state == SlotState::Issuing || chosen.server != OnServer::Login);
+                if let Held::Credential { login, .. } = &held {
+                    prop_assert_ne!(chosen.login.as_ref(), Some(login));
+                }
+                prop_assert!(slots.iter().all(|facts| facts.generation < generation));
+                prop_assert!(known.is_none_or(|known| known.place.0 == HERE));
+            }
+            Decision::Repair { slot, .. } | Decision::Confirm { slot, .. } | Decision::Republish { slot, .. } => {
+                let Held::Credential { login, .. } = &held else { panic!("nothing to go by") };
+                let chosen = slots.iter().find(|facts| facts.slot == slot).unwrap();
+                prop_assert_eq!(chosen.login.as_ref(), Some(login));
+            }
+            Decision::Keep | Decision::Elsewhere { .. } | Decision::Refuse(_) => {}
+        }
+    }
+}

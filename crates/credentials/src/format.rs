@@ -1,0 +1,211 @@
+//! What an application reads: the sets of keys, and templates for further ones.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use tenantdb_api::SqlName;
+use tenantdb_api::tenant_database::SecretFormat;
+use tenantdb_core::{Delivery, Generation, Login, Password};
+
+/// What RFC 3986 leaves unencoded everywhere: letters, digits and `-._~`.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The keys and values of a credential, in the order in which they are written.
+#[derive(Clone, Debug, Default)]
+pub struct Document(Vec<(String, SecretString)>);
+
+impl Document {
+    /// A document of these keys; a key given twice keeps its last value.
+    #[must_use]
+    pub fn new(entries: impl IntoIterator<Item = (String, SecretString)>) -> Self {
+        let mut document = Self::default();
+        for (key, value) in entries {
+            document.set(&key, value.expose_secret().to_owned());
+        }
+        document
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.expose_secret())
+    }
+
+    /// Keys and values, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.expose_secret()))
+    }
+
+    fn set(&mut self, key: &str, value: String) {
+        match self.0.iter_mut().find(|(name, _)| name == key) {
+            Some((_, earlier)) => *earlier = SecretString::from(value),
+            None => self.0.push((key.to_owned(), SecretString::from(value))),
+        }
+    }
+}
+
+impl PartialEq for Document {
+    /// The same keys with the same values, in any order.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.iter().all(|(key, value)| other.get(key) == Some(value))
+    }
+}
+
+/// A template that can't be filled in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidTemplate(String);
+
+/// The credential of a login as its applications read it.
+///
+/// # Errors
+/// When a key's template is malformed, which validation has refused before.
+pub fn render(delivery: &Delivery, login: &Login, generation: Generation) -> Result<Document, InvalidTemplate> {
+    let values = Values::of(delivery, login, generation);
+    let mut document = Document::default();
+    for format in &delivery.formats {
+        for (key, name) in keys(*format) {
+            document.set(key, values.get(name).unwrap_or_default().to_owned());
+        }
+    }
+    for (key, template) in &delivery.keys {
+        document.set(key, values.fill(template)?);
+    }
+    Ok(document)
+}
+
+/// Checks that a template is well formed and knows its placeholders.
+///
+/// # Errors
+/// When it is not, or doesn't.
+pub fn check_template(template: &str) -> Result<(), InvalidTemplate> {
+    Values::default().fill(template).map(drop)
+}
+
+/// The login in a document, whatever set of keys it was written with.
+#[must_use]
+pub fn read_login(document: &Document) -> Option<Login> {
+    let pairs = [("username", "password"), ("DB_USER", "DB_PASSWORD")];
+    let (username, password) = pairs.iter().find_map(|(user, secret)| document.get(user).zip(document.get(secret)))?;
+    Some(Login { username: username.parse::<SqlName>().ok()?, password: Password::new(password.to_owned()) })
+}
+
+/// Which value each key of a format holds.
+fn keys(format: SecretFormat) -> &'static [(&'static str, &'static str)] {
+    const ENV: [(&str, &str); 6] = [
+        ("DATABASE_URL", "uri"),
+        ("DB_HOST", "host"),
+        ("DB_PORT", "port"),
+        ("DB_NAME", "database"),
+        ("DB_USER", "username"),
+        ("DB_PASSWORD", "password"),
+    ];
+    const DEFAULT: [(&str, &str); 14] = [
+        ("username", "username"),
+        ("password", "password"),
+        ("host", "host"),
+        ("endpoint", "endpoint"),
+        ("port", "port"),
+        ("database", "database"),
+        ("uri", "uri"),
+        ENV[0],
+        ENV[1],
+        ENV[2],
+        ENV[3],
+        ENV[4],
+        ENV[5],
+        ("generation", "generation"),
+    ];
+    match format {
+        SecretFormat::Default => &DEFAULT,
+        SecretFormat::Env => &ENV,
+        // Refused when the declaration is validated.
+        SecretFormat::Cnpg | SecretFormat::Crossplane | SecretFormat::ServiceBinding => &[],
+    }
+}
+
+/// What the placeholders of a template stand for.
+#[derive(Default)]
+struct Values {
+    uri: SecretString,
+    host: String,
+    port: String,
+    database: String,
+    username: String,
+    password: SecretString,
+    generation: String,
+}
+
+impl Values {
+    fn of(delivery: &Delivery, login: &Login, generation: Generation) -> Self {
+        Self {
+            uri: SecretString::from(uri(delivery, login)),
+            host: delivery.endpoint.host.clone(),
+            port: delivery.endpoint.port.to_string(),
+            database: delivery.database.to_string(),
+            username: login.username.to_string(),
+            password: SecretString::from(login.password.expose().to_owned()),
+            generation: generation.to_string(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        Some(match name {
+            "uri" => self.uri.expose_secret(),
+            "host" | "endpoint" => &self.host,
+            "port" => &self.port,
+            "database" => &self.database,
+            "username" => &self.username,
+            "password" => self.password.expose_secret(),
+            "generation" => &self.generation,
+            _ => return None,
+        })
+    }
+
+    fn fill(&self, template: &str) -> Result<String, InvalidTemplate> {
+        let mut filled = String::new();
+        let mut rest = template;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (text, tail) = rest.split_at(at);
+            filled.push_str(text);
+            rest = if let Some(after) = tail.strip_prefix("{{") {
+                filled.push('{');
+                after
+            } else if let Some(after) = tail.strip_prefix("}}") {
+                filled.push('}');
+                after
+            } else {
+                let (name, after) = tail
+                    .strip_prefix('{')
+                    .and_then(|inner| inner.split_once('}'))
+                    .ok_or_else(|| InvalidTemplate(format!("`{template}` has a brace without its other half")))?;
+                filled.push_str(
+                    self.get(name).ok_or_else(|| InvalidTemplate(format!("`{{{name}}}` is not a placeholder")))?,
+                );
+                after
+            };
+        }
+        filled.push_str(rest);
+        Ok(filled)
+    }
+}
+
+fn uri(delivery: &Delivery, login: &Login) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    let endpoint = &delivery.endpoint;
+    let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
+    let parameters: Vec<String> =
+        endpoint.parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+    format!(
+        "{}://{}:{}@{host}:{}/{}{query}",
+        endpoint.scheme,
+        encode(login.username.as_str()),
+        encode(login.password.expose()),
+        endpoint.port,
+        encode(delivery.database.as_str()),
+    )
+}
+
+#[cfg(test)]
+#[path = "format_tests.rs"]
+pub(crate) mod tests;

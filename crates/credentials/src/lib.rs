@@ -1,0 +1,13 @@
+//! Credentials without an engine: how a password is made, what the server is shown of it, what an application reads,
+//! which of two logins is next, and the places where a credential lives.
+
+mod custody;
+mod format;
+mod password;
+pub mod stores;
+mod verifier;
+
+pub use custody::{Decision, Delivered, Facts, OnServer, SlotFacts, SlotState, decide};
+pub use format::{Document, InvalidTemplate, check_template, read_login, render};
+pub use password::generate;
+pub use verifier::{InvalidVerifier, Verifier};

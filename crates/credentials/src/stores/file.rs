@@ -1,0 +1,332 @@
+//! Credentials in a folder: `<namespace>/<secretName>.json`, one flat object, readable by its owner only.
+//!
+//! A sidecar, `<namespace>/.<secretName>.json`, says whose the credential is and who was about to write it. A lock on
+//! the namespace's folder and the sidecar's version make each write a compare-and-set.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use futures_util::future::{self, BoxFuture};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_core::{Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version, failpoint};
+
+use crate::format::{Document, read_login, render};
+
+/// A folder of credentials.
+#[derive(Clone, Debug)]
+pub struct FilePlace {
+    folder: PathBuf,
+    id: PlaceId,
+}
+
+/// What a sidecar says; metadata, never a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Sidecar {
+    /// Counts the writes.
+    version: u64,
+    /// Whose credential it is.
+    authority: String,
+    kind: String,
+    name: ObjectName,
+    /// The server it is for.
+    server: ObjectName,
+    /// What was last about to be written, and by whom.
+    generation: u64,
+    writer: String,
+}
+
+impl FilePlace {
+    /// The folder `folder`, which the ledger knows as `id`. It is made when it is first written to.
+    #[must_use]
+    pub fn new(folder: PathBuf, id: PlaceId) -> Self {
+        Self { folder, id }
+    }
+
+    /// The credential of a declaration, found by its name: where it is and what it holds.
+    ///
+    /// # Errors
+    /// When the folder or a file in it can't be read.
+    pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Option<(PathBuf, Document)>, PlaceError> {
+        let folder = self.folder.join(namespace.as_str());
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(&folder, "read", &error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(|error| failed(&folder, "read", &error))?.path();
+            let Some(secret) = sidecar_of(&path) else { continue };
+            let document = folder.join(format!("{secret}.json"));
+            if read_sidecar(&path)?.is_some_and(|sidecar| sidecar.name == *name)
+                && let Some(found) = read_document(&document)?
+            {
+                return Ok(Some((document, found)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn paths(&self, delivery: &Delivery) -> Paths {
+        let folder = self.folder.join(delivery.claim.namespace.as_str());
+        Paths {
+            document: folder.join(format!("{}.json", delivery.secret_name)),
+            sidecar: folder.join(format!(".{}.json", delivery.secret_name)),
+            folder,
+        }
+    }
+
+    fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
+        let paths = self.paths(delivery);
+        let document = read_document(&paths.document)?;
+        let Some(sidecar) = read_sidecar(&paths.sidecar)? else {
+            return Ok(match document {
+                None => Held::Nothing { version: Version(0) },
+                Some(_) => Held::Foreign { what: format!("{} was not written by tenantdb", paths.document.display()) },
+            });
+        };
+        if let Some(what) = sidecar.belongs_to_another(delivery) {
+            return Ok(Held::Foreign { what: format!("{} {what}", paths.document.display()) });
+        }
+        let version = Version(sidecar.version);
+        let login = document.as_ref().and_then(read_login);
+        let (Some(document), Some(login)) = (document, login) else { return Ok(Held::Nothing { version }) };
+        let wanted = render(delivery, &login, Generation(sidecar.generation));
+        Ok(Held::Credential { login: login.digest(), current: wanted.is_ok_and(|wanted| wanted == document), version })
+    }
+
+    fn login_now(&self, delivery: &Delivery) -> Result<Option<Login>, PlaceError> {
+        let paths = self.paths(delivery);
+        match read_sidecar(&paths.sidecar)? {
+            Some(sidecar) if sidecar.belongs_to_another(delivery).is_none() => {
+                Ok(read_document(&paths.document)?.as_ref().and_then(read_login))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn fence_now(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
+        let paths = self.paths(delivery);
+        let _lock = self.lock(&paths)?;
+        self.expect(delivery, &paths, expected)?;
+        self.write_sidecar(&paths, delivery, marker, expected)
+    }
+
+    fn publish_now(
+        &self,
+        delivery: &Delivery,
+        login: &Login,
+        generation: Generation,
+        expected: Version,
+    ) -> Result<Version, PlaceError> {
+        let paths = self.paths(delivery);
+        let _lock = self.lock(&paths)?;
+        let writer = self.expect(delivery, &paths, expected)?.map_or_else(String::new, |sidecar| sidecar.writer);
+        let document = render(delivery, login, generation)
+            .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
+        let entries: serde_json::Map<String, serde_json::Value> =
+            document.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let mut text =
+            serde_json::to_vec_pretty(&entries).map_err(|error| failed(&paths.document, "write", &error.into()))?;
+        text.push(b'\n');
+        write_atomically(&paths.document, &text)?;
+        failpoint::hit("between-document-and-sidecar");
+        self.write_sidecar(&paths, delivery, &Marker { generation, writer }, expected)
+    }
+
+    fn withdraw_now(&self, delivery: &Delivery) -> Result<(), PlaceError> {
+        let paths = self.paths(delivery);
+        if !paths.folder.exists() {
+            return Ok(());
+        }
+        let _lock = self.lock(&paths)?;
+        match read_sidecar(&paths.sidecar)? {
+            Some(sidecar) if sidecar.belongs_to_another(delivery).is_none() => {
+                remove(&paths.document)?;
+                remove(&paths.sidecar)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees that the place is still as it was read, under the lock.
+    fn expect(&self, delivery: &Delivery, paths: &Paths, expected: Version) -> Result<Option<Sidecar>, PlaceError> {
+        match self.read_now(delivery)? {
+            Held::Foreign { what } => Err(PlaceError::Foreign(what)),
+            Held::Nothing { version } | Held::Credential { version, .. } if version == expected => {
+                read_sidecar(&paths.sidecar)
+            }
+            _ => Err(PlaceError::Moved(paths.document.display().to_string())),
+        }
+    }
+
+    fn write_sidecar(
+        &self,
+        paths: &Paths,
+        delivery: &Delivery,
+        marker: &Marker,
+        expected: Version,
+    ) -> Result<Version, PlaceError> {
+        let Claim { authority, kind, name, .. } = &delivery.claim;
+        let sidecar = Sidecar {
+            version: expected.0 + 1,
+            authority: authority.to_string(),
+            kind: (*kind).to_owned(),
+            name: name.clone(),
+            server: delivery.server.clone(),
+            generation: marker.generation.0,
+            writer: marker.writer.clone(),
+        };
+        let text = serde_json::to_vec(&sidecar).map_err(|error| failed(&paths.sidecar, "write", &error.into()))?;
+        write_atomically(&paths.sidecar, &text)?;
+        Ok(Version(sidecar.version))
+    }
+
+    /// Takes the lock of the namespace's folder; it is let go when the file is closed.
+    fn lock(&self, paths: &Paths) -> Result<File, PlaceError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&paths.folder)
+            .map_err(|error| failed(&paths.folder, "create", &error))?;
+        let path = paths.folder.join(".lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| failed(&path, "open", &error))?;
+        file.lock().map_err(|error| failed(&path, "lock", &error))?;
+        Ok(file)
+    }
+}
+
+impl Sidecar {
+    /// Whose it is, when it is not the delivery's.
+    fn belongs_to_another(&self, delivery: &Delivery) -> Option<String> {
+        let claim = &delivery.claim;
+        let same_claim =
+            self.authority == claim.authority.as_str() && self.kind == claim.kind && self.name == claim.name;
+        if !same_claim {
+            return Some(format!("belongs to {} {} of {}", self.kind, self.name, self.authority));
+        }
+        (self.server != delivery.server).then(|| format!("is the credential on server {}", self.server))
+    }
+}
+
+impl Place for FilePlace {
+    fn id(&self) -> &PlaceId {
+        &self.id
+    }
+
+    fn location(&self, delivery: &Delivery) -> String {
+        self.paths(delivery).document.display().to_string()
+    }
+
+    fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>> {
+        Box::pin(future::ready(self.read_now(delivery)))
+    }
+
+    fn login<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Option<Login>, PlaceError>> {
+        Box::pin(future::ready(self.login_now(delivery)))
+    }
+
+    fn fence<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        marker: &'a Marker,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
+        Box::pin(future::ready(self.fence_now(delivery, marker, expected)))
+    }
+
+    fn publish<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        login: &'a Login,
+        generation: Generation,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
+        Box::pin(future::ready(self.publish_now(delivery, login, generation, expected)))
+    }
+
+    fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
+        Box::pin(future::ready(self.withdraw_now(delivery)))
+    }
+}
+
+/// Where the files of a delivery are.
+struct Paths {
+    folder: PathBuf,
+    document: PathBuf,
+    sidecar: PathBuf,
+}
+
+/// The name of the credential that a file is the sidecar of.
+fn sidecar_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".json")
+}
+
+fn read_document(path: &Path) -> Result<Option<Document>, PlaceError> {
+    let Some(text) = read(path)? else { return Ok(None) };
+    // What is not a flat object of strings is no credential: it counts as lost, and is replaced.
+    let entries: std::collections::BTreeMap<String, String> = serde_json::from_slice(&text).unwrap_or_default();
+    Ok(Some(Document::new(entries.into_iter().map(|(key, value)| (key, SecretString::from(value))))))
+}
+
+fn read_sidecar(path: &Path) -> Result<Option<Sidecar>, PlaceError> {
+    let Some(text) = read(path)? else { return Ok(None) };
+    serde_json::from_slice(&text).map(Some).map_err(|error| PlaceError::Failed {
+        message: format!("{} is not readable: {error}", path.display()),
+        hint: Some("it tells whose the credential beside it is; restore it, or move both away".to_owned()),
+    })
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(path, "read", &error)),
+    }
+}
+
+/// Writes a file of mode 0600 so that a reader sees the old or the new one, and a crash leaves one of them.
+fn write_atomically(path: &Path, text: &[u8]) -> Result<(), PlaceError> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let write = || {
+        let mut file = tempfile::Builder::new()
+            .prefix(".writing-")
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        file.write_all(text)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|error| failed(path, "write", &error))
+}
+
+fn remove(path: &Path) -> Result<(), PlaceError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, "remove", &error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(path: &Path, verb: &str, error: &io::Error) -> PlaceError {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => Some("see who owns the folder, or set TENANTDB_HOME to one of your own"),
+        io::ErrorKind::StorageFull => Some("make room on the disk and run it again"),
+        _ => None,
+    };
+    PlaceError::Failed { message: format!("can't {verb} {}: {error}", path.display()), hint: hint.map(str::to_owned) }
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

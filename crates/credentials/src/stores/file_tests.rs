@@ -1,0 +1,102 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::format::tests::{delivery, login};
+
+fn place() -> (tempfile::TempDir, FilePlace) {
+    let folder = tempfile::tempdir().unwrap();
+    let place = FilePlace::new(folder.path().join("credentials"), PlaceId("home:test".to_owned()));
+    (folder, place)
+}
+
+fn marker(generation: u64) -> Marker {
+    Marker { generation: Generation(generation), writer: "test".to_owned() }
+}
+
+#[test]
+fn a_place_with_only_a_marker_holds_no_credential() {
+    let (_folder, place) = place();
+    let delivery = delivery("cafe");
+    assert_eq!(place.read_now(&delivery).unwrap(), Held::Nothing { version: Version(0) });
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    assert_eq!(place.read_now(&delivery).unwrap(), Held::Nothing { version });
+    assert!(place.login_now(&delivery).unwrap().is_none());
+}
+
+#[test]
+fn what_was_published_is_held_and_current_until_the_delivery_changes() {
+    let (_folder, place) = place();
+    let mut delivery = delivery("cafe");
+    let login = login("cafe_a", "pass");
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
+    let held = Held::Credential { login: login.digest(), current: true, version };
+    assert_eq!(place.read_now(&delivery).unwrap(), held);
+    delivery.endpoint.port += 1;
+    let held = Held::Credential { login: login.digest(), current: false, version };
+    assert_eq!(place.read_now(&delivery).unwrap(), held);
+}
+
+#[test]
+fn of_two_writers_on_one_version_the_second_is_refused() {
+    let (_folder, place) = place();
+    let delivery = delivery("cafe");
+    place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    assert!(matches!(place.fence_now(&delivery, &marker(2), Version(0)), Err(PlaceError::Moved(_))));
+    let late = place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), Version(0));
+    assert!(matches!(late, Err(PlaceError::Moved(_))));
+}
+
+#[test]
+fn a_file_that_someone_else_wrote_is_never_touched() {
+    let (_folder, place) = place();
+    let delivery = delivery("cafe");
+    let path = place.paths(&delivery).document;
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, "{\"username\": \"theirs\"}").unwrap();
+    assert!(matches!(place.read_now(&delivery).unwrap(), Held::Foreign { .. }));
+    assert!(matches!(place.fence_now(&delivery, &marker(1), Version(0)), Err(PlaceError::Foreign(_))));
+    place.withdraw_now(&delivery).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{\"username\": \"theirs\"}");
+}
+
+#[test]
+fn a_credential_of_another_server_or_claim_is_foreign() {
+    let (_folder, place) = place();
+    let mine = delivery("cafe");
+    let version = place.fence_now(&mine, &marker(1), Version(0)).unwrap();
+    place.publish_now(&mine, &login("cafe_a", "pass"), Generation(1), version).unwrap();
+    let elsewhere = Delivery { server: "other".parse().unwrap(), ..mine.clone() };
+    assert!(matches!(place.read_now(&elsewhere).unwrap(), Held::Foreign { .. }));
+    let stranger = Claim { name: "erp".parse().unwrap(), ..mine.claim.clone() };
+    let theirs = Delivery { claim: stranger, ..mine };
+    assert!(matches!(place.read_now(&theirs).unwrap(), Held::Foreign { .. }));
+}
+
+#[test]
+fn only_the_owner_can_read_it_and_nothing_is_left_over() {
+    let (_folder, place) = place();
+    let delivery = delivery("cafe");
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
+    let paths = place.paths(&delivery);
+    assert_eq!(fs::metadata(&paths.document).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&paths.folder).unwrap().permissions().mode() & 0o777, 0o700);
+    place.withdraw_now(&delivery).unwrap();
+    let left: Vec<_> = fs::read_dir(&paths.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, [".lock"]);
+}
+
+#[test]
+fn a_credential_is_found_by_the_name_of_its_declaration() {
+    let (_folder, place) = place();
+    let mut delivery = delivery("cafe");
+    delivery.secret_name = "cafe-backend-env".parse().unwrap();
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
+    let namespace = "default".parse().unwrap();
+    let (path, document) = place.find(&namespace, &"cafe".parse().unwrap()).unwrap().unwrap();
+    assert!(path.ends_with("default/cafe-backend-env.json"));
+    assert_eq!(document.get("username"), Some("cafe_a"));
+    assert!(place.find(&namespace, &"erp".parse().unwrap()).unwrap().is_none());
+}

@@ -1,0 +1,3 @@
+//! The places where a credential can live, one module each.
+
+pub mod file;

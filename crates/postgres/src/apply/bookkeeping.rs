@@ -1,0 +1,157 @@
+//! What the steps write into the ledger, in the same transaction as what they do.
+
+use tenantdb_core::{Claim, Failure, FailureKind, Generation, Login};
+use tenantdb_credentials::SlotState;
+
+use super::{Hold, bug};
+use crate::connect::{Connections, Statement};
+use crate::ledger::{Applied, Phase};
+use crate::sql::{text, text_or_null};
+use crate::step::PostgresStep;
+
+/// Takes a tenant's names, all or none. Somebody who has one of them already makes the plan stale: the next look
+/// tells who it is.
+pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &PostgresStep) -> Result<(), Failure> {
+    let PostgresStep::Claim { database, owner, slots, reserved, applied } = step else {
+        return Err(bug("a claim that is none"));
+    };
+    let Claim { authority, kind, namespace, name } = &hold.claim;
+    let owner = [(owner, "Owner", None)];
+    let slots = slots.iter().map(|(slot, role)| (role, "Slot", Some(slot.letter())));
+    let reserved = reserved.iter().map(|role| (role, "Reserved", None));
+    let roles: Vec<String> = owner
+        .into_iter()
+        .chain(slots)
+        .chain(reserved)
+        .map(|(role, purpose, slot)| {
+            let state = slot.map(|_| SlotState::Retired.as_str());
+            format!("({}, '{purpose}', {}, {})", text(role), text_or_null(slot), text_or_null(state))
+        })
+        .collect();
+    let insert = format!(
+        "WITH claimed AS (INSERT INTO ledger.tenant (authority, kind, namespace, name, database_name, phase, applied) \
+         VALUES ({}, {}, {}, {}, {}, '{}', {}) RETURNING id), \
+         named AS (INSERT INTO ledger.role (tenant, name, purpose, slot, state) \
+         SELECT claimed.id, r.name, r.purpose, r.slot, r.state FROM claimed, \
+         (VALUES {}) AS r (name, purpose, slot, state)) \
+         SELECT id FROM claimed",
+        text(authority.as_str()),
+        text(kind),
+        text(namespace.as_str()),
+        text(name.as_str()),
+        text(database),
+        Phase::Claimed.as_str(),
+        text(unapplied(applied)),
+        roles.join(", ")
+    );
+    let session = connections.ledger().await?;
+    let claimed = session.column(&Statement::labelled(insert, "claim")).await.map_err(|failure| {
+        if failure.message.ends_with("(23505)") { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
+    })?;
+    hold.id = claimed.first().and_then(|id| id.parse().ok());
+    hold.epoch = 1;
+    Ok(())
+}
+
+/// Until it exists, a tenant has the policies it was declared with, and nothing else.
+fn unapplied(declared: &Applied) -> String {
+    Applied {
+        deletion_protection: declared.deletion_protection,
+        db_deletion_policy: declared.db_deletion_policy,
+        role_deletion_policy: declared.role_deletion_policy,
+        ..Applied::default()
+    }
+    .to_stored()
+}
+
+/// What a step writes into the ledger.
+pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Option<&Login>) -> Vec<Statement> {
+    let texts = match step {
+        PostgresStep::RecordSlot { role, state, generation } => vec![record_slot(role, *state, *generation, login)],
+        PostgresStep::RecordDatabase { database } => vec![format!(
+            "UPDATE ledger.tenant SET database_oid = (SELECT oid FROM pg_database WHERE datname = {}) WHERE id = {id}",
+            text(database)
+        )],
+        PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
+            let digest = text_or_null(login.map(|login| login.digest().as_str().to_owned()));
+            let generation = generation.0;
+            vec![
+                format!(
+                    "UPDATE ledger.role SET state = '{}', changed_at = now() WHERE name = {}",
+                    SlotState::Active.as_str(),
+                    text(role)
+                ),
+                format!(
+                    "INSERT INTO ledger.delivery (tenant, place, location, secret_name, generation, login_digest) \
+                     VALUES ({id}, {}, {}, {}, {generation}, {digest}) \
+                     ON CONFLICT (tenant, place) DO UPDATE SET location = EXCLUDED.location, \
+                     secret_name = EXCLUDED.secret_name, generation = EXCLUDED.generation, \
+                     login_digest = EXCLUDED.login_digest, confirmed_at = now()",
+                    text(&place.0),
+                    text(location),
+                    text(secret_name)
+                ),
+                audit(hold, &format!("deliver generation {generation}")),
+            ]
+        }
+        PostgresStep::Settle { applied, action, .. } => vec![
+            format!(
+                "UPDATE ledger.tenant SET phase = '{}', orphaned_at = NULL, applied = {} WHERE id = {id}",
+                Phase::Provisioned.as_str(),
+                text(applied.to_stored())
+            ),
+            audit(hold, action),
+        ],
+        PostgresStep::RecordDeletion => vec![
+            format!("UPDATE ledger.tenant SET phase = '{}' WHERE id = {id}", Phase::Deleting.as_str()),
+            audit(hold, "begin to delete"),
+        ],
+        PostgresStep::RecordOrphan { database, logins } => record_orphan(hold, id, *database, *logins),
+        PostgresStep::Forget => {
+            vec![format!("DELETE FROM ledger.tenant WHERE id = {id}"), audit(hold, "delete")]
+        }
+        _ => Vec::new(),
+    };
+    texts.into_iter().map(|text| Statement::labelled(text, "ledger")).collect()
+}
+
+fn record_slot(role: &str, state: SlotState, generation: Option<Generation>, login: Option<&Login>) -> String {
+    let given = match (generation, login) {
+        (Some(Generation(generation)), Some(login)) => {
+            format!(", generation = {generation}, login_digest = {}", text(login.digest().as_str()))
+        }
+        _ if state == SlotState::Retired => ", login_digest = NULL".to_owned(),
+        _ => String::new(),
+    };
+    let state = state.as_str();
+    format!("UPDATE ledger.role SET state = '{state}', changed_at = now(){given} WHERE name = {}", text(role))
+}
+
+fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<String> {
+    let oid = if database { "" } else { ", database_oid = NULL" };
+    let phase = Phase::Orphaned.as_str();
+    let mut statements =
+        vec![format!("UPDATE ledger.tenant SET phase = '{phase}', orphaned_at = now(){oid} WHERE id = {id}")];
+    if !logins {
+        statements.push(format!("DELETE FROM ledger.delivery WHERE tenant = {id}"));
+        statements.push(format!(
+            "UPDATE ledger.role SET state = '{}', login_digest = NULL, changed_at = now() \
+             WHERE tenant = {id} AND purpose = 'Slot'",
+            SlotState::Retired.as_str()
+        ));
+    }
+    statements.push(audit(hold, "orphan"));
+    statements
+}
+
+fn audit(hold: &Hold, action: &str) -> String {
+    let Claim { authority, kind, namespace, name } = &hold.claim;
+    format!(
+        "INSERT INTO ledger.audit (authority, kind, namespace, name, action) VALUES ({}, {}, {}, {}, {})",
+        text(authority.as_str()),
+        text(kind),
+        text(namespace.as_str()),
+        text(name.as_str()),
+        text(action)
+    )
+}

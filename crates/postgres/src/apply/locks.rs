@@ -1,0 +1,89 @@
+//! The session that holds a lock for each tenant in hand. When it is lost, so are the locks, and the pass ends.
+
+use std::time::Duration;
+
+use tenantdb_core::{Failure, FailureKind, Interrupt};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::connect::{Connections, Session, Statement};
+use crate::ledger::TENANT_LOCKS;
+use crate::sql::text;
+
+/// How long to wait for someone who holds a tenant.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The locks of a pass.
+#[derive(Default)]
+pub(crate) struct Locks(OnceCell<Session>);
+
+impl Locks {
+    /// Takes the lock of a database's name, and waits for whoever has it.
+    pub(crate) async fn take(
+        &self,
+        connections: &Connections,
+        database: &str,
+        interrupt: &Interrupt,
+    ) -> Result<i32, Failure> {
+        let session = self.0.get_or_try_init(|| connections.locks()).await?;
+        let give_up = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_millis(20);
+        let statement = Statement::labelled(
+            format!(
+                "SELECT CASE WHEN pg_try_advisory_lock({TENANT_LOCKS}, k) THEN k END FROM hashtext({}) AS k",
+                text(database)
+            ),
+            "lock",
+        );
+        loop {
+            interrupt.check()?;
+            if let Some(key) = session.column(&statement).await?.first().and_then(|key| key.parse().ok()) {
+                return Ok(key);
+            }
+            if Instant::now() > give_up {
+                return Err(held(session, database).await);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Lets go of a lock.
+    pub(crate) async fn release(&self, key: i32) {
+        if let Some(session) = self.0.get() {
+            let statement = format!("SELECT pg_advisory_unlock({TENANT_LOCKS}, {key})");
+            if let Err(failure) = session.run(&[Statement::labelled(statement, "unlock")]).await {
+                tracing::debug!(%failure, "the lock went with its session");
+            }
+        }
+    }
+
+    /// Goes on, or ends the pass because the locks are lost.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.0.get() {
+            Some(session) if session.is_closed() => {
+                Err(Failure::new(FailureKind::LockLost, "the session that held the locks was lost")
+                    .hint("the server may have restarted; run it again to finish"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Says who holds a tenant.
+async fn held(session: &Session, database: &str) -> Failure {
+    let holders = session
+        .query(
+            "SELECT a.application_name FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) \
+             WHERE l.locktype = 'advisory' AND l.granted AND l.classid = $1 \
+             AND l.objid = (hashtext($2)::bigint & 4294967295)::oid",
+            &[&u32::try_from(TENANT_LOCKS).unwrap_or_default(), &database],
+        )
+        .await;
+    let holder = holders
+        .ok()
+        .and_then(|rows| rows.first().map(|row| row.get::<_, String>(0)))
+        .unwrap_or_else(|| "another tenantdb".to_owned());
+    Failure::new(FailureKind::Held, format!("{holder} has been working on database {database} for two minutes"))
+        .hint("wait until it is done, or end its session on the server, and run it again")
+}

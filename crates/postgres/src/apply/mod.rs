@@ -1,0 +1,188 @@
+//! Carrying steps out: a tenant is locked, its steps are sent in batches, and each transaction proves that the tenant
+//! is still ours.
+
+mod bookkeeping;
+mod locks;
+
+pub(crate) use locks::Locks;
+use tenantdb_core::{Claim, Failure, FailureKind, Interrupt, Login, Step, failpoint};
+use tenantdb_credentials::Verifier;
+
+use crate::ESTATE;
+use crate::connect::{Connections, Statement};
+use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
+use crate::sql;
+use crate::step::{PostgresStep, Venue};
+
+/// A tenant in hand.
+pub struct Hold {
+    pub(crate) claim: Claim,
+    /// The second key of its lock.
+    pub(crate) key: i32,
+    pub(crate) database: String,
+    pub(crate) owner: String,
+    /// Its row in the ledger, once it is claimed.
+    pub(crate) id: Option<i64>,
+    /// How often the row was written, as far as we know.
+    pub(crate) epoch: i64,
+    /// Whether the server knows membership options.
+    pub(crate) options: bool,
+}
+
+/// Makes what the server needs before its first tenant. Somebody else may be doing the same.
+pub(crate) async fn prepare(connections: &Connections, steps: &[PostgresStep]) -> Result<(), Failure> {
+    for step in steps {
+        failpoint::hit(&format!("before-{}", step.kind()));
+        match step {
+            PostgresStep::CreateLedgerTables => create_tables(connections).await?,
+            PostgresStep::CreateEstate { .. } => {
+                let session = connections.maintenance().await?;
+                for statement in statements(step, "") {
+                    tolerate_existing(session.run(&[statement]).await)?;
+                }
+                session.close().await;
+            }
+            _ => {
+                // The ledger belongs to the estate, so that the administrator's login can be replaced.
+                let session = connections.visit(&connections.admin().maintenance_database).await?;
+                for statement in statements(step, "") {
+                    tolerate_existing(session.run(&[statement]).await)?;
+                    failpoint::hit("within-create-ledger");
+                }
+                session.close().await;
+            }
+        }
+        failpoint::hit(&format!("after-{}", step.kind()));
+    }
+    Ok(())
+}
+
+/// Of two that make the same at once, one is told that it exists: by name (42710, 42P04) or by index (23505).
+fn tolerate_existing(result: Result<(), Failure>) -> Result<(), Failure> {
+    match result {
+        Err(failure) if ["(42710)", "(42P04)", "(23505)"].iter().any(|code| failure.message.ends_with(code)) => Ok(()),
+        other => other,
+    }
+}
+
+async fn create_tables(connections: &Connections) -> Result<(), Failure> {
+    let session = connections.ledger().await?;
+    let guarded = format!(
+        "DO $tenantdb$ BEGIN PERFORM pg_advisory_xact_lock({ROLE_DDL_LOCK}); \
+         IF to_regclass('ledger.server') IS NULL THEN EXECUTE {}; END IF; END $tenantdb$",
+        sql::text(SCHEMA)
+    );
+    session.run(&[Statement::labelled(guarded, "CREATE SCHEMA ledger")]).await
+}
+
+/// Carries out steps of one tenant, batch by batch.
+pub(crate) async fn carry_out(
+    connections: &Connections,
+    locks: &Locks,
+    hold: &mut Hold,
+    steps: &[&PostgresStep],
+    login: Option<&Login>,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
+    let mut rest = steps;
+    while let Some(first) = rest.first() {
+        interrupt.check()?;
+        locks.check()?;
+        let venue = first.venue();
+        let alone = matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Maintenance);
+        let length = if alone { 1 } else { rest.iter().take_while(|step| step.venue() == venue).count() };
+        let (batch, after) = rest.split_at(length);
+        for step in batch {
+            failpoint::hit(&format!("before-{}", step.kind()));
+        }
+        match venue {
+            Venue::Claim => bookkeeping::claim(connections, hold, first).await?,
+            Venue::Ledger => ledger(connections, hold, batch, login).await?,
+            Venue::Alone => connections.ledger().await?.run(&statements(first, "")).await.map_err(stale_if_made)?,
+            Venue::Tenant => in_tenant(connections, hold, batch).await?,
+            Venue::Inside => inside(connections, hold, first).await?,
+            Venue::Maintenance => prepare(connections, &[(*first).clone()]).await?,
+        }
+        for step in batch {
+            failpoint::hit(&format!("after-{}", step.kind()));
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+/// One transaction in the ledger database. It begins with the lock on DDL for roles, and ends when the tenant was
+/// written by someone else.
+async fn ledger(
+    connections: &Connections,
+    hold: &mut Hold,
+    batch: &[&PostgresStep],
+    login: Option<&Login>,
+) -> Result<(), Failure> {
+    let verifier = verifier(batch, login)?;
+    let id = hold.id.ok_or_else(|| bug("a tenant without a claim"))?;
+    let mut all = vec![
+        Statement::labelled(format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})"), "waiting for other role changes"),
+        Statement::labelled(format!("SELECT ledger.hold({id}, {})", hold.epoch), "ledger"),
+    ];
+    for step in batch {
+        all.extend(statements(step, &verifier));
+        all.extend(bookkeeping::statements(step, hold, id, login));
+    }
+    connections.ledger().await?.transaction(&all).await.map_err(stale_if_changed)?;
+    hold.epoch += 1;
+    Ok(())
+}
+
+/// One transaction in the tenant's database, with a membership in the tenant's role that ends with it.
+async fn in_tenant(connections: &Connections, hold: &Hold, batch: &[&PostgresStep]) -> Result<(), Failure> {
+    let options = if hold.options { " WITH INHERIT FALSE, SET TRUE" } else { "" };
+    let owner = sql::name(&hold.owner);
+    let mut all = vec![Statement::new(format!("GRANT {owner} TO {ESTATE}{options}"))];
+    for step in batch {
+        all.extend(statements(step, ""));
+    }
+    all.push(Statement::new(format!("REVOKE {owner} FROM {ESTATE}")));
+    let session = connections.visit(&hold.database).await?;
+    let result = session.transaction(&all).await;
+    session.close().await;
+    result
+}
+
+async fn inside(connections: &Connections, hold: &Hold, step: &PostgresStep) -> Result<(), Failure> {
+    let session = connections.visit(&hold.database).await?;
+    let result = session.transaction(&statements(step, "")).await;
+    session.close().await;
+    result
+}
+
+fn statements(step: &PostgresStep, verifier: &str) -> Vec<Statement> {
+    step.sql(verifier).into_iter().map(Statement::new).collect()
+}
+
+/// The verifier of the credential in hand, quoted, if any of the steps needs it.
+fn verifier(batch: &[&PostgresStep], login: Option<&Login>) -> Result<String, Failure> {
+    if !batch.iter().any(|step| step.needs_login()) {
+        return Ok(String::new());
+    }
+    let login = login.ok_or_else(|| bug("a login without a credential"))?;
+    let verifier =
+        Verifier::of(&login.password).map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))?;
+    Ok(sql::text(verifier.as_str()))
+}
+
+fn stale_if_changed(failure: Failure) -> Failure {
+    if failure.message.ends_with(&format!("({CHANGED_MEANWHILE})")) {
+        return Failure { kind: FailureKind::Stale, ..failure };
+    }
+    failure
+}
+
+/// A database that someone else made between our look and our statement.
+fn stale_if_made(failure: Failure) -> Failure {
+    if failure.message.ends_with("(42P04)") { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
+}
+
+fn bug(what: &str) -> Failure {
+    Failure::new(FailureKind::Rejected, format!("the plan has {what}")).hint("this is a bug in tenantdb")
+}

@@ -1,0 +1,145 @@
+//! All sessions with one server, within its budget of connections.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tenantdb_core::{Failure, Login, Password};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Address, AdminLogin, Session, Speaker, TlsSettings};
+use crate::LEDGER;
+
+/// Opens sessions, never more at a time than the budget allows.
+///
+/// The budget has three parts, so that nobody who holds one part waits for another: one session holds the locks, some
+/// stay with the ledger, the others come and go in the tenants' databases.
+pub(crate) struct Connections {
+    address: Address,
+    tls: TlsSettings,
+    admin: AdminLogin,
+    ledger: Arc<Semaphore>,
+    visits: Arc<Semaphore>,
+    idle: Mutex<Vec<Session>>,
+}
+
+/// A session with the ledger, which goes back to the others when it is let go.
+pub(crate) struct LedgerSession<'a> {
+    connections: &'a Connections,
+    session: Option<Session>,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Connections {
+    /// Connections to a server; `budget` is how many there may be at a time, at least 3.
+    pub(crate) fn new(address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize) -> Self {
+        let shared = budget.max(3) - 1;
+        let ledger = shared.div_ceil(2);
+        Self {
+            address,
+            tls,
+            admin,
+            ledger: Arc::new(Semaphore::new(ledger)),
+            visits: Arc::new(Semaphore::new(shared - ledger)),
+            idle: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// How many tenants can be in hand without waiting for connections.
+    pub(crate) fn workers(&self) -> usize {
+        self.ledger.available_permits() + self.visits.available_permits()
+    }
+
+    /// The administrator's login.
+    pub(crate) fn admin(&self) -> &AdminLogin {
+        &self.admin
+    }
+
+    /// Where the server is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// A session as the administrator's own login, in the maintenance database.
+    pub(crate) async fn maintenance(&self) -> Result<Session, Failure> {
+        let permit = turn(&self.visits).await;
+        self.open(&self.admin.maintenance_database, Speaker::Admin, Some(permit)).await
+    }
+
+    /// The session that holds the locks; it counts on its own.
+    pub(crate) async fn locks(&self) -> Result<Session, Failure> {
+        self.open(LEDGER, Speaker::Estate, None).await
+    }
+
+    /// A session with the ledger, an idle one if there is one.
+    pub(crate) async fn ledger(&self) -> Result<LedgerSession<'_>, Failure> {
+        let turn = turn(&self.ledger).await;
+        let idle = self.idle().pop().filter(|session| !session.is_closed());
+        let session = match idle {
+            Some(session) => session,
+            None => self.open(LEDGER, Speaker::Estate, None).await?,
+        };
+        Ok(LedgerSession { connections: self, session: Some(session), _turn: turn })
+    }
+
+    /// A session as the estate in a tenant's database.
+    pub(crate) async fn visit(&self, database: &str) -> Result<Session, Failure> {
+        let permit = turn(&self.visits).await;
+        self.open(database, Speaker::Estate, Some(permit)).await
+    }
+
+    /// A session as a tenant's login.
+    pub(crate) async fn login(&self, database: &str, login: &Login) -> Result<Session, Failure> {
+        let permit = turn(&self.visits).await;
+        self.open_as(login.username.as_str(), &login.password, database, Speaker::Tenant, Some(permit)).await
+    }
+
+    /// Closes the idle sessions.
+    pub(crate) async fn close_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        for session in idle {
+            session.close().await;
+        }
+    }
+
+    async fn open(
+        &self,
+        database: &str,
+        speaker: Speaker,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Session, Failure> {
+        self.open_as(&self.admin.username, &self.admin.password, database, speaker, permit).await
+    }
+
+    async fn open_as(
+        &self,
+        user: &str,
+        password: &Password,
+        database: &str,
+        speaker: Speaker,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Session, Failure> {
+        Session::open(&self.address, &self.tls, user, password, database, speaker, permit).await
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::ops::Deref for LedgerSession<'_> {
+    type Target = Session;
+    fn deref(&self) -> &Session {
+        self.session.as_ref().expect("a session until it is dropped")
+    }
+}
+
+impl Drop for LedgerSession<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take().filter(|session| !session.is_closed()) {
+            self.connections.idle().push(session);
+        }
+    }
+}
+
+async fn turn(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    semaphore.clone().acquire_owned().await.expect("the budget is never closed")
+}

@@ -1,0 +1,71 @@
+//! What a server's error means to a person.
+
+use std::error::Error as _;
+
+use tenantdb_core::{Failure, FailureKind};
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+/// A server's or a connection's error as a failure: SQLSTATE, message and detail, never the statement.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let Some(server) = error.as_db_error() else {
+        return connection_failure(error);
+    };
+    let detail = server.detail().map_or_else(String::new, |detail| format!(": {detail}"));
+    let message = format!("{}{detail} ({})", server.message(), server.code().code());
+    let code = server.code();
+    let kind = if code.code().starts_with("57P") || code.code().starts_with("08") {
+        FailureKind::Unreachable
+    } else {
+        FailureKind::Rejected
+    };
+    let hint = hint(code).map(str::to_owned).or_else(|| server.hint().map(str::to_owned));
+    Failure { hint, ..Failure::new(kind, message) }
+}
+
+fn connection_failure(error: &Error) -> Failure {
+    // The error itself says only where it arose; its sources say what happened.
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    let hint = if message.contains("does not support TLS") {
+        "turn TLS on at the server, or set `tls: {mode: disable}` if the way there is trusted"
+    } else if message.to_lowercase().contains("certificate") {
+        "check `tls.caFrom`, the host name in the server's certificate and its dates"
+    } else if error.is_closed() {
+        "the server ended the connection; see its log, and run it again to finish"
+    } else {
+        "check host and port, and that the server runs and can be reached from here"
+    };
+    Failure::new(FailureKind::Unreachable, message).hint(hint)
+}
+
+fn hint(code: &SqlState) -> Option<&'static str> {
+    const HINTS: &[(SqlState, &str)] = &[
+        (SqlState::INVALID_PASSWORD, "check the administrator's password and where `admin.passwordFrom` takes it from"),
+        (
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+            "check the login's name, whether it may log in, and the server's pg_hba.conf",
+        ),
+        (SqlState::INVALID_CATALOG_NAME, "check `admin.maintenanceDatabase`"),
+        (
+            SqlState::TOO_MANY_CONNECTIONS,
+            "wait until sessions end, lower `limits.connections`, or raise max_connections on the server",
+        ),
+        (SqlState::DISK_FULL, "make room on the server's disk and run it again to finish"),
+        (SqlState::INSUFFICIENT_PRIVILEGE, "the administrator needs CREATEDB and CREATEROLE"),
+        (SqlState::LOCK_NOT_AVAILABLE, "someone holds a lock on it; see pg_locks on the server, and run it again"),
+        (SqlState::QUERY_CANCELED, "it took too long or was cancelled at the server; run it again to finish"),
+        (SqlState::ADMIN_SHUTDOWN, "the server was stopped; run it again to finish when it is back"),
+        (SqlState::CRASH_SHUTDOWN, "the server crashed; run it again to finish when it is back"),
+        (SqlState::CANNOT_CONNECT_NOW, "the server is starting or stopping; run it again in a moment"),
+        (SqlState::DEPENDENT_OBJECTS_STILL_EXIST, "something still depends on it; the detail says what"),
+    ];
+    HINTS.iter().find(|(known, _)| known == code).map(|(_, hint)| *hint)
+}

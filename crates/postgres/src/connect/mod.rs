@@ -1,0 +1,108 @@
+//! Sessions with a server: how they are opened, what they may not say, and how many there are.
+
+mod budget;
+mod error;
+mod session;
+mod tls;
+
+use std::time::Duration;
+
+use tenantdb_core::Password;
+use tokio_postgres::Config;
+
+pub(crate) use budget::Connections;
+pub(crate) use error::failure;
+pub(crate) use session::{Session, Statement};
+pub use tls::TlsSettings;
+
+use crate::ESTATE;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The host.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+/// The administrator's login.
+#[derive(Clone, Debug)]
+pub struct AdminLogin {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+    /// The database to connect to before the ledger exists.
+    pub maintenance_database: String,
+}
+
+/// As whom a session speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// The administrator's own login.
+    Admin,
+    /// The estate, which the administrator's login is a member of.
+    Estate,
+    /// A tenant's login, with none of our options.
+    Tenant,
+}
+
+/// How long a server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Options that every administrative session sets at its start, where they outrank `ALTER DATABASE … SET` and
+/// `ALTER ROLE … SET`: a tenant can neither hide a WARNING from us, nor time us out, nor make us resolve its names.
+const ADMIN_OPTIONS: &[(&str, &str)] = &[
+    ("search_path", "pg_catalog,pg_temp"),
+    ("client_min_messages", "notice"),
+    ("default_transaction_read_only", "off"),
+    ("statement_timeout", "900s"),
+    ("lock_timeout", "30s"),
+    ("idle_session_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("row_security", "off"),
+    ("timezone", "UTC"),
+    ("standard_conforming_strings", "on"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "20000"),
+];
+
+/// What a session is opened with.
+fn config(address: &Address, user: &str, password: &Password, database: &str, speaker: Speaker) -> Config {
+    let mut config = Config::new();
+    config
+        .host(&address.host)
+        .port(address.port)
+        .user(user)
+        .password(password.expose())
+        .dbname(database)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(10))
+        .tcp_user_timeout(Duration::from_secs(20));
+    if speaker != Speaker::Tenant {
+        config.application_name(application_name()).options(options(speaker));
+    } else {
+        config.application_name("tenantdb probe");
+    }
+    config
+}
+
+fn options(speaker: Speaker) -> String {
+    let role = match speaker {
+        Speaker::Estate => ESTATE,
+        Speaker::Admin | Speaker::Tenant => "none",
+    };
+    let options = ADMIN_OPTIONS.iter().copied().chain([("role", role)]);
+    options.map(|(name, value)| format!("-c {name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// Names the holder of locks to others: `tenantdb <process>@<host>`, at most 63 bytes.
+fn application_name() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
+    let mut name = format!("tenantdb {}@{host}", std::process::id());
+    name.truncate(name.floor_char_boundary(63));
+    name
+}

@@ -1,0 +1,188 @@
+//! One session: its statements are sent without waiting for each other, and a WARNING is a failure.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
+
+use futures_util::future::join_all;
+use tenantdb_core::{Failure, FailureKind, Password};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage, Socket};
+
+use super::{Address, Speaker, TlsSettings, config, failure};
+
+/// A statement and what to call it; the text may hold a verifier, so it can't be printed.
+#[derive(Clone)]
+pub(crate) struct Statement {
+    text: String,
+    label: String,
+}
+
+impl Statement {
+    /// A statement that is called by its first words.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let words = text.split_whitespace().take_while(|word| word.bytes().all(|b| b.is_ascii_uppercase()));
+        let label = words.take(3).collect::<Vec<_>>().join(" ");
+        Self { text, label }
+    }
+
+    /// A statement of ours that is called something better than its first words.
+    pub(crate) fn labelled(text: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { text: text.into(), label: label.into() }
+    }
+}
+
+/// A session with a server.
+pub(crate) struct Session {
+    client: Client,
+    warnings: Arc<Mutex<Vec<String>>>,
+    connection: JoinHandle<()>,
+    database: String,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Session {
+    /// Opens a session.
+    pub(crate) async fn open(
+        address: &Address,
+        tls: &TlsSettings,
+        user: &str,
+        password: &Password,
+        database: &str,
+        speaker: Speaker,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Self, Failure> {
+        let mut config = config(address, user, password, database, speaker);
+        config.ssl_mode(tls.ssl_mode());
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let opened = match tls.connector() {
+            Some(connector) => connect(&config, connector, &warnings).await,
+            None => connect(&config, NoTls, &warnings).await,
+        };
+        let (client, connection) = opened.map_err(|error| within(database, failure(&error)))?;
+        let session = Self { client, warnings, connection, database: database.to_owned(), _permit: permit };
+        session.no_warning("connecting")?;
+        Ok(session)
+    }
+
+    /// Whether the server is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Sends statements one after another without waiting, each with its own outcome.
+    pub(crate) async fn run(&self, statements: &[Statement]) -> Result<(), Failure> {
+        self.send(statements).await.map(drop)
+    }
+
+    /// Sends the statements of a transaction; it is committed only when none of them failed or warned.
+    pub(crate) async fn transaction(&self, statements: &[Statement]) -> Result<(), Failure> {
+        let mut all = vec![Statement::new("BEGIN")];
+        all.extend_from_slice(statements);
+        match self.send(&all).await {
+            Ok(_) => self.run(&[Statement::new("COMMIT")]).await,
+            Err(failure) => {
+                // A rollback that fails means that the session is gone, and the transaction with it.
+                let _ = self.run(&[Statement::new("ROLLBACK")]).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// The first column of the rows of one of our own statements.
+    pub(crate) async fn column(&self, statement: &Statement) -> Result<Vec<String>, Failure> {
+        let messages = self.send(std::slice::from_ref(statement)).await?;
+        Ok(messages
+            .iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// The rows of a catalog query.
+    pub(crate) async fn query(&self, text: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
+        let rows = self.client.query(text, parameters).await;
+        rows.map_err(|error| within(&self.database, failure(&error).within("SELECT")))
+    }
+
+    async fn send(&self, statements: &[Statement]) -> Result<Vec<SimpleQueryMessage>, Failure> {
+        let outcomes = join_all(statements.iter().map(|statement| self.client.simple_query(&statement.text))).await;
+        let mut messages = Vec::new();
+        for (statement, outcome) in statements.iter().zip(outcomes) {
+            match outcome {
+                Ok(answer) => messages.extend(answer),
+                Err(error) => {
+                    self.take_warnings();
+                    return Err(within(&self.database, failure(&error).within(&statement.label)));
+                }
+            }
+        }
+        let label = statements.first().map_or("", |statement| statement.label.as_str());
+        self.no_warning(label)?;
+        Ok(messages)
+    }
+
+    fn no_warning(&self, label: &str) -> Result<(), Failure> {
+        match self.take_warnings().first() {
+            None => Ok(()),
+            Some(warning) => {
+                let failure = Failure::new(FailureKind::Rejected, format!("the server warned: {warning}"))
+                    .hint("a warning here means that a statement had no effect");
+                Err(within(&self.database, failure.within(label)))
+            }
+        }
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Ends the session and waits until it is gone, so that its connection is free for others.
+    pub(crate) async fn close(self) {
+        drop(self.client);
+        // The connection ends by itself once its client is gone; how it ended no longer matters.
+        let _ = self.connection.await;
+    }
+}
+
+fn within(database: &str, failure: Failure) -> Failure {
+    failure.within(format!("database {database}"))
+}
+
+async fn connect<T>(
+    config: &tokio_postgres::Config,
+    tls: T,
+    warnings: &Arc<Mutex<Vec<String>>>,
+) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    Ok((client, tokio::spawn(listen(connection, warnings.clone()))))
+}
+
+/// Drives a connection, and keeps the warnings that arrive on it.
+async fn listen<T>(mut connection: Connection<Socket, T>, warnings: Arc<Mutex<Vec<String>>>)
+where
+    T: tokio_postgres::tls::TlsStream + Unpin,
+{
+    poll_fn(move |context| {
+        loop {
+            match ready!(connection.poll_message(context)) {
+                Some(Ok(AsyncMessage::Notice(notice))) if notice.severity() == "WARNING" => {
+                    warnings.lock().unwrap_or_else(PoisonError::into_inner).push(notice.message().to_owned());
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(()),
+            }
+        }
+    })
+    .await;
+}

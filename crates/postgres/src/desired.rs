@@ -1,0 +1,257 @@
+//! What a server should be: declarations, with every name resolved and checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantdb_api::tenant_database::{Adopt, SecretFormat, TenantDatabaseSpec};
+use tenantdb_api::{
+    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase,
+};
+use tenantdb_core::names::{self, TenantNames};
+use tenantdb_core::{Authority, Claim, Delivery, Endpoint};
+
+use crate::ledger::{Applied, KIND};
+use crate::{ESTATE, LEDGER};
+
+/// What one server should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    pub(crate) server: ObjectName,
+    pub(crate) authority: Authority,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) database_limit: Option<u32>,
+    pub(crate) tenants: BTreeMap<Claim, Tenant>,
+    pub(crate) removals: BTreeSet<Claim>,
+}
+
+/// What one tenant should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tenant {
+    pub(crate) claim: Claim,
+    /// The names a new tenant gets; an older one keeps those that the ledger recorded.
+    pub(crate) names: TenantNames,
+    /// The names that the declaration itself gives.
+    pub(crate) declared_database: Option<SqlName>,
+    pub(crate) declared_owner: Option<SqlName>,
+    pub(crate) applied: Applied,
+    pub(crate) adopt: Adopt,
+    pub(crate) secret_name: ObjectName,
+    pub(crate) formats: Vec<SecretFormat>,
+    pub(crate) keys: BTreeMap<String, String>,
+}
+
+impl Tenant {
+    /// What is delivered for it, once its database's name is known.
+    pub(crate) fn delivery(&self, server: &ObjectName, database: SqlName, endpoint: &Endpoint) -> Delivery {
+        Delivery {
+            claim: self.claim.clone(),
+            secret_name: self.secret_name.clone(),
+            server: server.clone(),
+            database,
+            endpoint: endpoint.clone(),
+            formats: self.formats.clone(),
+            keys: self.keys.clone(),
+        }
+    }
+}
+
+impl Desired {
+    /// What a server should be, as its declarations say; everything that is wrong with them is told at once.
+    ///
+    /// # Errors
+    /// When a name is too long, reserved, or taken by another of these tenants.
+    pub fn resolve(
+        server: &Declared<DatabaseServer>,
+        tenants: &[Declared<TenantDatabase>],
+        authority: &Authority,
+        admin: &str,
+        endpoint: Endpoint,
+    ) -> Result<Self, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        let mut taken = Taken::default();
+        let mut resolved = BTreeMap::new();
+        for declared in tenants {
+            match resolve_tenant(&server.resource, declared, authority, admin) {
+                Ok(tenant) => {
+                    diagnostics.extend(taken.add(&tenant, declared));
+                    resolved.insert(tenant.claim.clone(), tenant);
+                }
+                Err(found) => diagnostics.extend(found),
+            }
+        }
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
+        }
+        Ok(Self { tenants: resolved, ..Self::nothing(&server.resource, authority, endpoint) })
+    }
+
+    /// A server of which nothing is asked: to look at it, or to remove from it.
+    #[must_use]
+    pub fn nothing(server: &DatabaseServer, authority: &Authority, endpoint: Endpoint) -> Self {
+        Self {
+            server: server.metadata.name.clone(),
+            authority: authority.clone(),
+            endpoint,
+            database_limit: server.spec.limits.databases,
+            tenants: BTreeMap::new(),
+            removals: BTreeSet::new(),
+        }
+    }
+
+    /// The same server, with tenants that are to be removed as their recorded policies say.
+    #[must_use]
+    pub fn removing(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
+        self.removals.extend(claims);
+        self
+    }
+
+    /// The claim of a declaration.
+    #[must_use]
+    pub fn claim(authority: &Authority, tenant: &TenantDatabase) -> Claim {
+        Claim {
+            authority: authority.clone(),
+            kind: KIND,
+            namespace: tenant.namespace(),
+            name: tenant.metadata.name.clone(),
+        }
+    }
+}
+
+fn resolve_tenant(
+    server: &DatabaseServer,
+    declared: &Declared<TenantDatabase>,
+    authority: &Authority,
+    admin: &str,
+) -> Result<Tenant, Vec<Diagnostic>> {
+    let tenant = &declared.resource;
+    let spec = &tenant.spec;
+    let naming = &server.spec.naming;
+    let namespace = tenant.namespace();
+    let mut values = names::placeholders(&tenant.metadata.name, &namespace);
+    let database = match &spec.database {
+        Some(name) => name.to_string(),
+        None => names::expand(&naming.database, &values),
+    };
+    values.insert("database", &database);
+    let owner = match &spec.owner {
+        Some(name) => name.to_string(),
+        None => names::expand(&naming.owner, &values),
+    };
+    let mut found = Vec::new();
+    let mut check = |field: &str, result: Result<SqlName, InvalidValue>| match result {
+        Ok(name) => Some(name),
+        Err(error) => {
+            found.push(declared.error(field, error.to_string()));
+            None
+        }
+    };
+    let database = check("spec.database", names::check_database(&database));
+    let owner = check("spec.owner", names::check_owner(&owner));
+    let Some((database, owner)) = database.zip(owner) else { return Err(found) };
+    let names = TenantNames { database, owner };
+    if let Some(reserved) = reserved(names.database.as_str(), admin) {
+        found.push(declared.error("spec.database", format!("the database name {reserved}")));
+    }
+    if let Some(reserved) = names.roles().iter().find_map(|role| reserved(role, admin)) {
+        found.push(declared.error("spec.owner", format!("the role name {reserved}")));
+    }
+    if !found.is_empty() {
+        return Err(found);
+    }
+    Ok(Tenant {
+        claim: Desired::claim(authority, tenant),
+        names,
+        declared_database: spec.database.clone(),
+        declared_owner: spec.owner.clone(),
+        applied: applied(server, spec),
+        adopt: spec.adopt,
+        secret_name: secret_name(tenant),
+        formats: match spec.credentials.formats.as_slice() {
+            [] => vec![SecretFormat::Default],
+            formats => formats.to_vec(),
+        },
+        keys: spec.credentials.keys.clone(),
+    })
+}
+
+/// The attributes of a tenant, with the server's defaults beneath.
+fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
+    let defaults = &server.spec.defaults;
+    let settings = defaults.settings.iter().chain(&spec.settings);
+    Applied {
+        connection_limit: spec.connection_limit.or(defaults.connection_limit).map(|limit| limit.get()),
+        comment: spec.comment.clone(),
+        settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        schemas: spec.schemas.iter().map(ToString::to_string).collect(),
+        extensions: spec.extensions.iter().map(|extension| extension.name.to_string()).collect(),
+        deletion_protection: spec.deletion_protection,
+        db_deletion_policy: spec.db_deletion_policy,
+        role_deletion_policy: spec.role_deletion_policy,
+    }
+}
+
+fn secret_name(tenant: &TenantDatabase) -> ObjectName {
+    let default = || format!("{}-secret", tenant.metadata.name);
+    match &tenant.spec.credentials.secret_name {
+        Some(name) => name.clone(),
+        // A name that is too long for its suffix keeps its beginning; the file or Secret is found by its label.
+        None => default().parse().unwrap_or_else(|_| tenant.metadata.name.clone()),
+    }
+}
+
+/// Why nobody may have a name.
+fn reserved(name: &str, admin: &str) -> Option<String> {
+    const RESERVED: [&str; 7] = ["postgres", "template0", "template1", LEDGER, ESTATE, "none", "public"];
+    if name == admin {
+        return Some(format!("`{name}` is the administrator's"));
+    }
+    if RESERVED.contains(&name) || name.starts_with("pg_") {
+        return Some(format!("`{name}` is reserved"));
+    }
+    None
+}
+
+/// What the tenants before have taken, and which of them.
+#[derive(Default)]
+struct Taken {
+    databases: BTreeMap<String, String>,
+    roles: BTreeMap<String, String>,
+    secrets: BTreeMap<(String, String), String>,
+}
+
+impl Taken {
+    fn add(&mut self, tenant: &Tenant, declared: &Declared<TenantDatabase>) -> Vec<Diagnostic> {
+        let holder = format!("{} ({})", tenant.claim.path(), declared.location());
+        let mut found = Vec::new();
+        let database = tenant.names.database.to_string();
+        match self.databases.get(&database) {
+            Some(other) => found.push(
+                declared
+                    .error("spec.database", format!("the database `{database}` is also declared by {other}"))
+                    .hint("give one of them another `database`, or use {namespace} in the server's `naming`"),
+            ),
+            None => drop(self.databases.insert(database, holder.clone())),
+        }
+        let roles = tenant.names.roles();
+        if found.is_empty()
+            && let Some((role, other)) = roles.iter().find_map(|role| self.roles.get(role).map(|other| (role, other)))
+        {
+            found.push(
+                declared
+                    .error("spec.owner", format!("the role name `{role}` belongs to {other}"))
+                    .hint("slots and access levels add `_a`, `_b`, `_c`, `_ro` and `_rw`: choose another `owner`"),
+            );
+        }
+        for role in roles {
+            self.roles.entry(role).or_insert_with(|| holder.clone());
+        }
+        let secret = (tenant.claim.namespace.to_string(), tenant.secret_name.to_string());
+        match self.secrets.get(&secret) {
+            Some(other) => found.push(declared.error(
+                "spec.credentials.secretName",
+                format!("the credential `{}` is also that of {other}", tenant.secret_name),
+            )),
+            None => drop(self.secrets.insert(secret, holder)),
+        }
+        found
+    }
+}

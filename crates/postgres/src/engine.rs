@@ -1,0 +1,262 @@
+//! PostgreSQL as an [`Engine`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tenantdb_api::ObjectName;
+use tenantdb_core::{
+    Claim, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login, PlaceView, Plan, TenantPlan, TenantSummary,
+};
+use tokio::task::JoinSet;
+
+use crate::apply::{self, Hold, Locks};
+use crate::connect::{Address, AdminLogin, Connections, Session, TlsSettings};
+use crate::desired::Desired;
+use crate::ledger::{Ledger, Phase};
+use crate::observe::{self, Observed, Shared};
+use crate::step::PostgresStep;
+use crate::{ESTATE, LEDGER, plan};
+
+/// A PostgreSQL server, with all the connections to it.
+pub struct Postgres {
+    name: ObjectName,
+    connections: Arc<Connections>,
+    locks: Locks,
+}
+
+impl Postgres {
+    /// A server; nothing is connected before it is asked something. `budget` is how many connections there may be at
+    /// a time, at least 3.
+    #[must_use]
+    pub fn new(name: ObjectName, address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize) -> Self {
+        let connections = Arc::new(Connections::new(address, tls, admin, budget));
+        Self { name, connections, locks: Locks::default() }
+    }
+
+    /// How many tenants can be in hand at a time.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.connections.workers()
+    }
+
+    /// Closes the connections that nobody uses.
+    pub async fn close(&self) {
+        self.connections.close_idle().await;
+    }
+
+    fn at(&self, failure: Failure) -> Failure {
+        let Address { host, port } = self.connections.address();
+        failure.within(format!("server {} ({host}:{port})", self.name))
+    }
+
+    async fn look(&self, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {
+        let maintenance = self.connections.maintenance().await?;
+        let shared = observe::read_shared(&maintenance).await;
+        maintenance.close().await;
+        let shared = shared?;
+        check_admin(&shared)?;
+        let ledger = match trusted_ledger(&shared)? {
+            true => Ledger::read(&*self.connections.ledger().await?).await?,
+            false => None,
+        };
+        let mut observed = Observed { shared, ledger, inside: BTreeMap::new() };
+        let visits = visits(desired, &observed, depth);
+        let mut looks = JoinSet::new();
+        for database in visits {
+            let connections = self.connections.clone();
+            looks.spawn(async move {
+                let session = connections.visit(&database).await?;
+                let inside = observe::visit(&session).await;
+                session.close().await;
+                Ok::<_, Failure>((database, inside?))
+            });
+        }
+        while let Some(look) = looks.join_next().await {
+            let look = look.map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))?;
+            let (database, inside) = look?;
+            observed.inside.insert(database, inside);
+        }
+        Ok(observed)
+    }
+}
+
+/// The administrator's login must be able to do its work; a member of the estate has that from there.
+fn check_admin(shared: &Shared) -> Result<(), Failure> {
+    let admin = shared.admin();
+    let able = admin.superuser || (admin.create_db && admin.create_role) || admin.member_of.contains(ESTATE);
+    if able {
+        return Ok(());
+    }
+    let lacks = match (admin.create_db, admin.create_role) {
+        (false, false) => "CREATEDB and CREATEROLE",
+        (false, true) => "CREATEDB",
+        _ => "CREATEROLE",
+    };
+    Err(Failure::new(FailureKind::Rejected, format!("the administrator's login {} lacks {lacks}", shared.login)).hint(
+        format!("as a superuser run: ALTER ROLE {} {}", crate::sql::name(&shared.login), lacks.replace(" and", "")),
+    ))
+}
+
+/// Whether there is a ledger to read. Anyone with CREATEDB could have made a database of its name, so it is looked at
+/// from outside before it is connected to.
+fn trusted_ledger(shared: &Shared) -> Result<bool, Failure> {
+    let Some(ledger) = shared.databases.get(LEDGER) else { return Ok(false) };
+    let stop = |message: String, hint: &str| Err(Failure::new(FailureKind::Rejected, message).hint(hint));
+    if ledger.owner != ESTATE {
+        return stop(
+            format!(
+                "database {LEDGER} is owned by {}, not by {ESTATE}, and can't be trusted as the ledger",
+                ledger.owner
+            ),
+            "find out who made it; rename it to let tenantdb make its own",
+        );
+    }
+    if !ledger.allows_connections {
+        return Ok(false);
+    }
+    let stranger = ledger.grants.iter().find(|(_, privileges)| !privileges.is_empty());
+    if let Some((stranger, _)) = stranger {
+        let stranger = stranger.as_deref().unwrap_or("PUBLIC");
+        return stop(
+            format!("database {LEDGER} is open to {stranger}, and can't be trusted as the ledger"),
+            "find out who granted that, and as its owner run: REVOKE ALL ON DATABASE tenantdb FROM …",
+        );
+    }
+    Ok(shared.admin().superuser || shared.admin().member_of.contains(ESTATE))
+}
+
+/// The databases that have to be looked into: those that are not known to be as declared, or all.
+fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<String> {
+    let Some(ledger) = &observed.ledger else { return Vec::new() };
+    let needs = desired.tenants.iter().filter_map(|(claim, tenant)| {
+        let row = ledger.tenants.get(claim)?;
+        let database = observed.shared.databases.get(&row.database)?;
+        let ours = row.database_oid.is_none_or(|oid| oid == database.oid) && database.allows_connections;
+        let unknown = depth == Depth::Deep || row.phase != Phase::Provisioned || row.applied != tenant.applied;
+        (ours && unknown).then(|| row.database.clone())
+    });
+    needs.collect()
+}
+
+impl Engine for Postgres {
+    type Step = PostgresStep;
+    type Desired = Desired;
+    type Observed = Observed;
+    type Hold = Hold;
+
+    fn server(&self) -> &ObjectName {
+        &self.name
+    }
+
+    fn only(desired: &Desired, claims: &BTreeSet<Claim>) -> Desired {
+        let mut part = desired.clone();
+        part.tenants.retain(|claim, _| claims.contains(claim));
+        part.removals.retain(|claim| claims.contains(claim));
+        part
+    }
+
+    async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {
+        self.look(desired, depth).await.map_err(|failure| self.at(failure))
+    }
+
+    fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Claim, Delivery> {
+        plan::deliveries(desired, observed)
+    }
+
+    fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) -> Plan<PostgresStep> {
+        plan::plan(desired, observed, place)
+    }
+
+    fn tenants(observed: &Observed) -> Vec<TenantSummary> {
+        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
+        let summaries = rows.map(|row| TenantSummary {
+            claim: row.claim.clone(),
+            database: row.database.clone(),
+            owner: row.owner.clone(),
+            phase: row.phase.as_str(),
+            protected: row.applied.deletion_protection == tenantdb_api::tenant_database::DeletionProtection::On,
+            delivered: row.deliveries.last().map(|delivery| delivery.delivered.location.clone()),
+        });
+        summaries.collect()
+    }
+
+    async fn try_login(&self, delivery: &Delivery, login: &Login) -> Result<bool, Failure> {
+        match self.connections.login(delivery.database.as_str(), login).await {
+            Ok(session) => {
+                session.close().await;
+                Ok(true)
+            }
+            Err(failure) if failure.kind == FailureKind::Rejected => Ok(false),
+            Err(failure) => Err(self.at(failure)),
+        }
+    }
+
+    async fn prepare(&self, steps: &[PostgresStep]) -> Result<(), Failure> {
+        apply::prepare(&self.connections, steps).await.map_err(|failure| self.at(failure))
+    }
+
+    async fn hold(
+        &self,
+        tenant: &TenantPlan<PostgresStep>,
+        observed: &Observed,
+        interrupt: &Interrupt,
+    ) -> Result<Hold, Failure> {
+        let row = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(&tenant.claim));
+        let owner = row.map(|row| row.owner.clone()).or_else(|| claimed_owner(tenant)).unwrap_or_default();
+        let key = self.locks.take(&self.connections, &tenant.database, interrupt).await;
+        Ok(Hold {
+            claim: tenant.claim.clone(),
+            key: key.map_err(|failure| self.at(failure))?,
+            database: tenant.database.clone(),
+            owner,
+            id: row.map(|row| row.id),
+            epoch: row.map_or(0, |row| row.epoch),
+            options: observed.shared.has_membership_options(),
+        })
+    }
+
+    async fn carry_out(
+        &self,
+        hold: &mut Hold,
+        steps: &[&PostgresStep],
+        login: Option<&Login>,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        let done = apply::carry_out(&self.connections, &self.locks, hold, steps, login, interrupt).await;
+        done.map_err(|failure| self.at(failure))
+    }
+
+    async fn probe(&self, delivery: &Delivery, login: &Login) -> Result<(), Failure> {
+        probe(&self.connections, delivery, login).await.map_err(|failure| self.at(failure))
+    }
+
+    async fn release(&self, hold: Hold) {
+        self.locks.release(hold.key).await;
+    }
+}
+
+fn claimed_owner(tenant: &TenantPlan<PostgresStep>) -> Option<String> {
+    tenant.steps.iter().find_map(|step| match &step.task {
+        tenantdb_core::Task::Engine(PostgresStep::Claim { owner, .. }) => Some(owner.clone()),
+        _ => None,
+    })
+}
+
+/// Logs in and sees who that is: a login whose SET role is missing gets in with nothing but a warning.
+async fn probe(connections: &Connections, delivery: &Delivery, login: &Login) -> Result<(), Failure> {
+    let session: Session = connections.login(delivery.database.as_str(), login).await?;
+    let rows =
+        session.query("SELECT session_user::text, current_user::text, pg_catalog.current_database()::text", &[]).await;
+    session.close().await;
+    let rows = rows?;
+    let Some(row) = rows.first() else {
+        return Err(Failure::new(FailureKind::Rejected, "the login says nothing of itself"));
+    };
+    let (session_user, current_user, database): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+    let owner = login.username.as_str().rsplit_once('_').map_or("", |(owner, _)| owner);
+    if session_user == login.username.as_str() && current_user == owner && database == delivery.database.as_str() {
+        return Ok(());
+    }
+    let message = format!("the login {} is {current_user} in database {database}", login.username);
+    Err(Failure::new(FailureKind::Rejected, message).hint("run it again with --refresh"))
+}

@@ -1,0 +1,58 @@
+//! What was last applied of a declaration.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
+
+/// The declared attributes of a tenant, as they were last applied. It tells what was declared before and no longer
+/// is, and holds the policies that a deletion obeys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Applied {
+    pub(crate) connection_limit: Option<i32>,
+    pub(crate) comment: Option<String>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) schemas: BTreeSet<String>,
+    pub(crate) extensions: BTreeSet<String>,
+    pub(crate) deletion_protection: DeletionProtection,
+    pub(crate) db_deletion_policy: DeletionPolicy,
+    pub(crate) role_deletion_policy: DeletionPolicy,
+}
+
+impl Default for Applied {
+    /// Nothing declared, and everything kept.
+    fn default() -> Self {
+        Self {
+            connection_limit: None,
+            comment: None,
+            settings: BTreeMap::new(),
+            schemas: BTreeSet::new(),
+            extensions: BTreeSet::new(),
+            deletion_protection: DeletionProtection::On,
+            db_deletion_policy: DeletionPolicy::Orphan,
+            role_deletion_policy: DeletionPolicy::Orphan,
+        }
+    }
+}
+
+impl Applied {
+    /// What the ledger stored; what can't be read counts as nothing declared and everything kept.
+    pub(crate) fn from_stored(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// What the ledger stores.
+    pub(crate) fn to_stored(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
+    }
+
+    /// The policies, for people.
+    pub(crate) fn policies(&self) -> String {
+        let protection = if self.deletion_protection == DeletionProtection::On { "on" } else { "off" };
+        format!(
+            "deletion protection {protection}, database {:?}, roles {:?}",
+            self.db_deletion_policy, self.role_deletion_policy
+        )
+    }
+}

@@ -1,0 +1,228 @@
+//! The ledger: what it holds, and how it is read. It is written by the steps.
+
+mod applied;
+
+use std::collections::BTreeMap;
+
+pub(crate) use applied::Applied;
+use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, PlaceId, Slot};
+use tenantdb_credentials::{Delivered, SlotState};
+use tokio_postgres::Row;
+
+use crate::connect::Session;
+
+/// The tables, as they are made on a server that has none.
+pub(crate) const SCHEMA: &str = include_str!("schema.sql");
+
+/// The version of the tables that this binary knows.
+const VERSION: i32 = 1;
+
+/// The SQLSTATE of `ledger.hold` for a tenant that was changed meanwhile.
+pub(crate) const CHANGED_MEANWHILE: &str = "TD001";
+
+/// The class of the advisory locks on tenants (two-key form); the second key is the hash of the database's name.
+pub(crate) const TENANT_LOCKS: i32 = 0x7464_6201;
+
+/// The advisory lock around DDL on roles and on the ledger itself.
+pub(crate) const ROLE_DDL_LOCK: i64 = 0x7464_6272_6f6c_6573;
+
+/// The only kind that this engine has.
+pub(crate) const KIND: &str = "TenantDatabase";
+
+/// How far a tenant has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its names are taken; nothing is certain to exist.
+    Claimed,
+    /// It exists.
+    Provisioned,
+    /// Its deletion was begun.
+    Deleting,
+    /// Its declaration is gone; what its policies left is still here.
+    Orphaned,
+}
+
+impl Phase {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Claimed, "Claimed"),
+        (Self::Provisioned, "Provisioned"),
+        (Self::Deleting, "Deleting"),
+        (Self::Orphaned, "Orphaned"),
+    ];
+
+    /// The word that the ledger holds.
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(phase, _)| *phase == self).map_or("", |(_, word)| word)
+    }
+
+    fn from_word(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, word)| *word == text).map(|(phase, _)| *phase)
+    }
+}
+
+/// A tenant as the ledger has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TenantRow {
+    pub(crate) id: i64,
+    pub(crate) claim: Claim,
+    pub(crate) database: String,
+    pub(crate) database_oid: Option<u32>,
+    pub(crate) owner: String,
+    pub(crate) phase: Phase,
+    pub(crate) applied: Applied,
+    pub(crate) epoch: i64,
+    pub(crate) slots: BTreeMap<Slot, SlotRow>,
+    pub(crate) deliveries: Vec<DeliveryRow>,
+}
+
+/// A login slot as the ledger has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SlotRow {
+    pub(crate) role: String,
+    pub(crate) state: SlotState,
+    pub(crate) generation: Generation,
+    pub(crate) login: Option<Digest>,
+}
+
+/// A delivery as the ledger has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DeliveryRow {
+    pub(crate) delivered: Delivered,
+    pub(crate) secret_name: ObjectName,
+}
+
+/// All that the ledger holds, as far as a plan needs it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Ledger {
+    pub(crate) tenants: BTreeMap<Claim, TenantRow>,
+    /// Which claim has which role name, used or reserved.
+    pub(crate) roles: BTreeMap<String, Claim>,
+}
+
+impl Ledger {
+    /// Who has a database.
+    pub(crate) fn database(&self, name: &str) -> Option<&TenantRow> {
+        self.tenants.values().find(|tenant| tenant.database == name)
+    }
+
+    /// Reads the ledger; `None` when its tables were never made.
+    pub(crate) async fn read(session: &Session) -> Result<Option<Self>, Failure> {
+        let exists = session.query("SELECT to_regclass('ledger.server') IS NOT NULL", &[]).await?;
+        if !exists.first().is_some_and(|row| row.get::<_, bool>(0)) {
+            return Ok(None);
+        }
+        let (server, tenants, roles, deliveries) = tokio::try_join!(
+            session.query("SELECT version FROM ledger.server", &[]),
+            session.query(
+                "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch \
+                 FROM ledger.tenant ORDER BY id",
+                &[]
+            ),
+            session.query(
+                "SELECT tenant, name, purpose, slot, state, generation, login_digest FROM ledger.role ORDER BY name",
+                &[]
+            ),
+            session.query(
+                "SELECT tenant, place, location, secret_name, generation, login_digest FROM ledger.delivery \
+                 ORDER BY tenant, confirmed_at",
+                &[]
+            ),
+        )?;
+        check_version(server.first().map_or(0, |row| row.get(0)))?;
+        let mut by_id = BTreeMap::new();
+        for row in &tenants {
+            let tenant = tenant(row)?;
+            by_id.insert(tenant.id, tenant);
+        }
+        let mut ledger = Self::default();
+        for row in &roles {
+            let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
+            ledger.roles.insert(row.get(1), tenant.claim.clone());
+            add_role(tenant, row)?;
+        }
+        for row in &deliveries {
+            let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
+            tenant.deliveries.push(delivery(row)?);
+        }
+        ledger.tenants = by_id.into_values().map(|tenant| (tenant.claim.clone(), tenant)).collect();
+        Ok(Some(ledger))
+    }
+}
+
+fn check_version(found: i32) -> Result<(), Failure> {
+    if found == VERSION {
+        return Ok(());
+    }
+    let message = format!("the ledger has version {found}, and this tenantdb knows version {VERSION}");
+    Err(Failure::new(FailureKind::Rejected, message).hint("use the newer tenantdb that wrote it"))
+}
+
+fn tenant(row: &Row) -> Result<TenantRow, Failure> {
+    let (authority, kind, namespace, name) =
+        (row.get::<_, &str>(1), row.get::<_, &str>(2), row.get::<_, &str>(3), row.get::<_, &str>(4));
+    if kind != KIND {
+        return Err(unreadable("kind", kind));
+    }
+    let claim = Claim {
+        authority: authority.parse::<Authority>().map_err(|_| unreadable("authority", authority))?,
+        kind: KIND,
+        namespace: namespace.parse::<Namespace>().map_err(|_| unreadable("namespace", namespace))?,
+        name: name.parse::<ObjectName>().map_err(|_| unreadable("name", name))?,
+    };
+    let phase = row.get::<_, &str>(7);
+    Ok(TenantRow {
+        id: row.get(0),
+        claim,
+        database: row.get(5),
+        database_oid: row.get(6),
+        owner: String::new(),
+        phase: Phase::from_word(phase).ok_or_else(|| unreadable("phase", phase))?,
+        applied: Applied::from_stored(row.get(8)),
+        epoch: row.get(9),
+        slots: BTreeMap::new(),
+        deliveries: Vec::new(),
+    })
+}
+
+fn add_role(tenant: &mut TenantRow, row: &Row) -> Result<(), Failure> {
+    let role: String = row.get(1);
+    match row.get::<_, &str>(2) {
+        "Owner" => tenant.owner = role,
+        "Slot" => {
+            let letter: Option<&str> = row.get(3);
+            let slot = letter.and_then(Slot::from_letter).ok_or_else(|| unreadable("slot", letter.unwrap_or("")))?;
+            let state: Option<&str> = row.get(4);
+            let state = state.unwrap_or("").parse().map_err(|_| unreadable("state", state.unwrap_or("")))?;
+            let login = row.get::<_, Option<String>>(6).map(Digest::from_stored);
+            tenant.slots.insert(slot, SlotRow { role, state, generation: generation(row.get(5))?, login });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn delivery(row: &Row) -> Result<DeliveryRow, Failure> {
+    let secret_name: &str = row.get(3);
+    Ok(DeliveryRow {
+        delivered: Delivered {
+            place: PlaceId(row.get(1)),
+            location: row.get(2),
+            login: Digest::from_stored(row.get(5)),
+            generation: generation(row.get(4))?,
+        },
+        secret_name: secret_name.parse().map_err(|_| unreadable("secret_name", secret_name))?,
+    })
+}
+
+fn generation(stored: i64) -> Result<Generation, Failure> {
+    u64::try_from(stored).map(Generation).map_err(|_| unreadable("generation", &stored.to_string()))
+}
+
+fn unreadable(column: &str, value: &str) -> Failure {
+    Failure::new(
+        FailureKind::Rejected,
+        format!("the ledger holds `{value}` as {column}, which this tenantdb doesn't know"),
+    )
+    .hint("use the newer tenantdb that wrote it")
+}

@@ -1,0 +1,71 @@
+-- The ledger: who owns what on this server. Never a password.
+CREATE SCHEMA ledger;
+
+CREATE TABLE ledger.server (
+    version integer NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton)
+);
+
+CREATE TABLE ledger.tenant (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    authority text NOT NULL,
+    kind text NOT NULL,
+    namespace text NOT NULL,
+    name text NOT NULL,
+    database_name text NOT NULL UNIQUE,
+    database_oid oid,
+    phase text NOT NULL CHECK (phase IN ('Claimed', 'Provisioned', 'Deleting', 'Orphaned')),
+    orphaned_at timestamptz,
+    applied jsonb NOT NULL,
+    -- Counts the transactions on this tenant: whoever planned from an older count looks again.
+    epoch bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (authority, kind, namespace, name)
+);
+
+CREATE TABLE ledger.role (
+    name text PRIMARY KEY,
+    tenant bigint NOT NULL REFERENCES ledger.tenant ON DELETE CASCADE,
+    purpose text NOT NULL CHECK (purpose IN ('Owner', 'Slot', 'Reserved')),
+    slot text CHECK ((purpose = 'Slot') = (slot IS NOT NULL)),
+    state text CHECK (state IN ('Retired', 'Issuing', 'Active', 'Draining')),
+    generation bigint NOT NULL DEFAULT 0,
+    login_digest text,
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX ON ledger.role (tenant);
+
+CREATE TABLE ledger.delivery (
+    tenant bigint NOT NULL REFERENCES ledger.tenant ON DELETE CASCADE,
+    place text NOT NULL,
+    location text NOT NULL,
+    secret_name text NOT NULL,
+    generation bigint NOT NULL,
+    login_digest text NOT NULL,
+    confirmed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant, place)
+);
+
+CREATE TABLE ledger.audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    authority text NOT NULL,
+    kind text NOT NULL,
+    namespace text NOT NULL,
+    name text NOT NULL,
+    action text NOT NULL,
+    by text NOT NULL DEFAULT current_setting('application_name')
+);
+
+-- Ends the transaction of whoever lost the tenant to someone else.
+CREATE FUNCTION ledger.hold(held bigint, expected bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE ledger.tenant SET epoch = epoch + 1 WHERE id = held AND epoch = expected;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the tenant was changed by someone else meanwhile' USING ERRCODE = 'TD001';
+    END IF;
+END $$;
+
+INSERT INTO ledger.server (version) VALUES (1);

@@ -1,0 +1,27 @@
+//! PostgreSQL: what a server is, what it should be, which steps lead there, and how they are carried out.
+//!
+//! The way of the data: [`desired`] resolves declarations to names, `observe` reads the shared catalogs and the
+//! ledger, `plan` compares the two without touching anything, `apply` sends the statements of its steps over the
+//! sessions of `connect`. Nothing here knows Kubernetes or the command line.
+
+mod apply;
+mod connect;
+pub mod desired;
+mod engine;
+mod ledger;
+mod observe;
+mod plan;
+mod sql;
+mod step;
+
+pub use connect::{Address, AdminLogin, TlsSettings};
+pub use desired::{Desired, Tenant};
+pub use engine::Postgres;
+pub use observe::Observed;
+pub use step::PostgresStep;
+
+/// The role that owns every tenant's database and the ledger.
+pub const ESTATE: &str = "tenantdb_owner";
+
+/// The database that holds the ledger.
+pub const LEDGER: &str = "tenantdb";

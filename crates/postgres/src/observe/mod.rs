@@ -1,0 +1,39 @@
+//! What a server is: one look at the shared catalogs and the ledger, and a visit to each database that needs one.
+
+mod inside;
+mod shared;
+
+use std::collections::BTreeMap;
+
+pub(crate) use inside::Inside;
+pub(crate) use shared::{Database, Role, Shared};
+
+use crate::ledger::Ledger;
+
+/// Everything that a plan is made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// What the server's databases share.
+    pub(crate) shared: Shared,
+    /// The ledger; `None` when it was never made.
+    pub(crate) ledger: Option<Ledger>,
+    /// What was found inside the databases that were visited.
+    pub(crate) inside: BTreeMap<String, Inside>,
+}
+
+impl Observed {
+    /// A local server that was never started: empty, and closed as it will be.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// The server's major version.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.shared.version
+    }
+}
+
+pub(crate) use inside::visit;
+pub(crate) use shared::read as read_shared;

@@ -1,0 +1,221 @@
+//! The catalogs that all databases of a server share, and what else one session can see of the whole server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantdb_core::{Failure, FailureKind};
+
+use tokio_postgres::Row;
+
+use crate::connect::Session;
+
+/// A role (`pg_roles`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Role {
+    pub(crate) login: bool,
+    pub(crate) inherit: bool,
+    pub(crate) superuser: bool,
+    pub(crate) create_db: bool,
+    pub(crate) create_role: bool,
+    /// -1 is unlimited.
+    pub(crate) connection_limit: i32,
+    /// The roles it is a member of.
+    pub(crate) member_of: BTreeSet<String>,
+    /// Its settings, by database (`None`: in all) and name.
+    pub(crate) settings: BTreeMap<(Option<String>, String), String>,
+}
+
+/// A database (`pg_database`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Database {
+    pub(crate) oid: u32,
+    pub(crate) owner: String,
+    pub(crate) allows_connections: bool,
+    /// -1 is unlimited, -2 marks one whose deletion was interrupted.
+    pub(crate) connection_limit: i32,
+    pub(crate) comment: Option<String>,
+    /// Privileges by grantee (`None`: PUBLIC), the owner's own left out.
+    pub(crate) grants: BTreeMap<Option<String>, BTreeSet<String>>,
+    /// Logins that have a session in it, with the number of sessions.
+    pub(crate) sessions: BTreeMap<String, i64>,
+}
+
+impl Database {
+    /// Whether PUBLIC may connect or make temporary tables.
+    pub(crate) fn open_to_public(&self) -> bool {
+        self.grants.get(&None).is_some_and(|privileges| !privileges.is_empty())
+    }
+
+    /// Whether a role was granted a privilege directly.
+    pub(crate) fn grants(&self, role: &str, privilege: &str) -> bool {
+        self.grants.get(&Some(role.to_owned())).is_some_and(|privileges| privileges.contains(privilege))
+    }
+}
+
+/// An extension that the server could make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AvailableExtension {
+    /// Whether a database's owner may make it.
+    pub(crate) trusted: bool,
+    /// The schema it insists on.
+    pub(crate) schema: Option<String>,
+}
+
+/// What the databases of a server share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shared {
+    /// The major version.
+    pub(crate) version: u32,
+    /// Our own login.
+    pub(crate) login: String,
+    pub(crate) roles: BTreeMap<String, Role>,
+    pub(crate) databases: BTreeMap<String, Database>,
+    /// What the server could make; `None` when nobody asked it.
+    pub(crate) extensions: Option<BTreeMap<String, AvailableExtension>>,
+}
+
+impl Shared {
+    /// Whether memberships have an INHERIT and a SET option of their own (PostgreSQL 16).
+    pub(crate) fn has_membership_options(&self) -> bool {
+        self.version >= 16
+    }
+
+    /// Our own login's role.
+    pub(crate) fn admin(&self) -> Role {
+        self.roles.get(&self.login).cloned().unwrap_or_default()
+    }
+}
+
+/// Reads it all over one session, without waiting between the queries.
+pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
+    let (server, roles, members, settings, databases, grants, comments, sessions, extensions) = tokio::try_join!(
+        session.query("SELECT current_setting('server_version_num')::int, session_user::text", &[]),
+        session.query(
+            "SELECT oid, rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit \
+             FROM pg_catalog.pg_roles",
+            &[]
+        ),
+        session.query("SELECT roleid, member FROM pg_catalog.pg_auth_members", &[]),
+        session
+            .query("SELECT setdatabase, setrole, setconfig FROM pg_catalog.pg_db_role_setting WHERE setrole <> 0", &[]),
+        session.query(
+            "SELECT oid, datname::text, datdba, datallowconn, datconnlimit, datacl IS NULL FROM pg_catalog.pg_database",
+            &[]
+        ),
+        session.query(
+            "SELECT d.oid, a.grantee, a.privilege_type \
+             FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE a.grantee <> d.datdba",
+            &[]
+        ),
+        session.query(
+            "SELECT objoid, description FROM pg_catalog.pg_shdescription \
+             WHERE classoid = 'pg_catalog.pg_database'::regclass",
+            &[]
+        ),
+        session.query(
+            "SELECT datid, usename::text, count(*) FROM pg_catalog.pg_stat_activity \
+             WHERE datid IS NOT NULL AND usename IS NOT NULL AND pid <> pg_catalog.pg_backend_pid() GROUP BY 1, 2",
+            &[]
+        ),
+        session.query(
+            "SELECT e.name::text, v.trusted, v.schema::text FROM pg_catalog.pg_available_extensions() e \
+             JOIN pg_catalog.pg_available_extension_versions() v ON v.name = e.name AND v.version = e.default_version",
+            &[]
+        ),
+    )?;
+
+    let server =
+        server.first().ok_or_else(|| Failure::new(FailureKind::Rejected, "the server says nothing of itself"))?;
+    let role_names: BTreeMap<u32, String> = roles.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let database_names: BTreeMap<u32, String> = databases.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let extensions =
+        extensions.iter().map(|row| (row.get(0), AvailableExtension { trusted: row.get(1), schema: row.get(2) }));
+    Ok(Shared {
+        version: u32::try_from(server.get::<_, i32>(0) / 10_000).unwrap_or_default(),
+        login: server.get(1),
+        roles: roles_of(&roles, &members, &settings, &role_names, &database_names),
+        databases: databases_of(&databases, &grants, &comments, &sessions, &role_names),
+        extensions: Some(extensions.collect()),
+    })
+}
+
+fn roles_of(
+    roles: &[Row],
+    members: &[Row],
+    settings: &[Row],
+    role_names: &BTreeMap<u32, String>,
+    database_names: &BTreeMap<u32, String>,
+) -> BTreeMap<String, Role> {
+    let mut by_oid: BTreeMap<u32, Role> = roles
+        .iter()
+        .map(|row| {
+            let role = Role {
+                login: row.get(2),
+                inherit: row.get(3),
+                superuser: row.get(4),
+                create_db: row.get(5),
+                create_role: row.get(6),
+                connection_limit: row.get(7),
+                ..Role::default()
+            };
+            (row.get(0), role)
+        })
+        .collect();
+    for row in members {
+        if let (Some(role), Some(member)) = (role_names.get(&row.get(0)), by_oid.get_mut(&row.get(1))) {
+            member.member_of.insert(role.clone());
+        }
+    }
+    for row in settings {
+        let Some(role) = by_oid.get_mut(&row.get(1)) else { continue };
+        let database: u32 = row.get(0);
+        let database = (database != 0).then(|| database_names.get(&database).cloned().unwrap_or_default());
+        for entry in row.get::<_, Option<Vec<String>>>(2).unwrap_or_default() {
+            if let Some((name, value)) = entry.split_once('=') {
+                role.settings.insert((database.clone(), name.to_owned()), value.to_owned());
+            }
+        }
+    }
+    by_oid.into_iter().filter_map(|(oid, role)| Some((role_names.get(&oid)?.clone(), role))).collect()
+}
+
+fn databases_of(
+    databases: &[Row],
+    grants: &[Row],
+    comments: &[Row],
+    sessions: &[Row],
+    role_names: &BTreeMap<u32, String>,
+) -> BTreeMap<String, Database> {
+    let mut by_oid: BTreeMap<u32, (String, Database)> = databases
+        .iter()
+        .map(|row| {
+            // No entry at all stands for the built-in defaults (PostgreSQL documentation, 5.8).
+            let public = || (None, ["CONNECT", "TEMPORARY"].map(str::to_owned).into());
+            let database = Database {
+                oid: row.get(0),
+                owner: role_names.get(&row.get(2)).cloned().unwrap_or_default(),
+                allows_connections: row.get(3),
+                connection_limit: row.get(4),
+                grants: row.get::<_, bool>(5).then(public).into_iter().collect(),
+                ..Database::default()
+            };
+            (row.get(0), (row.get(1), database))
+        })
+        .collect();
+    for row in grants {
+        let Some((_, database)) = by_oid.get_mut(&row.get(0)) else { continue };
+        let grantee: u32 = row.get(1);
+        let grantee = (grantee != 0).then(|| role_names.get(&grantee).cloned().unwrap_or_default());
+        database.grants.entry(grantee).or_default().insert(row.get(2));
+    }
+    for row in comments {
+        if let Some((_, database)) = by_oid.get_mut(&row.get(0)) {
+            database.comment = row.get(1);
+        }
+    }
+    for row in sessions {
+        if let Some((_, database)) = by_oid.get_mut(&row.get(0)) {
+            database.sessions.insert(row.get(1), row.get(2));
+        }
+    }
+    by_oid.into_values().collect()
+}

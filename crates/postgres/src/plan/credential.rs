@@ -1,0 +1,88 @@
+//! A tenant's credential and its login slots, as the rules of custody decide.
+
+use std::collections::BTreeMap;
+
+use tenantdb_core::names::TenantNames;
+use tenantdb_core::{Claim, Held, PlaceView, Refusal, RefusalKind, Slot, Version};
+use tenantdb_credentials::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
+
+use crate::ledger::{SlotRow, TenantRow};
+use crate::observe::Shared;
+
+/// What is decided about a tenant's credential, and which of its slots have to log in afterwards.
+pub(super) struct Custody {
+    pub(super) decision: Decision,
+    pub(super) slots: BTreeMap<Slot, SlotPlan>,
+}
+
+/// One slot, now and afterwards.
+pub(super) struct SlotPlan {
+    pub(super) role: String,
+    pub(super) state: SlotState,
+    /// Whether it has to log in afterwards.
+    pub(super) logs_in: bool,
+    /// Whether its login is set with the credential in hand.
+    pub(super) set: bool,
+}
+
+/// Decides, from what the ledger, the server and the place say.
+pub(super) fn custody(
+    claim: &Claim,
+    names: &TenantNames,
+    row: Option<&TenantRow>,
+    shared: &Shared,
+    place: &PlaceView,
+) -> Result<Custody, Refusal> {
+    let nothing = Held::Nothing { version: Version::default() };
+    let held = match place.held.get(claim) {
+        Some(Ok(held)) => held,
+        Some(Err(message)) => {
+            return Err(Refusal::new(RefusalKind::Deferral, format!("its credential can't be read: {message}"))
+                .hint("make it readable again, and run it again"));
+        }
+        None => &nothing,
+    };
+    let facts: Vec<SlotFacts> = Slot::ALL.into_iter().map(|slot| facts(slot, names, row, shared)).collect();
+    let decision = decide(Facts {
+        slots: &facts,
+        delivered: row.and_then(|row| row.deliveries.last()).map(|delivery| &delivery.delivered),
+        here: &place.id,
+        held,
+        refused: place.refused.contains(claim),
+    });
+    if let Decision::Refuse(refusal) = decision {
+        return Err(refusal);
+    }
+    let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, &decision))).collect();
+    Ok(Custody { decision, slots })
+}
+
+fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> SlotFacts {
+    let recorded: Option<&SlotRow> = row.and_then(|row| row.slots.get(&slot));
+    let server = match shared.roles.get(names.slot(slot).as_str()) {
+        None => OnServer::Missing,
+        Some(role) if role.login => OnServer::Login,
+        Some(_) => OnServer::NoLogin,
+    };
+    SlotFacts {
+        slot,
+        state: recorded.map_or(SlotState::Retired, |recorded| recorded.state),
+        generation: recorded.map(|recorded| recorded.generation).unwrap_or_default(),
+        login: recorded.and_then(|recorded| recorded.login.clone()),
+        server,
+    }
+}
+
+fn slot_plan(facts: &SlotFacts, names: &TenantNames, decision: &Decision) -> SlotPlan {
+    let chosen = match decision {
+        Decision::Issue { slot, .. }
+        | Decision::Repair { slot, .. }
+        | Decision::Republish { slot, .. }
+        | Decision::Confirm { slot, .. } => *slot == facts.slot,
+        Decision::Keep | Decision::Elsewhere { .. } | Decision::Refuse(_) => false,
+    };
+    let set = chosen && matches!(decision, Decision::Issue { .. } | Decision::Repair { .. });
+    // What was handed out and still works stays; what can't log in any more is not brought back without its password.
+    let stays = facts.state.logs_in() && facts.server == OnServer::Login;
+    SlotPlan { role: names.slot(facts.slot).to_string(), state: facts.state, logs_in: chosen || stays, set }
+}

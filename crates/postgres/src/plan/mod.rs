@@ -1,0 +1,164 @@
+//! What would have to be done: a pure comparison of what is declared with what was observed.
+
+mod credential;
+mod removal;
+mod tenant;
+
+use std::collections::BTreeMap;
+
+use tenantdb_core::{
+    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, StepId, Task,
+    TenantChange, TenantPlan,
+};
+
+use crate::desired::Desired;
+use crate::ledger::TenantRow;
+use crate::observe::Observed;
+use crate::step::PostgresStep;
+use crate::{ESTATE, LEDGER};
+
+/// A tenant's plan.
+pub(crate) type PostgresTenantPlan = TenantPlan<PostgresStep>;
+
+/// Plans for one server.
+pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) -> Plan<PostgresStep> {
+    let mut tenants = BTreeMap::new();
+    let mut room = Room::new(desired, observed);
+    for (claim, tenant) in &desired.tenants {
+        tenants.insert(claim.clone(), tenant::plan(tenant, observed, place, &mut room));
+    }
+    for claim in &desired.removals {
+        tenants.insert(claim.clone(), removal::plan(claim, observed, place));
+    }
+    let needs_ledger = tenants.values().any(|tenant| !tenant.steps.is_empty());
+    Plan {
+        server: desired.server.clone(),
+        preparation: if needs_ledger { preparation(observed) } else { Vec::new() },
+        tenants: tenants.into_values().collect(),
+        conditions: conditions(observed),
+    }
+}
+
+/// What is delivered for each tenant, and was for each that is removed.
+pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Claim, Delivery> {
+    let of_tenants = desired.tenants.iter().filter_map(|(claim, tenant)| {
+        let recorded = row(observed, claim).map(|row| row.database.parse());
+        let database = recorded.unwrap_or_else(|| Ok(tenant.names.database.clone())).ok()?;
+        Some((claim.clone(), tenant.delivery(&desired.server, database, &desired.endpoint)))
+    });
+    let of_removals = desired.removals.iter().filter_map(|claim| {
+        let row = row(observed, claim)?;
+        let delivery = Delivery {
+            claim: claim.clone(),
+            secret_name: row.deliveries.last()?.secret_name.clone(),
+            server: desired.server.clone(),
+            database: row.database.parse().ok()?,
+            endpoint: desired.endpoint.clone(),
+            formats: Vec::new(),
+            keys: BTreeMap::new(),
+        };
+        Some((claim.clone(), delivery))
+    });
+    of_tenants.chain(of_removals).collect()
+}
+
+/// What the ledger knows of a claim.
+fn row<'a>(observed: &'a Observed, claim: &Claim) -> Option<&'a TenantRow> {
+    observed.ledger.as_ref()?.tenants.get(claim)
+}
+
+/// How many more databases the server may hold.
+struct Room {
+    left: Option<u32>,
+    limit: u32,
+}
+
+impl Room {
+    fn new(desired: &Desired, observed: &Observed) -> Self {
+        let held = observed.ledger.as_ref().map_or(0, |ledger| ledger.tenants.len());
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        let limit = desired.database_limit.unwrap_or(u32::MAX);
+        Self { left: desired.database_limit.map(|limit| limit.saturating_sub(held)), limit }
+    }
+
+    fn take(&mut self) -> Result<(), Refusal> {
+        match &mut self.left {
+            Some(0) => Err(Refusal::new(
+                RefusalKind::Policy,
+                format!("the server holds as many databases as `limits.databases` allows ({})", self.limit),
+            )
+            .hint("raise `limits.databases`, or put it on another server")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A plan without steps.
+fn empty(claim: &Claim, database: &str) -> PostgresTenantPlan {
+    TenantPlan {
+        claim: claim.clone(),
+        database: database.to_owned(),
+        change: TenantChange::Unchanged,
+        steps: Vec::new(),
+        refusal: None,
+        conditions: Vec::new(),
+        delivery: None,
+    }
+}
+
+/// A plan that does nothing, and says why.
+fn refused(claim: &Claim, database: &str, refusal: Refusal) -> PostgresTenantPlan {
+    TenantPlan { change: TenantChange::Refused, refusal: Some(refusal), ..empty(claim, database) }
+}
+
+/// What the server needs before its first tenant.
+fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
+    let shared = &observed.shared;
+    let mut steps = Vec::new();
+    let estate = shared.roles.contains_key(ESTATE);
+    if !estate || !shared.admin().member_of.contains(ESTATE) {
+        let admin = shared.login.clone();
+        steps.push(PostgresStep::CreateEstate { admin, create: !estate, options: shared.has_membership_options() });
+    }
+    let ledger = shared.databases.get(LEDGER);
+    if !ledger.is_some_and(|ledger| ledger.allows_connections) {
+        steps.push(PostgresStep::CreateLedger { create: ledger.is_none() });
+    }
+    if observed.ledger.is_none() {
+        steps.push(PostgresStep::CreateLedgerTables);
+    }
+    let actor = |step: &PostgresStep| match step {
+        PostgresStep::CreateEstate { .. } => Actor::Login,
+        _ => Actor::Estate,
+    };
+    let planned = steps.into_iter().enumerate().map(|(index, step)| Planned {
+        id: StepId(index),
+        actor: actor(&step),
+        task: Task::Engine(step),
+        reason: "the server has no ledger yet".to_owned(),
+        risk: Risk::Safe,
+        after: index.checked_sub(1).map(StepId).into_iter().collect(),
+    });
+    planned.collect()
+}
+
+/// What a user should know about the server, and no plan of ours mends.
+fn conditions(observed: &Observed) -> Vec<Condition> {
+    let open: Vec<&str> = ["postgres", "template1"]
+        .into_iter()
+        .filter(|name| observed.shared.databases.get(*name).is_some_and(crate::observe::Database::open_to_public))
+        .collect();
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let message = format!(
+        "every login may connect to {}; as their owner run: REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
+        open.join(" and "),
+        open.join(", ")
+    );
+    vec![Condition { kind: "SystemDatabasesOpen", message }]
+}

@@ -1,0 +1,610 @@
+//! What it takes to make a tenant as declared, whether nothing, a part or all of it is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantdb_api::tenant_database::Adopt;
+use tenantdb_core::names::TenantNames;
+use tenantdb_core::{
+    Actor, Condition, CredentialStep, PlaceView, Refusal, RefusalKind, Risk, Slot, Task, TenantChange, TenantPlan,
+};
+use tenantdb_credentials::{Decision, SlotState};
+
+use super::credential::{Custody, SlotPlan, custody};
+use super::{PostgresTenantPlan, Room, refused};
+use crate::ESTATE;
+use crate::desired::Tenant;
+use crate::ledger::{Applied, Phase, TenantRow};
+use crate::observe::{Database, Inside, Observed, Role, Shared};
+use crate::step::PostgresStep;
+
+/// The limit that PostgreSQL's catalog shows for a database whose deletion was interrupted.
+const INVALID_DATABASE: i32 = -2;
+
+/// Sessions beyond the tenant's own, so that the administrator always gets in.
+const SPARE_SESSIONS: i32 = 3;
+
+/// Plans for one tenant.
+pub(super) fn plan(tenant: &Tenant, observed: &Observed, place: &PlaceView, room: &mut Room) -> PostgresTenantPlan {
+    let row = super::row(observed, &tenant.claim);
+    let names = row.and_then(recorded_names).unwrap_or_else(|| tenant.names.clone());
+    let planned = conflict(tenant, row, &names, observed).map_or(Ok(()), Err).and_then(|()| {
+        if row.is_none() {
+            room.take()?;
+        }
+        for extension in &tenant.applied.extensions {
+            check_extension(extension, &observed.shared)?;
+        }
+        let custody = custody(&tenant.claim, &names, row, &observed.shared, place)?;
+        Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
+    });
+    planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal))
+}
+
+fn recorded_names(row: &TenantRow) -> Option<TenantNames> {
+    Some(TenantNames { database: row.database.parse().ok()?, owner: row.owner.parse().ok()? })
+}
+
+/// Why the tenant can't be touched at all.
+fn conflict(tenant: &Tenant, row: Option<&TenantRow>, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+    match row {
+        Some(row) => moved(tenant, names).or_else(|| not_the_same(tenant, row, observed)),
+        None => someone_elses(names, observed).or_else(|| not_in_the_ledger(names, observed)),
+    }
+}
+
+/// A name that was declared and is not the recorded one.
+fn moved(tenant: &Tenant, names: &TenantNames) -> Option<Refusal> {
+    let declared = [
+        ("database", tenant.declared_database.as_ref(), &names.database),
+        ("owner", tenant.declared_owner.as_ref(), &names.owner),
+    ];
+    declared.into_iter().find_map(|(field, declared, recorded)| {
+        let declared = declared.filter(|declared| *declared != recorded)?;
+        let message = format!("`{field}` is `{recorded}` since it was made, and can't become `{declared}`");
+        Some(
+            Refusal::new(RefusalKind::Conflict, message)
+                .hint(format!("set `{field}: {recorded}`; moving to another name is a migration")),
+        )
+    })
+}
+
+/// A database of the recorded name that is another one than the ledger remembers, or one left behind on purpose.
+fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    if row.phase == Phase::Orphaned && tenant.adopt == Adopt::Never {
+        let message = format!("database `{}` was left behind by this declaration, and `adopt` is Never", row.database);
+        return Some(Refusal::new(RefusalKind::Conflict, message).hint("set `adopt: IfOrphaned` to take it back"));
+    }
+    let database = observed.shared.databases.get(&row.database)?;
+    match row.database_oid {
+        Some(oid) if oid != database.oid => Some(
+            Refusal::new(
+                RefusalKind::Conflict,
+                format!(
+                    "database `{}` is not the one that tenantdb made (OID {}, not {oid})",
+                    row.database, database.oid
+                ),
+            )
+            .hint("someone dropped or renamed it and made another; rename that one, and run it again"),
+        ),
+        None if database.owner != ESTATE => Some(foreign_database(&row.database, &database.owner)),
+        _ => None,
+    }
+}
+
+/// A name that another claim holds in the ledger.
+fn someone_elses(names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+    let ledger = observed.ledger.as_ref()?;
+    let conflict = |what: String, holder: &tenantdb_core::Claim, orphaned: bool| {
+        let left = if orphaned { ", which left it behind" } else { "" };
+        Refusal::new(RefusalKind::Conflict, format!("{what} belongs to {holder}{left}"))
+            .hint("choose another `database` and `owner`, or use {namespace} in the server's `naming`")
+    };
+    if let Some(holder) = ledger.database(names.database.as_str()) {
+        let orphaned = holder.phase == Phase::Orphaned;
+        return Some(conflict(format!("database `{}`", names.database), &holder.claim, orphaned));
+    }
+    let role = names.roles().into_iter().find_map(|role| ledger.roles.get(&role).map(|holder| (role, holder)));
+    role.map(|(role, holder)| conflict(format!("role `{role}`"), holder, false))
+}
+
+/// A database or role that exists, and that tenantdb did not make.
+fn not_in_the_ledger(names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+    let shared = &observed.shared;
+    if let Some(database) = shared.databases.get(names.database.as_str()) {
+        return Some(foreign_database(names.database.as_str(), &database.owner));
+    }
+    let slots = Slot::ALL.map(|slot| names.slot(slot).to_string());
+    let role = std::iter::once(names.owner.to_string()).chain(slots).find(|role| shared.roles.contains_key(role))?;
+    Some(
+        Refusal::new(RefusalKind::Conflict, format!("role `{role}` exists, and tenantdb did not make it"))
+            .hint("choose another `owner`, or rename that role"),
+    )
+}
+
+fn foreign_database(name: &str, owner: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::Conflict,
+        format!("database `{name}` exists, is owned by `{owner}`, and tenantdb did not make it"),
+    )
+    .hint("choose another `database`; taking over an existing one is not supported yet")
+}
+
+fn check_extension(name: &str, shared: &Shared) -> Result<(), Refusal> {
+    let Some(extensions) = &shared.extensions else { return Ok(()) };
+    match extensions.get(name) {
+        Some(available) if available.trusted => Ok(()),
+        Some(_) => Err(Refusal::new(
+            RefusalKind::Policy,
+            format!("extension `{name}` is not trusted: only a superuser can make it"),
+        )
+        .hint(format!("leave it out, and let a superuser run: CREATE EXTENSION {}", crate::sql::name(name)))),
+        None => {
+            let nearest = tenantdb_api::nearest(name, extensions.keys().map(String::as_str));
+            let hint = nearest.map_or_else(
+                || "install it on the server; Debian has most in postgresql-contrib".to_owned(),
+                |nearest| format!("did you mean `{nearest}`? Otherwise install it on the server"),
+            );
+            Err(Refusal::new(RefusalKind::Policy, format!("the server has no extension `{name}`")).hint(hint))
+        }
+    }
+}
+
+/// The plan of one tenant in the making.
+struct Planner<'a> {
+    tenant: &'a Tenant,
+    row: Option<&'a TenantRow>,
+    names: TenantNames,
+    shared: &'a Shared,
+    observed: &'a Observed,
+    place: &'a PlaceView,
+    database: Option<&'a Database>,
+    inside: Option<&'a Inside>,
+    custody: Custody,
+    before: Applied,
+    plan: PostgresTenantPlan,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        tenant: &'a Tenant,
+        row: Option<&'a TenantRow>,
+        names: TenantNames,
+        observed: &'a Observed,
+        place: &'a PlaceView,
+        custody: Custody,
+    ) -> Self {
+        let database = observed.shared.databases.get(names.database.as_str());
+        let delivery = place.deliveries.get(&tenant.claim).cloned();
+        let plan = TenantPlan { delivery, ..super::empty(&tenant.claim, names.database.as_str()) };
+        Self {
+            tenant,
+            row,
+            shared: &observed.shared,
+            observed,
+            place,
+            database: database.filter(|database| database.connection_limit != INVALID_DATABASE),
+            inside: observed.inside.get(names.database.as_str()),
+            custody,
+            before: row.map(|row| row.applied.clone()).unwrap_or_default(),
+            names,
+            plan,
+        }
+    }
+
+    fn plan(mut self) -> PostgresTenantPlan {
+        self.claim();
+        self.database();
+        self.take_credential();
+        self.roles();
+        self.isolation();
+        self.attributes();
+        self.open();
+        self.inside();
+        self.deliver_credential();
+        self.settle();
+        self.strangers();
+        self.plan.change = match (self.plan.steps.is_empty(), self.database.is_none() && self.row.is_none()) {
+            (true, _) => TenantChange::Unchanged,
+            (false, true) => TenantChange::Create,
+            (false, false) => TenantChange::Update,
+        };
+        self.plan
+    }
+
+    fn push(&mut self, step: PostgresStep, reason: impl Into<String>) {
+        self.plan.push(Task::Engine(step), reason, Risk::Safe, Actor::Estate);
+    }
+
+    fn credential(&mut self, step: CredentialStep, reason: impl Into<String>) {
+        self.plan.push(Task::Credential(step), reason, Risk::Safe, Actor::Place);
+    }
+
+    /// Why something is made that is not there.
+    fn missing(&self) -> &'static str {
+        match self.row.map(|row| row.phase) {
+            None => "declared, not on the server",
+            Some(Phase::Claimed) => "begun, not finished",
+            Some(Phase::Provisioned) => "gone from the server",
+            Some(Phase::Deleting) => "declared again while it was being deleted",
+            Some(Phase::Orphaned) => "declared again",
+        }
+    }
+
+    fn database_name(&self) -> String {
+        self.names.database.to_string()
+    }
+
+    fn owner(&self) -> String {
+        self.names.owner.to_string()
+    }
+
+    fn claim(&mut self) {
+        if self.row.is_some() {
+            return;
+        }
+        let slots: BTreeMap<Slot, String> =
+            self.custody.slots.iter().map(|(slot, plan)| (*slot, plan.role.clone())).collect();
+        let used: BTreeSet<String> = slots.values().cloned().chain([self.owner()]).collect();
+        let reserved = self.names.roles().into_iter().filter(|role| !used.contains(role)).collect();
+        let (database, owner, applied) = (self.database_name(), self.owner(), self.tenant.applied.clone());
+        self.push(PostgresStep::Claim { database, owner, slots, reserved, applied }, "declared, not in the ledger");
+    }
+
+    fn database(&mut self) {
+        let database = self.database_name();
+        let Some(found) = self.database else {
+            if self.shared.databases.contains_key(&database) {
+                self.push(
+                    PostgresStep::DropDatabase { database: database.clone() },
+                    "its deletion was interrupted, and nothing is left in it",
+                );
+            }
+            let limit = self.database_limit();
+            let missing = self.missing();
+            self.push(PostgresStep::CreateDatabase { database, limit }, missing);
+            return;
+        };
+        if found.owner != ESTATE {
+            let reason = format!("it is owned by {}", found.owner);
+            self.push(PostgresStep::OwnDatabase { database }, reason);
+        }
+    }
+
+    /// The ceiling over all logins.
+    fn database_limit(&self) -> Option<i32> {
+        let logins = self.custody.slots.values().filter(|slot| slot.logs_in).count().max(1);
+        let logins = i32::try_from(logins).unwrap_or(1);
+        self.tenant.applied.connection_limit.map(|limit| limit.saturating_mul(logins).saturating_add(SPARE_SESSIONS))
+    }
+
+    fn take_credential(&mut self) {
+        match self.custody.decision.clone() {
+            Decision::Issue { slot, generation, version, reason, .. } => {
+                let username = self.names.slot(slot);
+                self.credential(CredentialStep::Fence { username, generation, version }, reason);
+            }
+            Decision::Repair { version, .. }
+            | Decision::Republish { version, .. }
+            | Decision::Confirm { version, .. } => {
+                self.credential(CredentialStep::Reuse { version }, "it was delivered");
+            }
+            Decision::Keep | Decision::Elsewhere { .. } | Decision::Refuse(_) => {}
+        }
+    }
+
+    fn roles(&mut self) {
+        let owner = self.owner();
+        match self.shared.roles.get(&owner) {
+            None => {
+                let missing = self.missing();
+                self.push(PostgresStep::CreateOwner { owner }, missing);
+            }
+            Some(role) if role.login => {
+                self.push(PostgresStep::DisableLogin { role: owner }, "the tenant's role could log in");
+            }
+            Some(_) => {}
+        }
+        let slots = std::mem::take(&mut self.custody.slots);
+        for slot in slots.values() {
+            self.slot(slot);
+        }
+        self.custody.slots = slots;
+    }
+
+    fn slot(&mut self, slot: &SlotPlan) {
+        let issued = match &self.custody.decision {
+            Decision::Issue { generation, .. } if slot.set => Some((SlotState::Issuing, *generation)),
+            Decision::Repair { generation, .. } if slot.set => Some((SlotState::Active, *generation)),
+            _ => None,
+        };
+        match self.shared.roles.get(&slot.role) {
+            None => {
+                let missing = self.missing();
+                let step = PostgresStep::CreateSlot {
+                    role: slot.role.clone(),
+                    owner: self.owner(),
+                    database: self.database_name(),
+                    login: slot.set,
+                    limit: self.tenant.applied.connection_limit,
+                    settings: self.tenant.applied.settings.clone(),
+                };
+                self.push(step, missing);
+            }
+            Some(role) => self.heal_slot(slot, role),
+        }
+        let dead = slot.state != SlotState::Retired && !slot.logs_in;
+        if let Some((state, generation)) = issued {
+            let role = slot.role.clone();
+            self.push(PostgresStep::RecordSlot { role, state, generation: Some(generation) }, "its login is set");
+        } else if dead {
+            let step =
+                PostgresStep::RecordSlot { role: slot.role.clone(), state: SlotState::Retired, generation: None };
+            self.push(step, "its login was taken away");
+        }
+    }
+
+    fn heal_slot(&mut self, slot: &SlotPlan, role: &Role) {
+        let name = slot.role.clone();
+        if slot.set {
+            let reason = match &self.custody.decision {
+                Decision::Issue { reason, .. } => format!("a new credential: {reason}"),
+                Decision::Repair { reason, .. } => (*reason).to_owned(),
+                _ => "its login is set".to_owned(),
+            };
+            self.push(PostgresStep::EnableLogin { role: name.clone() }, reason);
+        } else if role.login && !slot.logs_in {
+            self.push(PostgresStep::DisableLogin { role: name.clone() }, "it could log in, and holds no credential");
+        }
+        if role.inherit {
+            self.push(PostgresStep::DisableInherit { role: name.clone() }, "it was INHERIT");
+        }
+        if !role.member_of.contains(self.names.owner.as_str()) {
+            let owner = self.owner();
+            self.push(PostgresStep::GrantMembership { role: name.clone(), owner }, "it was no member");
+        }
+        self.settings(&name, role);
+        let limit = self.tenant.applied.connection_limit;
+        let declared = limit.is_some() || self.before.connection_limit.is_some();
+        if declared && role.connection_limit != limit.unwrap_or(-1) {
+            let reason = format!("it was {}", shown_limit(role.connection_limit));
+            self.push(PostgresStep::LimitRole { role: name, limit }, reason);
+        }
+    }
+
+    /// A slot belongs wholly to tenantdb: what is set on it and not declared is drift.
+    fn settings(&mut self, name: &str, role: &Role) {
+        let database = self.database_name();
+        let mut wanted: BTreeMap<(Option<String>, String), String> =
+            BTreeMap::from([((None, "role".to_owned()), self.owner())]);
+        for (parameter, value) in &self.tenant.applied.settings {
+            wanted.insert((Some(database.clone()), parameter.clone()), value.clone());
+        }
+        for ((database, parameter), value) in &role.settings {
+            if !wanted.contains_key(&(database.clone(), parameter.clone())) {
+                let step = PostgresStep::Reset {
+                    role: name.to_owned(),
+                    database: database.clone(),
+                    parameter: parameter.clone(),
+                };
+                self.push(step, format!("it was {value}, which is not declared"));
+            }
+        }
+        for ((database, parameter), value) in wanted {
+            let found = role.settings.get(&(database.clone(), parameter.clone()));
+            if found == Some(&value) {
+                continue;
+            }
+            let reason = found.map_or_else(|| "it was unset".to_owned(), |found| format!("it was {found}"));
+            self.push(PostgresStep::Set { role: name.to_owned(), database, parameter, value }, reason);
+        }
+    }
+
+    fn isolation(&mut self) {
+        let database = self.database_name();
+        let logins: Vec<String> = self.custody.slots.values().map(|slot| slot.role.clone()).collect();
+        let owner = self.owner();
+        let (public, connect, create) = match self.database {
+            None => (true, logins, Some(owner)),
+            Some(found) => {
+                let shut_out = |login: &String| {
+                    !found.grants(login, "CONNECT")
+                        || !found.grants(login, "TEMPORARY")
+                        || !self.shared.roles.contains_key(login)
+                };
+                let create = !found.grants(&owner, "CREATE");
+                (found.open_to_public(), logins.into_iter().filter(shut_out).collect(), create.then_some(owner))
+            }
+        };
+        if !public && connect.is_empty() && create.is_none() {
+            return;
+        }
+        let reason = match (self.database, public) {
+            (Some(found), true) if found.allows_connections => "every login could connect".to_owned(),
+            (Some(found), false) if found.allows_connections => "a privilege was taken away".to_owned(),
+            _ => self.missing().to_owned(),
+        };
+        self.push(PostgresStep::Isolate { database, public, connect, create }, reason);
+    }
+
+    fn attributes(&mut self) {
+        let database = self.database_name();
+        if let Some(found) = self.database {
+            let declared = self.tenant.applied.connection_limit.is_some() || self.before.connection_limit.is_some();
+            let limit = self.database_limit();
+            if declared && found.connection_limit != limit.unwrap_or(-1) {
+                let reason = format!("it was {}", shown_limit(found.connection_limit));
+                self.push(PostgresStep::LimitDatabase { database: database.clone(), limit }, reason);
+            }
+        }
+        let comment = self.tenant.applied.comment.clone();
+        let found = self.database.and_then(|found| found.comment.clone());
+        let declared = comment.is_some() || self.before.comment.is_some();
+        if declared && comment != found {
+            let reason = match found {
+                Some(found) => format!("it was {found:?}"),
+                None => "declared".to_owned(),
+            };
+            self.push(PostgresStep::Comment { database, comment }, reason);
+        }
+    }
+
+    fn open(&mut self) {
+        let database = self.database_name();
+        let known = self.row.and_then(|row| row.database_oid);
+        if self.database.is_none() || self.database.map(|found| found.oid) != known {
+            let missing = self.missing();
+            self.push(PostgresStep::RecordDatabase { database: database.clone() }, missing);
+        }
+        match self.database {
+            Some(found) if found.allows_connections => {}
+            Some(_) if self.row.is_some_and(|row| row.phase == Phase::Provisioned) => {
+                self.push(PostgresStep::OpenDatabase { database }, "it accepted no connections");
+            }
+            _ => {
+                let missing = self.missing();
+                self.push(PostgresStep::OpenDatabase { database }, missing);
+            }
+        }
+    }
+
+    fn inside(&mut self) {
+        // A database that accepts no connections yet could not be looked into: all of it may be missing.
+        let unseen = !self.database.is_some_and(|found| found.allows_connections);
+        if !unseen && self.inside.is_none() {
+            return;
+        }
+        let nothing = Inside::default();
+        let inside = self.inside.unwrap_or(&nothing);
+        let owner = self.owner();
+        let missing = self.missing();
+        let schemas = std::iter::once("public".to_owned()).chain(self.tenant.applied.schemas.clone());
+        for schema in schemas {
+            let owner = owner.clone();
+            match inside.schemas.get(&schema) {
+                Some(found) if *found == owner => {}
+                Some(found) => {
+                    let reason = if found == "pg_database_owner" {
+                        missing.to_owned()
+                    } else {
+                        format!("it was owned by {found}")
+                    };
+                    self.push(PostgresStep::OwnSchema { schema, owner }, reason);
+                }
+                None if unseen && schema == "public" => {
+                    self.push(PostgresStep::OwnSchema { schema, owner }, missing);
+                }
+                None => self.push(PostgresStep::CreateSchema { schema, owner }, "declared, not in the database"),
+            }
+        }
+        for extension in self.tenant.applied.extensions.difference(&inside.extensions) {
+            let fixed = self.shared.extensions.as_ref().and_then(|all| all.get(extension)).and_then(|available| available.schema.clone());
+            let schema = fixed.unwrap_or_else(|| "public".to_owned());
+            let step = PostgresStep::CreateExtension { extension: extension.clone(), schema };
+            self.plan.push(Task::Engine(step), "declared, not in the database", Risk::Safe, Actor::Estate);
+        }
+    }
+
+    fn deliver_credential(&mut self) {
+        let location = self.place.locations.get(&self.tenant.claim).cloned().unwrap_or_default();
+        let (slot, generation, reason, probe, publish) = match self.custody.decision.clone() {
+            Decision::Keep | Decision::Refuse(_) => return,
+            Decision::Elsewhere { location } => return self.elsewhere(location),
+            Decision::Issue { slot, generation, reason, replaces, .. } => {
+                (slot, generation, reason, true, Some(replaces))
+            }
+            Decision::Repair { slot, generation, reason, republish, .. } => {
+                (slot, generation, reason, true, republish.then_some(true))
+            }
+            Decision::Republish { slot, generation, .. } => {
+                (slot, generation, "its keys or its address changed", false, Some(true))
+            }
+            Decision::Confirm { slot, generation, republish, .. } => {
+                (slot, generation, "delivered, not in the ledger", true, republish.then_some(true))
+            }
+        };
+        if probe {
+            self.credential(CredentialStep::Probe, reason);
+        }
+        if let Some(replaces) = publish {
+            let location = location.clone();
+            self.credential(CredentialStep::Publish { generation, location, replaces }, reason);
+        }
+        let step = PostgresStep::RecordDelivery {
+            role: self.names.slot(slot).to_string(),
+            place: self.place.id.clone(),
+            location,
+            secret_name: self.tenant.secret_name.to_string(),
+            generation,
+        };
+        self.push(step, reason);
+        // The login that the new one replaces keeps working: applications may still use it.
+        let earlier: Vec<String> = self
+            .custody
+            .slots
+            .iter()
+            .filter(|(other, plan)| **other != slot && plan.state == SlotState::Active && plan.logs_in)
+            .map(|(_, plan)| plan.role.clone())
+            .collect();
+        for role in earlier {
+            self.push(PostgresStep::RecordSlot { role, state: SlotState::Draining, generation: None }, "replaced");
+        }
+    }
+
+    fn elsewhere(&mut self, location: String) {
+        let works = self.custody.slots.values().any(|slot| slot.logs_in);
+        let (kind, message) = if works {
+            ("CredentialElsewhere", format!("its credential was delivered to {location}; this run leaves it alone"))
+        } else {
+            (
+                "LoginLost",
+                format!(
+                    "its login was taken away, and its credential is in {location}: apply it from there to repair it"
+                ),
+            )
+        };
+        self.plan.conditions.push(Condition { kind, message });
+    }
+
+    fn settle(&mut self) {
+        let phase = self.row.map(|row| row.phase);
+        let as_before = phase == Some(Phase::Provisioned) && self.before == self.tenant.applied;
+        if as_before && self.plan.steps.is_empty() {
+            return;
+        }
+        let (from, to) = (self.before.policies(), self.tenant.applied.policies());
+        let policies = (self.row.is_some() && from != to).then_some((from.clone(), to));
+        let returns = phase == Some(Phase::Orphaned);
+        let reason = match (&policies, returns) {
+            (_, true) => "declared again".to_owned(),
+            (Some(_), _) => format!("they were: {from}"),
+            (None, _) => "applied".to_owned(),
+        };
+        let action = if self.row.is_none() { "create" } else { "update" };
+        let step = PostgresStep::Settle { applied: self.tenant.applied.clone(), policies, returns, action };
+        self.push(step, reason);
+    }
+
+    /// Whoever came in while PUBLIC could connect is still inside.
+    fn strangers(&mut self) {
+        let Some(found) = self.database.filter(|found| found.open_to_public() && found.allows_connections) else {
+            return;
+        };
+        let Some(ledger) = &self.observed.ledger else { return };
+        let is_stranger = |login: &&String| ledger.roles.get(*login).is_some_and(|holder| *holder != self.tenant.claim);
+        let strangers: Vec<String> = found.sessions.keys().filter(is_stranger).cloned().collect();
+        if strangers.is_empty() {
+            return;
+        }
+        let step = PostgresStep::EndSessions {
+            database: self.database_name(),
+            own: Vec::new(),
+            strangers,
+            options: self.shared.has_membership_options(),
+        };
+        self.plan.push(Task::Engine(step), "they came in while every login could", Risk::Disruptive, Actor::Estate);
+    }
+}
+
+fn shown_limit(limit: i32) -> String {
+    if limit < 0 { "unlimited".to_owned() } else { limit.to_string() }
+}

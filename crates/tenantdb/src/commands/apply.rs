@@ -1,0 +1,103 @@
+//! `tenantdb apply`.
+
+use std::io::IsTerminal;
+
+use std::time::Instant;
+
+use tenantdb_api::{DatabaseServer, Declared, TenantDatabase};
+use tenantdb_core::{Authority, Consent, Depth, Failure, Plan, Report, Risk};
+use tenantdb_postgres::{Desired, PostgresStep};
+
+use super::{Context, check, resolve};
+use crate::arguments::ApplyArguments;
+use crate::error::{Error, Exit};
+use crate::input::Input;
+use crate::output::progress::Progress;
+use crate::output::{plan as plan_output, report as output, style};
+use crate::server::{self, Connected};
+
+/// Makes it so.
+pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, Error> {
+    let began = Instant::now();
+    let input = Input::read(&arguments.files.files, &context.home)?;
+    check(&input.servers, &input.authority)?;
+    let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
+    let mut totals = output::Totals::default();
+    let mut exit = Exit::Done;
+    for (declared, tenants) in &input.servers {
+        let applied = one_server(context, declared, tenants, &input.authority, depth, arguments.yes).await;
+        match applied {
+            Ok(report) => {
+                output::print(&report);
+                totals.add(&report);
+                exit = exit.worst(report.outcome().into());
+            }
+            Err(error) => {
+                let input_is_wrong = matches!(error, Error::Diagnostics(_) | Error::Input { .. });
+                let interrupted = context.interrupt.is_set();
+                error.report();
+                totals.add_failed(tenants.len());
+                exit = exit.worst(match (interrupted, input_is_wrong) {
+                    (true, _) => Exit::Interrupted,
+                    (_, true) => Exit::WrongInput,
+                    _ => Exit::Failed,
+                });
+            }
+        }
+    }
+    anstream::println!("{}", totals.summary(began.elapsed()));
+    Ok(exit)
+}
+
+async fn one_server(
+    context: &Context,
+    declared: &Declared<DatabaseServer>,
+    tenants: &[Declared<TenantDatabase>],
+    authority: &Authority,
+    depth: Depth,
+    yes: bool,
+) -> Result<Report, Error> {
+    context.interrupt.check()?;
+    let connected = server::connect(&declared.resource, &context.home, &context.interrupt)?;
+    let desired = resolve(declared, tenants, authority, connected.endpoint.clone())?;
+    context.home.remember(&declared.resource)?;
+    let report = carry_out(&connected, &desired, depth, yes).await;
+    connected.pass.engine.close().await;
+    Ok(report?)
+}
+
+/// Plans, asks for consent where it is needed, and carries out.
+pub async fn carry_out(connected: &Connected, desired: &Desired, depth: Depth, yes: bool) -> Result<Report, Failure> {
+    let (observed, plan) = connected.pass.plan(desired, depth).await?;
+    let consent = consent(&plan, yes);
+    let work = plan.tenants.iter().filter(|tenant| !tenant.steps.is_empty()).count();
+    let progress = Progress::new(work);
+    let report = connected.pass.apply(desired, observed, plan, consent, progress.listener()).await;
+    progress.finish();
+    Ok(report)
+}
+
+/// Asks for consent to what can hurt, on a terminal; elsewhere only `--yes` gives it.
+fn consent(plan: &Plan<PostgresStep>, yes: bool) -> Consent {
+    if yes {
+        return Consent { up_to: Risk::Destructive };
+    }
+    let nobody = Consent { up_to: Risk::Safe };
+    let risk = plan.risk();
+    if risk == Risk::Safe || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return nobody;
+    }
+    plan_output::print(plan);
+    let question = match risk {
+        Risk::Destructive => "This destroys data. Go on?",
+        _ => "This takes access away or ends sessions. Go on?",
+    };
+    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
+        Ok(true) => Consent { up_to: risk },
+        Ok(false) => nobody,
+        Err(error) => {
+            style::error(&format!("can't ask: {error}"), Some("run it with --yes"));
+            nobody
+        }
+    }
+}

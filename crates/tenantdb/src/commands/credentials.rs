@@ -1,0 +1,74 @@
+//! `tenantdb credentials`.
+
+use tenantdb_credentials::Document;
+
+use super::Context;
+use crate::arguments::{CredentialFormat, CredentialsArguments};
+use crate::error::{Error, Exit};
+
+/// Prints the credential that was delivered for a database; asks no server.
+pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, Error> {
+    let CredentialsArguments { name, namespace, format } = arguments;
+    let found = context.home.place()?.find(namespace, name).map_err(|error| Error::failed(error.to_string()))?;
+    let Some((path, document)) = found else {
+        return Err(Error::input(
+            format!("no credential of {namespace}/{name} was delivered to {}", context.home.root().display()),
+            "`tenantdb status` shows where each one is; -n names another namespace",
+        ));
+    };
+    match format {
+        CredentialFormat::Json => print!("{}", json(&document)?),
+        CredentialFormat::Uri => match document.get("uri").or_else(|| document.get("DATABASE_URL")) {
+            Some(uri) => println!("{uri}"),
+            None => {
+                return Err(Error::input(
+                    format!("{} holds no URI", path.display()),
+                    "add the format `default` or `env` to its declaration",
+                ));
+            }
+        },
+        CredentialFormat::Env => {
+            for (key, value) in document.iter().filter(|(key, _)| is_variable(key)) {
+                println!("{key}={}", quoted(value));
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn json(document: &Document) -> Result<String, Error> {
+    let entries: serde_json::Map<String, serde_json::Value> =
+        document.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    let text = serde_json::to_string_pretty(&entries).map_err(|error| Error::failed(error.to_string()))?;
+    Ok(text + "\n")
+}
+
+/// Whether a key is a variable's name by convention: upper case, digits and `_`.
+fn is_variable(key: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    key.bytes().all(legal) && !key.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// A value as a POSIX shell reads it, whatever is in it.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn only_legal_upper_case_names_are_variables() {
+        assert!(is_variable("DB_HOST"));
+        assert!(!is_variable("username"));
+        assert!(!is_variable("9_LIVES"));
+        assert!(!is_variable("A-B"));
+    }
+}

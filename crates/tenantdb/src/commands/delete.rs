@@ -1,0 +1,127 @@
+//! `tenantdb delete`.
+
+use std::time::Instant;
+
+use tenantdb_api::{Declared, ObjectName};
+use tenantdb_core::{Authority, Claim, Depth, Engine as _};
+use tenantdb_postgres::{Desired, Postgres};
+
+use super::Context;
+use super::apply::carry_out;
+use crate::arguments::DeleteArguments;
+use crate::error::{Error, Exit};
+use crate::input::{self, Input};
+use crate::output::{report as output, style};
+use crate::server::{self, Connected, Reached};
+
+/// Deletes what is named, as far as the policies say that the ledgers recorded.
+pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, Error> {
+    let began = Instant::now();
+    let (targets, mut exit) = if arguments.files.is_empty() {
+        by_name(context, &arguments).await?
+    } else {
+        (by_file(context, &arguments)?, Exit::Done)
+    };
+    let mut totals = output::Totals::default();
+    for target in targets {
+        let number = target.claims.len();
+        match remove(context, target, arguments.yes).await {
+            Ok(report) => {
+                output::print(&report);
+                totals.add(&report);
+                exit = exit.worst(report.outcome().into());
+            }
+            Err(error) => {
+                error.report();
+                totals.add_failed(number);
+                exit = exit.worst(Exit::Failed);
+            }
+        }
+    }
+    anstream::println!("{}", totals.summary(began.elapsed()));
+    Ok(exit)
+}
+
+/// What is deleted from one server.
+struct Target {
+    server: Declared<tenantdb_api::DatabaseServer>,
+    authority: Authority,
+    claims: Vec<Claim>,
+}
+
+fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>, Error> {
+    let input = Input::read(&arguments.files, &context.home)?;
+    let authority = input.authority;
+    let target = |(server, tenants): (_, Vec<Declared<tenantdb_api::TenantDatabase>>)| Target {
+        server,
+        claims: tenants.iter().map(|tenant| Desired::claim(&authority, &tenant.resource)).collect(),
+        authority: authority.clone(),
+    };
+    Ok(input.servers.into_iter().map(target).collect())
+}
+
+/// Finds each name in the ledgers of the servers that were used from here.
+async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<Target>, Exit), Error> {
+    let authority = input::authority(&[], &context.home)?;
+    let mut targets = Vec::new();
+    let mut unfound: Vec<&ObjectName> = arguments.names.iter().collect();
+    let mut known = Vec::new();
+    let mut exit = Exit::Done;
+    for server in context.home.servers()? {
+        let held = match held(context, &server, &authority).await {
+            Ok(held) => held,
+            Err(error) => {
+                error.report();
+                exit = Exit::Failed;
+                continue;
+            }
+        };
+        known.extend(held.iter().map(|claim| claim.name.to_string()));
+        let wanted = |claim: &Claim| claim.namespace == arguments.namespace && arguments.names.contains(&claim.name);
+        let claims: Vec<Claim> = held.into_iter().filter(wanted).collect();
+        if let Some(twice) = claims.iter().find(|claim| !unfound.contains(&&claim.name)) {
+            return Err(Error::input(
+                format!("{} is on several servers", twice.path()),
+                "delete it with -f and the file that declares it with its server",
+            ));
+        }
+        unfound.retain(|name| !claims.iter().any(|claim| claim.name == **name));
+        if !claims.is_empty() {
+            targets.push(Target { server: Declared::synthetic(server), authority: authority.clone(), claims });
+        }
+    }
+    let Some(name) = unfound.first() else { return Ok((targets, exit)) };
+    if exit != Exit::Done {
+        style::note("servers that can't be reached were not searched");
+    }
+    let nearest = tenantdb_api::nearest(name.as_str(), known.iter().map(String::as_str));
+    let hint = nearest.map_or_else(
+        || "`tenantdb status` lists them all; -n names another namespace".to_owned(),
+        |nearest| format!("did you mean `{nearest}`?"),
+    );
+    Err(Error::input(format!("no database {}/{name} of {authority}", arguments.namespace), hint))
+}
+
+async fn held(
+    context: &Context,
+    server: &tenantdb_api::DatabaseServer,
+    authority: &Authority,
+) -> Result<Vec<Claim>, Error> {
+    let Reached::Connected(connected) = server::look(server, &context.home, &context.interrupt)? else {
+        return Ok(Vec::new());
+    };
+    let desired = Desired::nothing(server, authority, connected.endpoint.clone());
+    let observed = connected.pass.engine.observe(&desired, Depth::Shallow).await;
+    connected.pass.engine.close().await;
+    let tenants = Postgres::tenants(&observed?);
+    Ok(tenants.into_iter().map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority).collect())
+}
+
+async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb_core::Report, Error> {
+    let server = &target.server.resource;
+    let connected: Connected = server::connect(server, &context.home, &context.interrupt)?;
+    let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
+    let report = carry_out(&connected, &desired, Depth::Shallow, yes).await;
+    connected.pass.engine.close().await;
+    Ok(report?)
+}

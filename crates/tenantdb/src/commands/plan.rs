@@ -1,0 +1,63 @@
+//! `tenantdb plan`.
+
+use tenantdb_core::Depth;
+use tenantdb_postgres::Observed;
+
+use super::{Context, check, resolve};
+use crate::arguments::PlanArguments;
+use crate::error::{Error, Exit};
+use crate::input::Input;
+use crate::output::{plan as output, style};
+use crate::server::{self, Reached};
+
+/// Shows what would change and why.
+pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
+    let input = Input::read(&arguments.files.files, &context.home)?;
+    check(&input.servers, &input.authority)?;
+    let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
+    let mut totals = output::Totals::default();
+    let mut exit = Exit::Done;
+    for (declared, tenants) in &input.servers {
+        context.interrupt.check()?;
+        let reached = match server::look(&declared.resource, &context.home, &context.interrupt) {
+            Ok(reached) => reached,
+            Err(error) => {
+                error.report();
+                exit = exit.worst(Exit::Failed);
+                continue;
+            }
+        };
+        let (connected, nothing) = match reached {
+            Reached::Connected(connected) => (connected, false),
+            Reached::Uninitialised => {
+                style::note(&format!("server {} was never started; it would be made", declared.resource.metadata.name));
+                (server::unconnected(&declared.resource, &context.home, &context.interrupt)?, true)
+            }
+        };
+        let desired = resolve(declared, tenants, &input.authority, connected.endpoint.clone())?;
+        let planned = if nothing {
+            connected.pass.plan_from(&desired, &Observed::nothing(), depth).await
+        } else {
+            connected.pass.plan(&desired, depth).await.map(|(_, plan)| plan)
+        };
+        match planned {
+            Ok(plan) => {
+                output::print(&plan);
+                totals.add(&plan);
+                if !plan.is_empty() && arguments.exit_code {
+                    exit = exit.worst(Exit::Pending);
+                }
+            }
+            Err(failure) => {
+                style::error(&failure.to_string(), failure.hint.as_deref());
+                exit = exit.worst(Exit::Failed);
+            }
+        }
+        connected.pass.engine.close().await;
+    }
+    anstream::println!("{}", totals.summary());
+    if arguments.exit_code && totals.refused() {
+        exit = exit.worst(Exit::Refused);
+    }
+    Ok(exit)
+}

@@ -1,0 +1,129 @@
+//! `tenantdb server`.
+
+use tenantdb_api::database_server::SourceKind;
+use tenantdb_api::{DatabaseServer, ObjectName};
+use tenantdb_core::{Depth, Engine as _};
+use tenantdb_local::{LocalServer, State};
+use tenantdb_postgres::{Desired, Postgres};
+
+use super::Context;
+use crate::arguments::ServerCommand;
+use crate::error::{Error, Exit};
+use crate::input;
+use crate::output::{count, status as output, style};
+use crate::server::{self, Reached};
+
+/// Runs what is asked of servers.
+pub async fn run(context: &Context, command: ServerCommand) -> Result<Exit, Error> {
+    match command {
+        ServerCommand::Start(server) => start(context, &server.name),
+        ServerCommand::Stop(server) => stop(context, &server.name),
+        ServerCommand::Status(server) => status(context, &server.name).await,
+        ServerCommand::List => list(context),
+    }
+}
+
+fn start(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
+    refuse_remote(context, name)?;
+    let server = local(context, name)?;
+    let running = server.start(&server.installation()?)?;
+    anstream::println!("{name} is running at {}:{}", running.host, running.port);
+    Ok(Exit::Done)
+}
+
+fn stop(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
+    refuse_remote(context, name)?;
+    let server = local(context, name)?;
+    if server.state()? == State::Uninitialised {
+        return Err(unknown(context, name));
+    }
+    server.stop()?;
+    anstream::println!("{name} is stopped; its data stays");
+    Ok(Exit::Done)
+}
+
+fn local(context: &Context, name: &ObjectName) -> Result<LocalServer, Error> {
+    Ok(LocalServer::new(context.home.root(), name.as_str())?)
+}
+
+async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
+    let local = local(context, name)?;
+    let declared = context.home.servers()?.into_iter().find(|server| server.metadata.name == *name);
+    let Some(server) = declared else {
+        if local.state()? == State::Uninitialised {
+            return Err(unknown(context, name));
+        }
+        anstream::println!("{name}: {}", local_state(&local)?);
+        return Ok(Exit::Done);
+    };
+    if server.source() == SourceKind::Local && !matches!(local.state()?, State::Running { .. }) {
+        anstream::println!("{name}: {}", local_state(&local)?);
+        return Ok(Exit::Done);
+    }
+    let Reached::Connected(connected) = server::look(&server, &context.home, &context.interrupt)? else {
+        anstream::println!("{name}: never started");
+        return Ok(Exit::Done);
+    };
+    let authority = input::authority(&[], &context.home)?;
+    let desired = Desired::nothing(&server, &authority, connected.endpoint.clone());
+    let observed = connected.pass.engine.observe(&desired, Depth::Shallow).await;
+    connected.pass.engine.close().await;
+    let observed = observed?;
+    let tenants = Postgres::tenants(&observed).len();
+    anstream::println!(
+        "{name}: PostgreSQL {} at {}:{}, {}",
+        observed.version(),
+        connected.endpoint.host,
+        connected.endpoint.port,
+        count(tenants, "database")
+    );
+    Ok(Exit::Done)
+}
+
+fn list(context: &Context) -> Result<Exit, Error> {
+    let mut rows = Vec::new();
+    let known = context.home.servers()?;
+    for server in &known {
+        let (kind, address) = match server.source() {
+            SourceKind::Local => ("local", local_state(&local(context, &server.metadata.name)?)?),
+            SourceKind::Endpoint(endpoint) => ("endpoint", format!("{}:{}", endpoint.host, endpoint.port)),
+        };
+        rows.push(vec![server.metadata.name.to_string(), kind.to_owned(), address]);
+    }
+    for local in LocalServer::list(context.home.root())? {
+        if !known.iter().any(|server| server.metadata.name.as_str() == local.name()) {
+            rows.push(vec![local.name().to_owned(), "local".to_owned(), local_state(&local)?]);
+        }
+    }
+    if rows.is_empty() {
+        style::note("no server was used from here yet; `tenantdb server start NAME` makes a local one");
+        return Ok(Exit::Done);
+    }
+    rows.sort();
+    output::print(&["NAME", "SOURCE", "ADDRESS"], &rows);
+    Ok(Exit::Done)
+}
+
+fn local_state(server: &LocalServer) -> Result<String, Error> {
+    Ok(match server.state()? {
+        State::Uninitialised => "never started".to_owned(),
+        State::Stopped => "stopped".to_owned(),
+        State::Running { port, .. } => format!("127.0.0.1:{port}"),
+    })
+}
+
+/// Only local servers are started and stopped.
+fn refuse_remote(context: &Context, name: &ObjectName) -> Result<(), Error> {
+    let is_remote = |server: &DatabaseServer| server.metadata.name == *name && server.source() != SourceKind::Local;
+    if context.home.servers()?.iter().any(is_remote) {
+        return Err(Error::input(format!("server `{name}` is not a local one"), "whoever runs it starts and stops it"));
+    }
+    Ok(())
+}
+
+fn unknown(context: &Context, name: &ObjectName) -> Error {
+    match context.home.server(name) {
+        Err(error) => error,
+        Ok(_) => Error::input(format!("server `{name}` was never started"), "`tenantdb server start` makes it"),
+    }
+}

@@ -1,0 +1,152 @@
+//! `tenantdb status`.
+
+use std::collections::BTreeMap;
+
+use tenantdb_api::{Declared, TenantDatabase};
+use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary};
+use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep};
+
+use super::{Context, check, resolve};
+use crate::arguments::StatusArguments;
+use crate::error::{Error, Exit};
+use crate::input::{self, Input};
+use crate::output::{count, status as output, style};
+use crate::server::{self, Connected, Reached};
+
+/// Shows each database and how it is.
+pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, Error> {
+    let compared = !arguments.files.is_empty();
+    let input = if compared {
+        Input::read(&arguments.files, &context.home)?
+    } else {
+        let servers = context.home.servers()?.into_iter().map(|server| (Declared::synthetic(server), Vec::new()));
+        Input { authority: input::authority(&[], &context.home)?, servers: servers.collect() }
+    };
+    check(&input.servers, &input.authority)?;
+    let mut rows = Vec::new();
+    let mut exit = Exit::Done;
+    for (declared, tenants) in &input.servers {
+        let looked = look(context, &input, declared, tenants).await;
+        match looked {
+            Ok(Some((observed, plan))) => {
+                rows.extend(rows_of(&declared.resource.metadata.name, &observed, &plan, compared))
+            }
+            Ok(None) => {}
+            Err(error) => {
+                error.report();
+                exit = exit.worst(Exit::Failed);
+            }
+        }
+    }
+    rows.retain(|row| {
+        arguments.namespace.as_ref().is_none_or(|namespace| row.namespace == namespace.as_str())
+            && arguments.name.as_ref().is_none_or(|name| row.name == name.as_str())
+    });
+    if rows.is_empty() {
+        if let Some(name) = &arguments.name {
+            return Err(Error::input(
+                format!("no database `{name}` on the servers that were used from here"),
+                "`tenantdb status` lists them all",
+            ));
+        }
+        if exit == Exit::Done {
+            style::note("no database yet; `tenantdb apply -f FILE` makes those that a file declares");
+        }
+        return Ok(exit);
+    }
+    rows.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+    let header = ["NAMESPACE", "NAME", "SERVER", "DATABASE", "STATE", "PROTECTED", "CREDENTIAL"];
+    let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+    output::print(&header, &cells);
+    Ok(exit)
+}
+
+async fn look(
+    context: &Context,
+    input: &Input,
+    declared: &Declared<tenantdb_api::DatabaseServer>,
+    tenants: &[Declared<TenantDatabase>],
+) -> Result<Option<(Observed, Plan<PostgresStep>)>, Error> {
+    let connected: Connected = match server::look(&declared.resource, &context.home, &context.interrupt)? {
+        Reached::Connected(connected) => connected,
+        Reached::Uninitialised => return Ok(None),
+    };
+    let desired: Desired = resolve(declared, tenants, &input.authority, connected.endpoint.clone())?;
+    let looked = connected.pass.plan(&desired, Depth::Shallow).await;
+    connected.pass.engine.close().await;
+    Ok(Some(looked?))
+}
+
+struct Row {
+    namespace: String,
+    name: String,
+    server: String,
+    database: String,
+    state: String,
+    protected: &'static str,
+    credential: String,
+}
+
+impl Row {
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.namespace.clone(),
+            self.name.clone(),
+            self.server.clone(),
+            self.database.clone(),
+            self.state.clone(),
+            self.protected.to_owned(),
+            self.credential.clone(),
+        ]
+    }
+}
+
+fn rows_of(
+    server: &tenantdb_api::ObjectName,
+    observed: &Observed,
+    plan: &Plan<PostgresStep>,
+    compared: bool,
+) -> Vec<Row> {
+    let known: BTreeMap<Claim, TenantSummary> =
+        Postgres::tenants(observed).into_iter().map(|tenant| (tenant.claim.clone(), tenant)).collect();
+    let mut rows: Vec<Row> = plan
+        .tenants
+        .iter()
+        .map(|tenant| {
+            let summary = known.get(&tenant.claim);
+            let changes = tenant.shown().count();
+            let state = match (&tenant.refusal, summary, changes) {
+                (Some(refusal), _, _) => format!("{:?}", refusal.kind),
+                (None, None, _) => "Missing".to_owned(),
+                (None, Some(_), 0) if tenant.steps.is_empty() => "Ready".to_owned(),
+                (None, Some(_), changes) => format!("Drifted ({})", count(changes.max(1), "change")),
+            };
+            row(server, &tenant.claim, &tenant.database, state, summary)
+        })
+        .collect();
+    if !compared {
+        rows.extend(known.values().map(|tenant| {
+            let state = if tenant.phase == "Provisioned" { "Ready" } else { tenant.phase };
+            row(server, &tenant.claim, &tenant.database, state.to_owned(), Some(tenant))
+        }));
+    }
+    rows
+}
+
+fn row(
+    server: &tenantdb_api::ObjectName,
+    claim: &Claim,
+    database: &str,
+    state: String,
+    summary: Option<&TenantSummary>,
+) -> Row {
+    Row {
+        namespace: claim.namespace.to_string(),
+        name: claim.name.to_string(),
+        server: server.to_string(),
+        database: database.to_owned(),
+        state,
+        protected: if summary.is_none_or(|tenant| tenant.protected) { "yes" } else { "no" },
+        credential: summary.and_then(|tenant| tenant.delivered.clone()).unwrap_or_else(|| "-".to_owned()),
+    }
+}

@@ -1,0 +1,148 @@
+//! Where the command line keeps its state: `$TENANTDB_HOME`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
+use tenantdb_api::{DatabaseServer, ObjectName};
+use tenantdb_core::PlaceId;
+use tenantdb_credentials::stores::file::FilePlace;
+
+use crate::error::Error;
+
+/// The folder with local servers, the declarations of servers that were used, and delivered credentials.
+#[derive(Clone, Debug)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// `$TENANTDB_HOME`, else `/var/lib/tenantdb` for root, else the user's data folder.
+    ///
+    /// # Errors
+    /// When the user has no home.
+    pub fn locate() -> Result<Self, Error> {
+        let named = std::env::var_os("TENANTDB_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let root = match named {
+            Some(path) => std::path::absolute(&path).map_err(|error| failed(&path, "find", &error))?,
+            None if nix::unistd::Uid::effective().is_root() => PathBuf::from("/var/lib/tenantdb"),
+            None => choose_app_strategy(AppStrategyArgs {
+                top_level_domain: "dev".to_owned(),
+                author: "tenantdb".to_owned(),
+                app_name: "tenantdb".to_owned(),
+            })
+            .map_err(|error| Error::input(format!("no home: {error}"), "set TENANTDB_HOME to a folder of your own"))?
+            .data_dir(),
+        };
+        Ok(Self { root })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What tells this home from every other; made when it is first asked for.
+    ///
+    /// # Errors
+    /// When it can't be read or written.
+    pub fn id(&self) -> Result<String, Error> {
+        let path = self.root.join("id");
+        match fs::read_to_string(&path) {
+            Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, "read", &error)),
+            _ => {}
+        }
+        // Of two that make it at once, one wins, and both read the winner's.
+        let make = || {
+            fs::create_dir_all(&self.root)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
+            writeln!(file, "{}", uuid::Uuid::new_v4().simple())?;
+            match file.persist_noclobber(&path) {
+                Err(lost) if lost.error.kind() != io::ErrorKind::AlreadyExists => Err(lost.error),
+                _ => fs::read_to_string(&path),
+            }
+        };
+        make().map(|id| id.trim().to_owned()).map_err(|error| failed(&path, "make", &error))
+    }
+
+    /// Where credentials are delivered to.
+    ///
+    /// # Errors
+    /// When this home's id can't be read or made.
+    pub fn place(&self) -> Result<FilePlace, Error> {
+        Ok(FilePlace::new(self.root.join("credentials"), PlaceId(format!("home:{}", self.id()?))))
+    }
+
+    /// Remembers a server's declaration, so that later commands find it by its name.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn remember(&self, server: &DatabaseServer) -> Result<(), Error> {
+        let path = self.known().join(format!("{}.json", server.metadata.name));
+        let write = || {
+            fs::create_dir_all(self.known())?;
+            let mut file = tempfile::NamedTempFile::new_in(self.known())?;
+            serde_json::to_writer_pretty(&mut file, server)?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map(drop).map_err(|error| error.error)
+        };
+        write().map_err(|error| failed(&path, "write", &error))
+    }
+
+    /// The servers that were used before, by their names.
+    ///
+    /// # Errors
+    /// When one of them can't be read.
+    pub fn servers(&self) -> Result<Vec<DatabaseServer>, Error> {
+        let folder = self.known();
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&folder, "read", &error)),
+        };
+        let mut servers: Vec<DatabaseServer> = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| failed(&folder, "read", &error))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let text = fs::read(&path).map_err(|error| failed(&path, "read", &error))?;
+                let server = serde_json::from_slice(&text).map_err(|error| failed(&path, "read", &error.into()))?;
+                servers.push(server);
+            }
+        }
+        servers.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
+        Ok(servers)
+    }
+
+    /// A server that was used before.
+    ///
+    /// # Errors
+    /// When the servers can't be read, or there is none of this name.
+    pub fn server(&self, name: &ObjectName) -> Result<DatabaseServer, Error> {
+        let servers = self.servers()?;
+        if let Some(server) = servers.iter().find(|server| server.metadata.name == *name) {
+            return Ok(server.clone());
+        }
+        let nearest = tenantdb_api::nearest(name.as_str(), servers.iter().map(|server| server.metadata.name.as_str()));
+        let hint = nearest.map_or_else(
+            || "`tenantdb server list` shows those that were used from here".to_owned(),
+            |nearest| format!("did you mean `{nearest}`?"),
+        );
+        Err(Error::input(format!("no server `{name}` was used from here"), hint))
+    }
+
+    fn known(&self) -> PathBuf {
+        self.root.join("known-servers")
+    }
+}
+
+fn failed(path: &Path, verb: &str, error: &io::Error) -> Error {
+    Error::Failure(
+        tenantdb_core::Failure::new(
+            tenantdb_core::FailureKind::Place,
+            format!("can't {verb} {}: {error}", path.display()),
+        )
+        .hint("see who owns the folder, or set TENANTDB_HOME to one of your own"),
+    )
+}

@@ -1,0 +1,175 @@
+//! Declarations from files, folders and standard input, and the project they belong to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tenantdb_api::{DatabaseServer, Declared, Diagnostics, Manifests, Source, TenantDatabase, nearest, parse};
+use tenantdb_core::Authority;
+
+use crate::error::Error;
+use crate::home::Home;
+
+/// The file that says which project declarations belong to.
+const PROJECT_FILE: &str = "tenantdb.yaml";
+
+/// Declarations, by the server they are for.
+pub struct Input {
+    /// Who speaks for them.
+    pub authority: Authority,
+    /// Each server with its tenants, in the order of their names.
+    pub servers: Vec<(Declared<DatabaseServer>, Vec<Declared<TenantDatabase>>)>,
+}
+
+impl Input {
+    /// Reads and checks everything that was given; a server that is not in it may be one that was used before.
+    ///
+    /// # Errors
+    /// When a path can't be read, or anything in any of them is wrong.
+    pub fn read(paths: &[PathBuf], home: &Home) -> Result<Self, Error> {
+        let authority = authority(paths, home)?;
+        let mut sources = Vec::new();
+        for path in paths {
+            collect(path, &mut sources)?;
+        }
+        if sources.iter().all(|source| source.text.trim().is_empty()) {
+            return Err(Error::input("there is no declaration in what was given", "`-f` takes files, folders and `-`"));
+        }
+        let mut manifests = parse(&sources)?;
+        for server in &mut manifests.servers {
+            anchor_paths(server);
+        }
+        Ok(Self { authority, servers: by_server(manifests, home)? })
+    }
+}
+
+/// Assigns each tenant to its server; all that can't be are told at once.
+fn by_server(
+    manifests: Manifests,
+    home: &Home,
+) -> Result<Vec<(Declared<DatabaseServer>, Vec<Declared<TenantDatabase>>)>, Error> {
+    let mut servers: BTreeMap<String, (Declared<DatabaseServer>, Vec<Declared<TenantDatabase>>)> = BTreeMap::new();
+    for server in home.servers()?.into_iter().map(Declared::synthetic).chain(manifests.servers) {
+        servers.insert(server.resource.metadata.name.to_string(), (server, Vec::new()));
+    }
+    let declared_default = servers.values().filter(|(server, _)| server.resource.spec.default);
+    let defaults: Vec<String> = declared_default.map(|(server, _)| server.resource.metadata.name.to_string()).collect();
+    let mut problems = Diagnostics::default();
+    for tenant in manifests.tenants {
+        let name = match (&tenant.resource.spec.server, defaults.as_slice()) {
+            (Some(name), _) => name.to_string(),
+            (None, [default]) => default.clone(),
+            (None, []) => {
+                problems.push(
+                    tenant
+                        .error("spec.server", "it names no server, and none is the default")
+                        .hint("name one in `server`, or set `default: true` on a DatabaseServer"),
+                );
+                continue;
+            }
+            (None, several) => {
+                problems.push(
+                    tenant
+                        .error(
+                            "spec.server",
+                            format!("it names no server, and several are the default: {}", several.join(", ")),
+                        )
+                        .hint("name one in `server`"),
+                );
+                continue;
+            }
+        };
+        match servers.get_mut(&name) {
+            Some((_, tenants)) => tenants.push(tenant),
+            None => {
+                let hint = nearest(&name, servers.keys().map(String::as_str)).map_or_else(
+                    || "declare it as a DatabaseServer in one of the files".to_owned(),
+                    |nearest| format!("did you mean `{nearest}`?"),
+                );
+                problems.push(tenant.error("spec.server", format!("there is no server `{name}`")).hint(hint));
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    Ok(servers.into_values().filter(|(_, tenants)| !tenants.is_empty()).collect())
+}
+
+/// Paths in a declaration are relative to the file they stand in.
+fn anchor_paths(server: &mut Declared<DatabaseServer>) {
+    let location = server.location();
+    let file = Path::new(location.rsplit_once(':').map_or("", |(file, _)| file));
+    let Some(folder) = file.parent().and_then(|folder| std::path::absolute(folder).ok()) else { return };
+    let spec = &mut server.resource.spec;
+    let passwords =
+        spec.admin.iter_mut().flat_map(|admin| &mut admin.password_from).filter_map(|from| from.file.as_mut());
+    let authority = spec.tls.iter_mut().filter_map(|tls| tls.ca_from.as_mut()).map(|from| &mut from.file);
+    for path in passwords.chain(authority) {
+        *path = folder.join(&*path);
+    }
+}
+
+fn collect(path: &Path, sources: &mut Vec<Source>) -> Result<(), Error> {
+    let unreadable = |error: &io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "`-f` takes files, folders and `-`",
+            io::ErrorKind::InvalidData => "declarations are UTF-8 text",
+            _ => "see whether you may read it",
+        };
+        Error::input(format!("can't read {}: {error}", path.display()), hint)
+    };
+    if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).map_err(|error| unreadable(&error))?;
+        sources.push(Source { name: "<stdin>".to_owned(), text });
+    } else if path.is_dir() {
+        let mut entries: Vec<PathBuf> = fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+            .map_err(|error| unreadable(&error))?;
+        entries.sort();
+        for entry in entries.iter().filter(|entry| is_manifest(entry)) {
+            collect(entry, sources)?;
+        }
+    } else {
+        let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
+        sources.push(Source { name: path.display().to_string(), text });
+    }
+    Ok(())
+}
+
+/// What is read of a folder: its folders, and its YAML and JSON files; neither hidden ones nor the project's own.
+fn is_manifest(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let known =
+        path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known));
+    !name.starts_with('.') && name != PROJECT_FILE && (path.is_dir() || known)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Project {
+    project: String,
+}
+
+/// Who speaks: the project whose `tenantdb.yaml` is nearest above the first path, else this home.
+pub fn authority(paths: &[PathBuf], home: &Home) -> Result<Authority, Error> {
+    let start = paths.first().filter(|path| *path != Path::new("-")).map_or_else(|| Path::new("."), PathBuf::as_path);
+    let start = std::path::absolute(start).unwrap_or_else(|_| start.to_owned());
+    let file = start.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file());
+    let (id, named_in) = match file {
+        Some(file) => {
+            let wrong = |message: String| {
+                Error::input(format!("{}: {message}", file.display()), "it holds one line: `project: <id>`")
+            };
+            let text = fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+            let project: Project = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+            (project.project, file.display().to_string())
+        }
+        None => (home.id()?, "this home".to_owned()),
+    };
+    Authority::project(&id)
+        .map_err(|error| Error::input(format!("{named_in}: {error}"), "use letters, digits, `-`, `_`, `.` and `/`"))
+}

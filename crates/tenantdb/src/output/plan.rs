@@ -1,0 +1,108 @@
+//! A plan that reads like a diff: one line a change, with its reason.
+
+use anstream::println;
+use tenantdb_core::{Plan, Planned, Risk, Step, TenantChange, TenantPlan};
+
+use super::style::{BAD, CHANGED, FAINT, STRONG, of_sign};
+use super::{count, printable, style};
+
+/// The widest column of changes that reasons are lined up behind.
+const WIDEST: usize = 72;
+
+/// How many tenants there are of each kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    create: usize,
+    update: usize,
+    delete: usize,
+    unchanged: usize,
+    refused: usize,
+}
+
+impl Totals {
+    /// Counts the tenants of a plan.
+    pub fn add<S: Step>(&mut self, plan: &Plan<S>) {
+        for tenant in &plan.tenants {
+            match tenant.change {
+                TenantChange::Create => self.create += 1,
+                TenantChange::Update => self.update += 1,
+                TenantChange::Delete => self.delete += 1,
+                TenantChange::Unchanged => self.unchanged += 1,
+                TenantChange::Refused => self.refused += 1,
+            }
+        }
+    }
+
+    /// Whether anything is refused.
+    pub fn refused(&self) -> bool {
+        self.refused > 0
+    }
+
+    /// The summary line.
+    pub fn summary(&self) -> String {
+        let parts = [
+            (self.create, "to create"),
+            (self.update, "to change"),
+            (self.delete, "to delete"),
+            (self.refused, "refused"),
+            (self.unchanged, "unchanged"),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{number} {what}"))
+            .collect();
+        match (self.create + self.update + self.delete, self.refused) {
+            (0, 0) => format!("No changes: {} as declared.", count_as(self.unchanged)),
+            _ => format!("Plan: {}.", parts.join(", ")),
+        }
+    }
+}
+
+fn count_as(number: usize) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", count(number, "database"))
+}
+
+/// Prints a plan to standard output, and what it refuses to standard error.
+pub fn print<S: Step>(plan: &Plan<S>) {
+    if !plan.preparation.is_empty() {
+        println!("{STRONG}server {}{STRONG:#}", plan.server);
+        print_steps(&plan.preparation);
+    }
+    for tenant in &plan.tenants {
+        if tenant.shown().next().is_some() {
+            println!("{STRONG}{}{STRONG:#} {FAINT}on {}{FAINT:#}", tenant.claim.path(), plan.server);
+            print_steps(&tenant.steps);
+        }
+        notes(tenant);
+    }
+    for condition in &plan.conditions {
+        style::note(&format!("server {}: {}: {}", plan.server, condition.kind, condition.message));
+    }
+}
+
+/// Tells what a person should know about a tenant beside its changes.
+fn notes<S: Step>(tenant: &TenantPlan<S>) {
+    if let Some(refusal) = &tenant.refusal {
+        style::error(&format!("{}: {}", tenant.claim.path(), refusal.message), refusal.hint.as_deref());
+    }
+    for condition in &tenant.conditions {
+        style::note(&format!("{}: {}: {}", tenant.claim.path(), condition.kind, condition.message));
+    }
+}
+
+fn print_steps<S: Step>(steps: &[Planned<S>]) {
+    let shown = steps.iter().filter_map(|step| Some((step.task.sign()?, printable(&step.task.describe()), step)));
+    let shown: Vec<(char, String, &Planned<S>)> = shown.collect();
+    let width = shown.iter().map(|(_, text, _)| text.chars().count()).max().unwrap_or(0).min(WIDEST);
+    for (sign, text, step) in shown {
+        let style = of_sign(sign);
+        let risk = match step.risk {
+            Risk::Safe => String::new(),
+            Risk::Disruptive => format!(" {CHANGED}[disruptive]{CHANGED:#}"),
+            Risk::Destructive => format!(" {BAD}[destructive]{BAD:#}"),
+        };
+        println!("  {style}{sign}{style:#} {text:<width$}  {FAINT}# {}{FAINT:#}{risk}", printable(&step.reason));
+    }
+}

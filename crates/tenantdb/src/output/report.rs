@@ -1,0 +1,118 @@
+//! What was done.
+
+use std::time::Duration;
+
+use anstream::println;
+use tenantdb_core::{Report, TenantChange, TenantOutcome};
+
+use super::style::{FAINT, STRONG, of_sign};
+use super::{count, printable, style};
+
+/// How many tenants came out how.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    created: usize,
+    changed: usize,
+    deleted: usize,
+    unchanged: usize,
+    refused: usize,
+    failed: usize,
+}
+
+impl Totals {
+    /// Counts the tenants of a report.
+    pub fn add(&mut self, report: &Report) {
+        for tenant in &report.tenants {
+            let number = match (tenant.failure.is_some(), tenant.refusal.is_some(), tenant.change) {
+                (true, _, _) => &mut self.failed,
+                (_, true, _) | (_, _, TenantChange::Refused) => &mut self.refused,
+                (_, _, TenantChange::Create) => &mut self.created,
+                (_, _, TenantChange::Update) => &mut self.changed,
+                (_, _, TenantChange::Delete) => &mut self.deleted,
+                (_, _, TenantChange::Unchanged) => &mut self.unchanged,
+            };
+            *number += 1;
+        }
+    }
+
+    /// Counts tenants whose server could not be asked.
+    pub fn add_failed(&mut self, tenants: usize) {
+        self.failed += tenants;
+    }
+
+    /// The summary line.
+    pub fn summary(&self, took: Duration) -> String {
+        let parts = [
+            (self.created, "created"),
+            (self.changed, "changed"),
+            (self.deleted, "deleted"),
+            (self.refused, "refused"),
+            (self.failed, "failed"),
+            (self.unchanged, "unchanged"),
+        ];
+        let other = self.created + self.changed + self.deleted + self.refused + self.failed;
+        if other == 0 {
+            let verb = if self.unchanged == 1 { "is" } else { "are" };
+            return format!("Nothing to do: {} {verb} as declared.", count(self.unchanged, "database"));
+        }
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{number} {what}"))
+            .collect();
+        format!("Done in {:.1} s: {}.", took.as_secs_f64(), parts.join(", "))
+    }
+}
+
+/// Prints what was done on a server, and tells what failed or was refused.
+pub fn print(report: &Report) {
+    for tenant in &report.tenants {
+        if !tenant.done.is_empty() {
+            print_tenant(tenant);
+        }
+    }
+    for tenant in &report.tenants {
+        tell(tenant);
+    }
+    for condition in &report.conditions {
+        style::note(&format!("{}: {}", condition.kind, condition.message));
+    }
+    if let Some(failure) = &report.failure {
+        style::error(&failure.to_string(), failure.hint.as_deref());
+    }
+}
+
+fn print_tenant(tenant: &TenantOutcome) {
+    let name = tenant.claim.path();
+    let (sign, word) = match tenant.change {
+        TenantChange::Create => ('+', "created"),
+        TenantChange::Delete => ('-', "deleted"),
+        _ => ('~', "changed"),
+    };
+    let word = if tenant.failure.is_some() { "begun" } else { word };
+    let sign_style = of_sign(sign);
+    println!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}");
+    if tenant.change == TenantChange::Update {
+        for (sign, what, reason) in &tenant.done {
+            let sign_style = of_sign(*sign);
+            println!(
+                "    {sign_style}{sign}{sign_style:#} {}  {FAINT}# {}{FAINT:#}",
+                printable(what),
+                printable(reason)
+            );
+        }
+    }
+}
+
+fn tell(tenant: &TenantOutcome) {
+    let name = tenant.claim.path();
+    if let Some(failure) = &tenant.failure {
+        style::error(&format!("{name}: {failure}"), failure.hint.as_deref());
+    }
+    if let Some(refusal) = &tenant.refusal {
+        style::error(&format!("{name}: {}", refusal.message), refusal.hint.as_deref());
+    }
+    for condition in &tenant.conditions {
+        style::note(&format!("{name}: {}: {}", condition.kind, condition.message));
+    }
+}

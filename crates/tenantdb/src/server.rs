@@ -1,0 +1,187 @@
+//! From a server's declaration to something that can be asked.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use tenantdb_api::DatabaseServer;
+use tenantdb_api::database_server::{Admin, PasswordSource, SourceKind, TlsMode};
+use tenantdb_core::{Endpoint, Failure, FailureKind, Interrupt, Pass, Password};
+use tenantdb_local::{LocalServer, State};
+use tenantdb_postgres::{Address, AdminLogin, Postgres, TlsSettings};
+
+use crate::error::Error;
+use crate::home::Home;
+use crate::output::style;
+
+/// A server that can be asked.
+pub struct Connected {
+    /// The engine with its connections.
+    pub pass: Arc<Pass<Postgres>>,
+    /// What applications are told.
+    pub endpoint: Endpoint,
+    /// The administrator's login.
+    pub admin: String,
+}
+
+/// A server, or the fact that it was never started.
+pub enum Reached {
+    /// It can be asked.
+    Connected(Connected),
+    /// It is a local server that holds nothing yet.
+    Uninitialised,
+}
+
+/// The administrator's login, as far as the declaration tells: the name that no tenant may have.
+pub fn admin_name(server: &DatabaseServer) -> String {
+    server.spec.admin.as_ref().map_or_else(|| tenantdb_local::ADMIN.to_owned(), |admin| admin.username.to_string())
+}
+
+/// Reaches a server; a local one is started, and made the first time.
+pub fn connect(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+    match server.source() {
+        SourceKind::Local => {
+            let local = LocalServer::new(home.root(), server.metadata.name.as_str())?;
+            let running = local.start(&local.installation()?)?;
+            let address = Address { host: running.host, port: running.port };
+            let admin = AdminLogin {
+                username: running.username,
+                password: Password::new(running.password.expose_secret().to_owned()),
+                maintenance_database: "postgres".to_owned(),
+            };
+            let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
+            connected(server, address, admin, tls, home, interrupt)
+        }
+        SourceKind::Endpoint(endpoint) => {
+            let address = Address { host: endpoint.host.clone(), port: endpoint.port };
+            let declared = server.spec.admin.as_ref().ok_or_else(|| Error::failed("the server has no `admin`"))?;
+            let (username, password) = password(server, declared)?;
+            let admin =
+                AdminLogin { username, password, maintenance_database: declared.maintenance_database.to_string() };
+            connected(server, address, admin, tls(server)?, home, interrupt)
+        }
+    }
+}
+
+/// Reaches a server to look at it only: a local one that was never started is not made for that.
+pub fn look(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Reached, Error> {
+    if server.source() == SourceKind::Local
+        && LocalServer::new(home.root(), server.metadata.name.as_str())?.state()? == State::Uninitialised
+    {
+        return Ok(Reached::Uninitialised);
+    }
+    connect(server, home, interrupt).map(Reached::Connected)
+}
+
+/// What applications are told when nothing is reached yet.
+pub fn unknown_endpoint(server: &DatabaseServer) -> Endpoint {
+    endpoint(server, &Address { host: "127.0.0.1".to_owned(), port: 5432 })
+}
+
+/// A pass that has a place, and a server that was never started.
+pub fn unconnected(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+    let address = Address { host: "127.0.0.1".to_owned(), port: 5432 };
+    let admin = AdminLogin {
+        username: tenantdb_local::ADMIN.to_owned(),
+        password: Password::new(String::new()),
+        maintenance_database: "postgres".to_owned(),
+    };
+    let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
+    connected(server, address, admin, tls, home, interrupt)
+}
+
+fn connected(
+    server: &DatabaseServer,
+    address: Address,
+    admin: AdminLogin,
+    tls: TlsSettings,
+    home: &Home,
+    interrupt: &Interrupt,
+) -> Result<Connected, Error> {
+    let endpoint = endpoint(server, &address);
+    let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
+    let username = admin.username.clone();
+    let engine = Postgres::new(server.metadata.name.clone(), address, tls, admin, budget);
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
+    let pass = Pass {
+        workers: engine.workers(),
+        engine: Arc::new(engine),
+        place: Arc::new(home.place()?),
+        new_password: tenantdb_credentials::generate,
+        writer: format!("{}@{host}", std::process::id()),
+        interrupt: interrupt.clone(),
+    };
+    Ok(Connected { pass: Arc::new(pass), endpoint, admin: username })
+}
+
+fn endpoint(server: &DatabaseServer, source: &Address) -> Endpoint {
+    let publish = server.spec.publish.clone().unwrap_or_default();
+    Endpoint {
+        scheme: "postgresql",
+        host: publish.host.unwrap_or_else(|| source.host.clone()),
+        port: publish.port.unwrap_or(source.port),
+        parameters: publish.parameters,
+    }
+}
+
+/// The first password that is present.
+fn password(server: &DatabaseServer, admin: &Admin) -> Result<(String, Password), Error> {
+    let mut tried = Vec::new();
+    for from in &admin.password_from {
+        let username = from.username.as_ref().unwrap_or(&admin.username).to_string();
+        match read_password(from) {
+            Ok(password) => return Ok((username, password)),
+            Err(why) => tried.push(why),
+        }
+    }
+    let name = &server.metadata.name;
+    Err(Error::Failure(
+        Failure::new(
+            FailureKind::Rejected,
+            format!("server {name}: no password for {}: {}", admin.username, tried.join("; ")),
+        )
+        .hint("set one of them, or name another place in `admin.passwordFrom`"),
+    ))
+}
+
+fn read_password(from: &PasswordSource) -> Result<Password, String> {
+    match (&from.env, &from.file) {
+        (Some(name), _) => match std::env::var(name) {
+            Ok(value) if !value.is_empty() => Ok(Password::new(value)),
+            Ok(_) => Err(format!("the variable {name} is empty")),
+            Err(_) => Err(format!("the variable {name} is not set")),
+        },
+        (None, Some(path)) => match fs::read_to_string(path) {
+            Ok(text) if !text.trim_end_matches(['\r', '\n']).is_empty() => {
+                Ok(Password::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            Ok(_) => Err(format!("{} is empty", path.display())),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        },
+        (None, None) => Err("an entry names no place".to_owned()),
+    }
+}
+
+fn tls(server: &DatabaseServer) -> Result<TlsSettings, Error> {
+    let declared = server.spec.tls.as_ref();
+    let authority: Option<PathBuf> = declared.and_then(|tls| tls.ca_from.as_ref()).map(|from| from.file.clone());
+    let mode = declared.and_then(|tls| tls.mode);
+    let mode = mode.unwrap_or(if authority.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
+    if declared.is_none() {
+        style::warning(
+            &format!("server {}: TLS is used if the server offers it, and not verified", server.metadata.name),
+            "set `tls: {mode: verify-full, caFrom: {file: …}}`, or `tls: {mode: disable}` on a trusted way",
+        );
+    }
+    let pem = match &authority {
+        Some(path) => Some(fs::read(path).map_err(|error| {
+            Error::input(format!("can't read {}: {error}", path.display()), "check `tls.caFrom.file`")
+        })?),
+        None => None,
+    };
+    TlsSettings::new(mode, pem.as_deref()).map_err(|message| {
+        let path = authority.map_or_else(String::new, |path| format!("{}: ", path.display()));
+        Error::input(format!("{path}{message}"), "check `tls`")
+    })
+}

@@ -1,0 +1,4 @@
+//! The program as a user runs it, against real servers.
+
+mod apply;
+mod world;

@@ -1,0 +1,184 @@
+//! What a test needs: a server, a home of its own, declarations, and the program.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+use tenantdb_testkit::TestServer;
+
+/// A folder for a test: the program's home, and the declarations it is given.
+pub struct World {
+    folder: TempDir,
+    home: PathBuf,
+    environment: BTreeMap<String, String>,
+}
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl World {
+    /// A world that knows no server yet.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        Self { folder, home, environment: BTreeMap::new() }
+    }
+
+    /// A world whose declarations use a test server, as its administrator, by the name `shared`.
+    pub fn on(server: &TestServer) -> Self {
+        let mut world = Self::new();
+        world.set("TEST_ADMIN_PASSWORD", server.admin_password());
+        world.write("server.yaml", &server_yaml(server));
+        world
+    }
+
+    /// The same server and declarations, seen from another home.
+    pub fn another_home(&self) -> Self {
+        let mut world = Self { environment: self.environment.clone(), ..Self::new() };
+        for entry in fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::copy(&path, world.folder.path().join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        world.home = world.folder.path().join("home");
+        world
+    }
+
+    /// Sets a variable of the program's environment.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Writes a file of declarations, or any other; returns its path.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The folder with the declarations.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The program's home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The program, in the folder with the declarations.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenantdb"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("TENANTDB_HOME", &self.home)
+            .env("NO_COLOR", "1")
+            .envs(&self.environment)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the program.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        Run::of(&mut self.command(arguments))
+    }
+
+    /// Applies the server's declaration and these tenants.
+    pub fn apply(&self, tenants: &str) -> Run {
+        self.write("tenants.yaml", tenants);
+        self.run(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"])
+    }
+
+    /// Plans the server's declaration and these tenants, with the exit code that tells of changes.
+    pub fn plan(&self, tenants: &str) -> Run {
+        self.write("tenants.yaml", tenants);
+        self.run(&["plan", "--exit-code", "-f", "server.yaml", "-f", "tenants.yaml"])
+    }
+
+    /// Where a credential is delivered.
+    pub fn credential_path(&self, namespace: &str, secret: &str) -> PathBuf {
+        self.home.join("credentials").join(namespace).join(format!("{secret}.json"))
+    }
+
+    /// A delivered credential.
+    pub fn credential(&self, namespace: &str, secret: &str) -> BTreeMap<String, String> {
+        let path = self.credential_path(namespace, secret);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Run {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Checks the exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Checks that standard output holds a text.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "no `{text}` in stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Checks that standard error holds a text.
+    #[track_caller]
+    pub fn tells(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "no `{text}` in stderr:\n{}\nstdout:\n{}", self.stderr, self.stdout);
+        self
+    }
+}
+
+/// The declaration of a test server as `shared`.
+pub fn server_yaml(server: &TestServer) -> String {
+    format!(
+        "apiVersion: tenantdb.dev/v1alpha1\n\
+         kind: DatabaseServer\n\
+         metadata: {{name: shared}}\n\
+         spec:\n  \
+           default: true\n  \
+           source: {{endpoint: {{host: {}, port: {}}}}}\n  \
+           admin: {{username: {}, passwordFrom: [{{env: TEST_ADMIN_PASSWORD}}]}}\n  \
+           tls: {{mode: disable}}\n",
+        server.host(),
+        server.port(),
+        server.admin_username(),
+    )
+}
+
+/// The declaration of a tenant; `spec` is YAML in flow style.
+pub fn tenant(name: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {name}}}\nspec: {spec}\n"
+    )
+}
+
+/// Logs in with a delivered credential and runs one statement.
+pub fn query(server: &TestServer, credential: &BTreeMap<String, String>, sql: &str) -> Result<String, String> {
+    server.psql_as(&credential["username"], &credential["password"], &credential["database"], sql)
+}

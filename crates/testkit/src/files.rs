@@ -1,0 +1,119 @@
+//! Directories, locks and copies.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rand::RngExt as _;
+
+use crate::account::{Account, give, unprivileged_account};
+
+/// Cargo's target directory: the one that holds the running test binary, else the workspace's.
+pub(crate) fn target_directory() -> PathBuf {
+    let tagged = std::env::current_exe()
+        .ok()
+        .and_then(|exe| exe.ancestors().find(|ancestor| ancestor.join("CACHEDIR.TAG").is_file()).map(Path::to_owned));
+    tagged.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"))
+}
+
+/// The directory under which servers keep their data: in the system's temporary directory, or in `/tmp` when the
+/// account that servers run as can't enter that one.
+pub(crate) fn base_directory() -> PathBuf {
+    let parent = match unprivileged_account() {
+        None => std::env::temp_dir(),
+        Some(_) => PathBuf::from("/tmp"),
+    };
+    let uid = nix::unistd::Uid::effective().as_raw();
+    let base = parent.join(format!("tenantdb-testkit-{uid}"));
+    match DirBuilder::new().mode(0o755).create(&base) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => panic!("can't make {}: {error}", base.display()),
+    }
+    // Its name can be guessed, so make sure that nobody else made it.
+    let metadata = fs::symlink_metadata(&base).unwrap_or_else(|error| panic!("{}: {error}", base.display()));
+    assert!(
+        metadata.is_dir() && metadata.uid() == uid && metadata.mode() & 0o022 == 0,
+        "{} is not a directory that only this user can write; remove it",
+        base.display()
+    );
+    base
+}
+
+/// An exclusive lock on a file, made if missing; held until the value is dropped.
+pub(crate) fn lock(path: &Path) -> File {
+    let file = open_lock(path);
+    file.lock().unwrap_or_else(|error| panic!("can't lock {}: {error}", path.display()));
+    file
+}
+
+/// The same if nobody holds it.
+pub(crate) fn try_lock(path: &Path) -> Option<File> {
+    let file = open_lock(path);
+    file.try_lock().is_ok().then_some(file)
+}
+
+fn open_lock(path: &Path) -> File {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .unwrap_or_else(|error| panic!("can't open {}: {error}", path.display()))
+}
+
+/// A new directory with a random name, private to the account.
+pub(crate) fn new_directory(parent: &Path, prefix: &str, account: Option<Account>) -> PathBuf {
+    let path = parent.join(format!("{prefix}{}", random_text(10)));
+    DirBuilder::new()
+        .mode(if account.is_some() { 0o700 } else { 0o755 })
+        .create(&path)
+        .unwrap_or_else(|error| panic!("can't make {}: {error}", path.display()));
+    give(&path, account);
+    path
+}
+
+/// Random letters and digits.
+pub(crate) fn random_text(length: usize) -> String {
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(length).map(char::from).collect()
+}
+
+/// Writes a file that only its owner, the account, can read.
+pub(crate) fn write_private(path: &Path, content: &[u8], account: Option<Account>) {
+    let fail = |error: std::io::Error| -> ! { panic!("can't write {}: {error}", path.display()) };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap_or_else(|error| fail(error));
+    std::io::Write::write_all(&mut file, content).unwrap_or_else(|error| fail(error));
+    give(path, account);
+}
+
+/// Copies a directory tree; every copy belongs to the account. `links` says whether symbolic links are copied as such
+/// (there are none in a fresh cluster, so elsewhere one is a mistake).
+pub(crate) fn copy_tree(from: &Path, to: &Path, account: Option<Account>, links: bool) {
+    let fail = |path: &Path, error: std::io::Error| -> ! { panic!("can't copy {}: {error}", path.display()) };
+    let metadata = fs::metadata(from).unwrap_or_else(|error| fail(from, error));
+    fs::create_dir(to).unwrap_or_else(|error| fail(to, error));
+    fs::set_permissions(to, fs::Permissions::from_mode(metadata.mode() & 0o777))
+        .unwrap_or_else(|error| fail(to, error));
+    give(to, account);
+    for entry in fs::read_dir(from).unwrap_or_else(|error| fail(from, error)) {
+        let entry = entry.unwrap_or_else(|error| fail(from, error));
+        let (source, copy) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().unwrap_or_else(|error| fail(&source, error));
+        if kind.is_dir() {
+            copy_tree(&source, &copy, account, links);
+        } else if kind.is_symlink() && links {
+            let goal = fs::read_link(&source).unwrap_or_else(|error| fail(&source, error));
+            std::os::unix::fs::symlink(goal, &copy).unwrap_or_else(|error| fail(&copy, error));
+        } else {
+            fs::copy(&source, &copy).unwrap_or_else(|error| fail(&source, error));
+            give(&copy, account);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! No server outlives its test, however the test ends.
+//!
+//! Each server's directory holds a lock file, locked by the test process for as long as it lives. A small shell
+//! process waits for the end of the test process (it holds the reading end of a pipe whose writing end nobody else
+//! has) and then removes the server; where that one was killed as well, the next test process finds a directory whose
+//! lock is free, and removes it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::time::Duration;
+
+use crate::{files, process};
+
+/// A server's directory; removed when dropped, or when the test process ends in whatever way.
+pub(crate) struct Home {
+    path: PathBuf,
+    lock: Option<File>,
+    watch: Option<Child>,
+}
+
+impl Home {
+    /// A new, empty one.
+    pub(crate) fn new() -> Self {
+        static SWEPT: Once = Once::new();
+        let base = files::base_directory();
+        let _sweeping = files::lock(&base.join("sweep-lock"));
+        SWEPT.call_once(|| sweep(&base));
+        let path = files::new_directory(&base, "server-", None);
+        let lock = files::lock(&path.join("lock"));
+        let watch = watch(&path);
+        Self { path, lock: Some(lock), watch: Some(watch) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        remove(&self.path);
+        self.lock = None;
+        if let Some(mut watch) = self.watch.take() {
+            // It ends when its standard input does.
+            drop(watch.stdin.take());
+            let _ = watch.wait();
+        }
+    }
+}
+
+/// Starts the process that removes the server when this one is gone.
+fn watch(home: &Path) -> Child {
+    // The first line of postmaster.pid is the server's process, or once was: signal it only if it runs on this data.
+    let script = r#"
+        cat >/dev/null
+        test -d "$1" || exit 0
+        if pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null); then
+            if test -d /proc/self; then works_in=$(readlink "/proc/$pid/cwd"); else works_in=$(ps -o command= -p "$pid"); fi
+            case "$works_in" in *"$1/data"*) kill -QUIT "$pid" ;; esac
+        fi
+        for i in 1 2 3 4 5; do rm -rf "$1" && exit 0; sleep 1; done
+    "#;
+    Command::new("/bin/sh")
+        .args(["-c", script, "sh"])
+        .arg(home)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("/bin/sh can be started")
+}
+
+/// Removes the servers of dead test processes.
+fn sweep(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let path = entry.path();
+        if name.as_encoded_bytes().starts_with(b"server-") && files::try_lock(&path.join("lock")).is_some() {
+            process::end_leftover(&path.join("data"));
+            remove(&path);
+        }
+    }
+}
+
+/// Removes a directory in which dying processes may still write.
+fn remove(path: &Path) {
+    for _ in 0..50 {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(20)),
+            _ => return,
+        }
+    }
+}
