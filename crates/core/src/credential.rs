@@ -43,8 +43,17 @@ impl Login {
         hasher.update(self.username.as_str().as_bytes());
         hasher.update([0]);
         hasher.update(self.password.expose().as_bytes());
-        Digest(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Digest(hexadecimal(&hasher.finalize()))
     }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+        text.extend([digit(byte >> 4), digit(byte & 15)]);
+        text
+    })
 }
 
 /// The digest of a [`Login`].

@@ -87,7 +87,7 @@ pub fn shorten(name: &str, room: usize) -> String {
     if name.len() <= room {
         return name.to_owned();
     }
-    let digest: String = Sha256::digest(name.as_bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let digest = crate::credential::hexadecimal(&Sha256::digest(name.as_bytes())[..4]);
     let cut = name.floor_char_boundary(room - digest.len() - 1);
     format!("{}-{digest}", name[..cut].trim_end_matches(['-', '_']))
 }

@@ -378,7 +378,7 @@ impl TenantOutcome {
         let mut done = std::mem::take(&mut self.done);
         let change = if done.is_empty() { later.change } else { self.change };
         done.extend(later.done.iter().cloned());
-        *self = Self { done, change, ..later.clone() };
+        *self = Self { change, done, ..later.clone() };
     }
 }
 

@@ -28,7 +28,10 @@ impl Verifier {
         let base64 = |part: &str, bytes: std::ops::RangeInclusive<usize>| {
             let digits = part.trim_end_matches('=');
             let legal = digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/');
-            legal && part.len() % 4 == 0 && part.len() - digits.len() <= 2 && bytes.contains(&(digits.len() * 6 / 8))
+            legal
+                && part.len().is_multiple_of(4)
+                && part.len() - digits.len() <= 2
+                && bytes.contains(&(digits.len() * 6 / 8))
         };
         let well_formed = || {
             let (iterations_and_salt, keys) = text.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;

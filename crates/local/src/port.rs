@@ -1,6 +1,8 @@
 //! A port for the server.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 
@@ -9,8 +11,20 @@ use rand::RngExt as _;
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
 /// Whether nothing listens there now.
-pub(crate) fn is_free(port: u16) -> bool {
+fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Whether it is free, or is so in a moment: a server that was just killed lets go of its port a little later.
+pub(crate) fn becomes_free(port: u16) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while !is_free(port) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
 
 /// A port on which nothing listens now.

@@ -55,7 +55,8 @@ pub(crate) fn find(data: &Path) -> Result<Found> {
     Ok(found.map_or(Found::Stale, Found::Running))
 }
 
-/// Removes a stale pid file, which would keep the server from starting if its number now is another program's.
+/// Removes a stale pid file, if there is one: it would keep the server from starting if its number now is another
+/// program's. Should a server of this data run after all, what it shares in memory still keeps a second one out.
 pub(crate) fn remove_stale(data: &Path) -> Result<()> {
     let path = data.join("postmaster.pid");
     match fs::remove_file(&path) {
@@ -75,7 +76,7 @@ pub(crate) fn ask_to_stop(server: PidFile, data: &Path) -> Result<()> {
 }
 
 /// Whether this process is the server of this data directory.
-fn serves(pid: i32, data: &Path) -> bool {
+pub(crate) fn serves(pid: i32, data: &Path) -> bool {
     let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
     let proc = Path::new("/proc").join(pid.to_string());
     if Path::new("/proc/self/stat").exists() {

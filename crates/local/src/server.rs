@@ -26,6 +26,9 @@ const STOP_PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often another port is tried, when the one that was free is taken in the moment before the server takes it.
 const PORT_TRIES: usize = 10;
+/// What a server says that is kept from starting by something that passes: the last children of one that was killed, or
+/// one that another tenantdb started in its last moment.
+const TRANSIENT: [&str; 2] = ["pre-existing shared memory block", "lock file \"postmaster.pid\""];
 /// How much of the log an error quotes.
 const QUOTED_LINES: usize = 12;
 
@@ -235,8 +238,8 @@ impl LocalServer {
         self.check_version(&layout, installation)?;
         check_programs(installation, account.as_ref())?;
         settings::write(&layout.data(), account.as_ref())?;
-        let (record, server) = self.launch(&layout, installation, account.as_ref(), record)?;
-        Ok(running(record, server, new, true))
+        let (record, server, started) = self.launch(&layout, installation, account.as_ref(), record)?;
+        Ok(running(record, server, new, started))
     }
 
     /// Stops it, ending its sessions in order, and waits for its end. Does nothing if it doesn't run.
@@ -281,22 +284,24 @@ impl LocalServer {
         }
     }
 
-    /// Starts the stopped server.
+    /// Starts the stopped server. `false`: one was there after all.
     fn launch(
         &self,
         layout: &Layout,
         installation: &Installation,
         account: Option<&Account>,
         mut record: Record,
-    ) -> Result<(Record, PidFile)> {
+    ) -> Result<(Record, PidFile, bool)> {
         log::rotate(&layout.log())?;
         let start = Instant::now();
         let mut ports_tried = 0;
         loop {
-            if postmaster::find(&layout.data())? == Found::Stale {
-                postmaster::remove_stale(&layout.data())?;
+            // A tenantdb that was killed may have started one in its last moment, which shows itself only now.
+            if let Some(server) = self.join(layout)? {
+                return Ok((note_port(layout, record, server.port)?, server, false));
             }
-            let port = match record.port.filter(|port| port::is_free(*port)) {
+            postmaster::remove_stale(&layout.data())?;
+            let port = match record.port.filter(|port| port::becomes_free(*port)) {
                 Some(port) => port,
                 None => port::pick().ok_or_else(|| Error::NoPort { server: self.name.clone() })?,
             };
@@ -309,14 +314,13 @@ impl LocalServer {
             let mut child = spawn(layout, installation, account, port)?;
             if let Some(server) = self.await_ready(layout, &mut child, start, logged)? {
                 reap(child);
-                return Ok((record, server));
+                return Ok((record, server, true));
             }
             let said = log::tail(&layout.log(), logged, QUOTED_LINES)?.join("\n");
             if said.contains("could not create any TCP/IP sockets") && ports_tried < PORT_TRIES {
                 ports_tried += 1;
                 record.port = None;
-            } else if said.contains("pre-existing shared memory block") && start.elapsed() < START_PATIENCE {
-                // The postmaster was killed, and its last children are still on their way out.
+            } else if TRANSIENT.iter().any(|text| said.contains(text)) && start.elapsed() < START_PATIENCE {
                 thread::sleep(Duration::from_millis(100));
             } else {
                 return Err(self.not_started(layout, logged));
@@ -347,7 +351,8 @@ impl LocalServer {
     fn wait_for_stop(&self, layout: &Layout, server: PidFile) -> Result<()> {
         postmaster::ask_to_stop(server, &layout.data())?;
         let start = Instant::now();
-        while matches!(postmaster::find(&layout.data())?, Found::Running(now) if now.pid == server.pid) {
+        // Not by the pid file: that one goes a moment before the process.
+        while postmaster::serves(server.pid, &layout.data()) {
             if start.elapsed() > STOP_PATIENCE {
                 return Err(Error::StillStopping { server: self.name.clone(), pid: server.pid, waited: STOP_PATIENCE });
             }

@@ -238,6 +238,7 @@ fn any_path_will_do() {
     let running = server.start(&pg).unwrap();
     admin_query(&running, "postgres", "SELECT 1").unwrap();
     kill(running.pid);
+    wait_until(Duration::from_secs(30), || server.state().unwrap() == State::Stopped);
     server.start(&pg).unwrap();
     // The same home by another way.
     let link = home.path().with_file_name("link");

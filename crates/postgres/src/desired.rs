@@ -178,7 +178,7 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
     let defaults = &server.spec.defaults;
     let settings = defaults.settings.iter().chain(&spec.settings);
     Applied {
-        connection_limit: spec.connection_limit.or(defaults.connection_limit).map(|limit| limit.get()),
+        connection_limit: spec.connection_limit.or(defaults.connection_limit).map(tenantdb_api::ConnectionLimit::get),
         comment: spec.comment.clone(),
         settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         schemas: spec.schemas.iter().map(ToString::to_string).collect(),

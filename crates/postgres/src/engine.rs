@@ -55,10 +55,8 @@ impl Postgres {
         maintenance.close().await;
         let shared = shared?;
         check_admin(&shared)?;
-        let ledger = match trusted_ledger(&shared)? {
-            true => Ledger::read(&*self.connections.ledger().await?).await?,
-            false => None,
-        };
+        let ledger =
+            if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
         let mut observed = Observed { shared, ledger, inside: BTreeMap::new() };
         let visits = visits(desired, &observed, depth);
         let mut looks = JoinSet::new();

@@ -6,7 +6,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tenantdb_api::{DatabaseServer, Declared, Diagnostics, Manifests, Source, TenantDatabase, nearest, parse};
+use tenantdb_api::{
+    DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, nearest, parse,
+};
 use tenantdb_core::Authority;
 
 use crate::error::Error;
@@ -15,12 +17,20 @@ use crate::home::Home;
 /// The file that says which project declarations belong to.
 const PROJECT_FILE: &str = "tenantdb.yaml";
 
+/// A server with the tenants that are declared for it.
+pub struct ServerInput {
+    /// The server.
+    pub server: Declared<DatabaseServer>,
+    /// Its tenants.
+    pub tenants: Vec<Declared<TenantDatabase>>,
+}
+
 /// Declarations, by the server they are for.
 pub struct Input {
     /// Who speaks for them.
     pub authority: Authority,
     /// Each server with its tenants, in the order of their names.
-    pub servers: Vec<(Declared<DatabaseServer>, Vec<Declared<TenantDatabase>>)>,
+    pub servers: Vec<ServerInput>,
 }
 
 impl Input {
@@ -46,56 +56,52 @@ impl Input {
 }
 
 /// Assigns each tenant to its server; all that can't be are told at once.
-fn by_server(
-    manifests: Manifests,
-    home: &Home,
-) -> Result<Vec<(Declared<DatabaseServer>, Vec<Declared<TenantDatabase>>)>, Error> {
-    let mut servers: BTreeMap<String, (Declared<DatabaseServer>, Vec<Declared<TenantDatabase>>)> = BTreeMap::new();
-    for server in home.servers()?.into_iter().map(Declared::synthetic).chain(manifests.servers) {
-        servers.insert(server.resource.metadata.name.to_string(), (server, Vec::new()));
-    }
-    let declared_default = servers.values().filter(|(server, _)| server.resource.spec.default);
-    let defaults: Vec<String> = declared_default.map(|(server, _)| server.resource.metadata.name.to_string()).collect();
+fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Error> {
+    let known = home.servers()?.into_iter().map(Declared::synthetic);
+    let mut servers: BTreeMap<String, ServerInput> = known
+        .chain(manifests.servers)
+        .map(|server| (server.resource.metadata.name.to_string(), ServerInput { server, tenants: Vec::new() }))
+        .collect();
+    let defaults: Vec<String> =
+        servers.iter().filter(|(_, input)| input.server.resource.spec.default).map(|(name, _)| name.clone()).collect();
     let mut problems = Diagnostics::default();
     for tenant in manifests.tenants {
-        let name = match (&tenant.resource.spec.server, defaults.as_slice()) {
-            (Some(name), _) => name.to_string(),
-            (None, [default]) => default.clone(),
-            (None, []) => {
-                problems.push(
-                    tenant
-                        .error("spec.server", "it names no server, and none is the default")
-                        .hint("name one in `server`, or set `default: true` on a DatabaseServer"),
-                );
-                continue;
-            }
-            (None, several) => {
-                problems.push(
-                    tenant
-                        .error(
-                            "spec.server",
-                            format!("it names no server, and several are the default: {}", several.join(", ")),
-                        )
-                        .hint("name one in `server`"),
-                );
+        let name = match server_name(&tenant, &defaults) {
+            Ok(name) => name,
+            Err(problem) => {
+                problems.push(problem);
                 continue;
             }
         };
-        match servers.get_mut(&name) {
-            Some((_, tenants)) => tenants.push(tenant),
-            None => {
-                let hint = nearest(&name, servers.keys().map(String::as_str)).map_or_else(
-                    || "declare it as a DatabaseServer in one of the files".to_owned(),
-                    |nearest| format!("did you mean `{nearest}`?"),
-                );
-                problems.push(tenant.error("spec.server", format!("there is no server `{name}`")).hint(hint));
-            }
+        if let Some(input) = servers.get_mut(&name) {
+            input.tenants.push(tenant);
+            continue;
         }
+        let hint = nearest(&name, servers.keys().map(String::as_str)).map_or_else(
+            || "declare it as a DatabaseServer in one of the files".to_owned(),
+            |nearest| format!("did you mean `{nearest}`?"),
+        );
+        problems.push(tenant.error("spec.server", format!("there is no server `{name}`")).hint(hint));
     }
     if !problems.is_empty() {
         return Err(problems.into());
     }
-    Ok(servers.into_values().filter(|(_, tenants)| !tenants.is_empty()).collect())
+    Ok(servers.into_values().filter(|input| !input.tenants.is_empty()).collect())
+}
+
+/// The server that a tenant names, else the default.
+fn server_name(tenant: &Declared<TenantDatabase>, defaults: &[String]) -> Result<String, Diagnostic> {
+    match (&tenant.resource.spec.server, defaults) {
+        (Some(name), _) => Ok(name.to_string()),
+        (None, [default]) => Ok(default.clone()),
+        (None, []) => Err(tenant
+            .error("spec.server", "it names no server, and none is the default")
+            .hint("name one in `server`, or set `default: true` on a DatabaseServer")),
+        (None, several) => {
+            let message = format!("it names no server, and several are the default: {}", several.join(", "));
+            Err(tenant.error("spec.server", message).hint("name one in `server`"))
+        }
+    }
 }
 
 /// Paths in a declaration are relative to the file they stand in.

@@ -21,8 +21,6 @@ pub struct Connected {
     pub pass: Arc<Pass<Postgres>>,
     /// What applications are told.
     pub endpoint: Endpoint,
-    /// The administrator's login.
-    pub admin: String,
 }
 
 /// A server, or the fact that it was never started.
@@ -101,7 +99,6 @@ fn connected(
 ) -> Result<Connected, Error> {
     let endpoint = endpoint(server, &address);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
-    let username = admin.username.clone();
     let engine = Postgres::new(server.metadata.name.clone(), address, tls, admin, budget);
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
     let pass = Pass {
@@ -112,7 +109,7 @@ fn connected(
         writer: format!("{}@{host}", std::process::id()),
         interrupt: interrupt.clone(),
     };
-    Ok(Connected { pass: Arc::new(pass), endpoint, admin: username })
+    Ok(Connected { pass: Arc::new(pass), endpoint })
 }
 
 fn endpoint(server: &DatabaseServer, source: &Address) -> Endpoint {

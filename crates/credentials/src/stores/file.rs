@@ -111,9 +111,9 @@ impl FilePlace {
 
     fn fence_now(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
         let paths = self.paths(delivery);
-        let _lock = self.lock(&paths)?;
+        let _lock = paths.lock()?;
         self.expect(delivery, &paths, expected)?;
-        self.write_sidecar(&paths, delivery, marker, expected)
+        paths.write_sidecar(delivery, marker, expected)
     }
 
     fn publish_now(
@@ -124,7 +124,7 @@ impl FilePlace {
         expected: Version,
     ) -> Result<Version, PlaceError> {
         let paths = self.paths(delivery);
-        let _lock = self.lock(&paths)?;
+        let _lock = paths.lock()?;
         let writer = self.expect(delivery, &paths, expected)?.map_or_else(String::new, |sidecar| sidecar.writer);
         let document = render(delivery, login, generation)
             .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
@@ -135,7 +135,7 @@ impl FilePlace {
         text.push(b'\n');
         write_atomically(&paths.document, &text)?;
         failpoint::hit("between-document-and-sidecar");
-        self.write_sidecar(&paths, delivery, &Marker { generation, writer }, expected)
+        paths.write_sidecar(delivery, &Marker { generation, writer }, expected)
     }
 
     fn withdraw_now(&self, delivery: &Delivery) -> Result<(), PlaceError> {
@@ -143,7 +143,7 @@ impl FilePlace {
         if !paths.folder.exists() {
             return Ok(());
         }
-        let _lock = self.lock(&paths)?;
+        let _lock = paths.lock()?;
         match read_sidecar(&paths.sidecar)? {
             Some(sidecar) if sidecar.belongs_to_another(delivery).is_none() => {
                 remove(&paths.document)?;
@@ -162,47 +162,6 @@ impl FilePlace {
             }
             _ => Err(PlaceError::Moved(paths.document.display().to_string())),
         }
-    }
-
-    fn write_sidecar(
-        &self,
-        paths: &Paths,
-        delivery: &Delivery,
-        marker: &Marker,
-        expected: Version,
-    ) -> Result<Version, PlaceError> {
-        let Claim { authority, kind, name, .. } = &delivery.claim;
-        let sidecar = Sidecar {
-            version: expected.0 + 1,
-            authority: authority.to_string(),
-            kind: (*kind).to_owned(),
-            name: name.clone(),
-            server: delivery.server.clone(),
-            generation: marker.generation.0,
-            writer: marker.writer.clone(),
-        };
-        let text = serde_json::to_vec(&sidecar).map_err(|error| failed(&paths.sidecar, "write", &error.into()))?;
-        write_atomically(&paths.sidecar, &text)?;
-        Ok(Version(sidecar.version))
-    }
-
-    /// Takes the lock of the namespace's folder; it is let go when the file is closed.
-    fn lock(&self, paths: &Paths) -> Result<File, PlaceError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&paths.folder)
-            .map_err(|error| failed(&paths.folder, "create", &error))?;
-        let path = paths.folder.join(".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| failed(&path, "open", &error))?;
-        file.lock().map_err(|error| failed(&path, "lock", &error))?;
-        Ok(file)
     }
 }
 
@@ -265,6 +224,43 @@ struct Paths {
     folder: PathBuf,
     document: PathBuf,
     sidecar: PathBuf,
+}
+
+impl Paths {
+    fn write_sidecar(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
+        let Claim { authority, kind, name, .. } = &delivery.claim;
+        let sidecar = Sidecar {
+            version: expected.0 + 1,
+            authority: authority.to_string(),
+            kind: (*kind).to_owned(),
+            name: name.clone(),
+            server: delivery.server.clone(),
+            generation: marker.generation.0,
+            writer: marker.writer.clone(),
+        };
+        let text = serde_json::to_vec(&sidecar).map_err(|error| failed(&self.sidecar, "write", &error.into()))?;
+        write_atomically(&self.sidecar, &text)?;
+        Ok(Version(sidecar.version))
+    }
+
+    /// Takes the lock of the namespace's folder; it is let go when the file is closed.
+    fn lock(&self) -> Result<File, PlaceError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(|error| failed(&self.folder, "create", &error))?;
+        let path = self.folder.join(".lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| failed(&path, "open", &error))?;
+        file.lock().map_err(|error| failed(&path, "lock", &error))?;
+        Ok(file)
+    }
 }
 
 /// The name of the credential that a file is the sidecar of.

@@ -11,7 +11,7 @@ use crate::ledger::TENANT_LOCKS;
 use crate::sql::text;
 
 /// How long to wait for someone who holds a tenant.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The locks of a pass.
 #[derive(Default)]

@@ -82,10 +82,10 @@ fn config(address: &Address, user: &str, password: &Password, database: &str, sp
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives_idle(Duration::from_secs(10))
         .tcp_user_timeout(Duration::from_secs(20));
-    if speaker != Speaker::Tenant {
-        config.application_name(application_name()).options(options(speaker));
-    } else {
+    if speaker == Speaker::Tenant {
         config.application_name("tenantdb probe");
+    } else {
+        config.application_name(application_name()).options(options(speaker));
     }
     config
 }

@@ -10,6 +10,7 @@ use crate::connect::Session;
 
 /// A role (`pg_roles`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, clippy::struct_field_names, reason = "these are the columns of the catalog")]
 pub(crate) struct Role {
     pub(crate) login: bool,
     pub(crate) inherit: bool,

@@ -497,7 +497,12 @@ impl<'a> Planner<'a> {
             }
         }
         for extension in self.tenant.applied.extensions.difference(&inside.extensions) {
-            let fixed = self.shared.extensions.as_ref().and_then(|all| all.get(extension)).and_then(|available| available.schema.clone());
+            let fixed = self
+                .shared
+                .extensions
+                .as_ref()
+                .and_then(|all| all.get(extension))
+                .and_then(|available| available.schema.clone());
             let schema = fixed.unwrap_or_else(|| "public".to_owned());
             let step = PostgresStep::CreateExtension { extension: extension.clone(), schema };
             self.plan.push(Task::Engine(step), "declared, not in the database", Risk::Safe, Actor::Estate);
@@ -508,7 +513,7 @@ impl<'a> Planner<'a> {
         let location = self.place.locations.get(&self.tenant.claim).cloned().unwrap_or_default();
         let (slot, generation, reason, probe, publish) = match self.custody.decision.clone() {
             Decision::Keep | Decision::Refuse(_) => return,
-            Decision::Elsewhere { location } => return self.elsewhere(location),
+            Decision::Elsewhere { location } => return self.elsewhere(&location),
             Decision::Issue { slot, generation, reason, replaces, .. } => {
                 (slot, generation, reason, true, Some(replaces))
             }
@@ -550,7 +555,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn elsewhere(&mut self, location: String) {
+    fn elsewhere(&mut self, location: &str) {
         let works = self.custody.slots.values().any(|slot| slot.logs_in);
         let (kind, message) = if works {
             ("CredentialElsewhere", format!("its credential was delivered to {location}; this run leaves it alone"))

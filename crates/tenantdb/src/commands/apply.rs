@@ -4,14 +4,13 @@ use std::io::IsTerminal;
 
 use std::time::Instant;
 
-use tenantdb_api::{DatabaseServer, Declared, TenantDatabase};
 use tenantdb_core::{Authority, Consent, Depth, Failure, Plan, Report, Risk};
 use tenantdb_postgres::{Desired, PostgresStep};
 
 use super::{Context, check, resolve};
 use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
-use crate::input::Input;
+use crate::input::{Input, ServerInput};
 use crate::output::progress::Progress;
 use crate::output::{plan as plan_output, report as output, style};
 use crate::server::{self, Connected};
@@ -24,8 +23,8 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
     let mut totals = output::Totals::default();
     let mut exit = Exit::Done;
-    for (declared, tenants) in &input.servers {
-        let applied = one_server(context, declared, tenants, &input.authority, depth, arguments.yes).await;
+    for server in &input.servers {
+        let applied = one_server(context, server, &input.authority, depth, arguments.yes).await;
         match applied {
             Ok(report) => {
                 output::print(&report);
@@ -36,7 +35,7 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
                 let input_is_wrong = matches!(error, Error::Diagnostics(_) | Error::Input { .. });
                 let interrupted = context.interrupt.is_set();
                 error.report();
-                totals.add_failed(tenants.len());
+                totals.add_failed(server.tenants.len());
                 exit = exit.worst(match (interrupted, input_is_wrong) {
                     (true, _) => Exit::Interrupted,
                     (_, true) => Exit::WrongInput,
@@ -51,16 +50,16 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
 
 async fn one_server(
     context: &Context,
-    declared: &Declared<DatabaseServer>,
-    tenants: &[Declared<TenantDatabase>],
+    input: &ServerInput,
     authority: &Authority,
     depth: Depth,
     yes: bool,
 ) -> Result<Report, Error> {
     context.interrupt.check()?;
-    let connected = server::connect(&declared.resource, &context.home, &context.interrupt)?;
-    let desired = resolve(declared, tenants, authority, connected.endpoint.clone())?;
-    context.home.remember(&declared.resource)?;
+    let declared = &input.server.resource;
+    let connected = server::connect(declared, &context.home, &context.interrupt)?;
+    let desired = resolve(input, authority, connected.endpoint.clone())?;
+    context.home.remember(declared)?;
     let report = carry_out(&connected, &desired, depth, yes).await;
     connected.pass.engine.close().await;
     Ok(report?)

@@ -10,7 +10,7 @@ use super::Context;
 use super::apply::carry_out;
 use crate::arguments::DeleteArguments;
 use crate::error::{Error, Exit};
-use crate::input::{self, Input};
+use crate::input::{self, Input, ServerInput};
 use crate::output::{report as output, style};
 use crate::server::{self, Connected, Reached};
 
@@ -52,7 +52,7 @@ struct Target {
 fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>, Error> {
     let input = Input::read(&arguments.files, &context.home)?;
     let authority = input.authority;
-    let target = |(server, tenants): (_, Vec<Declared<tenantdb_api::TenantDatabase>>)| Target {
+    let target = |ServerInput { server, tenants }| Target {
         server,
         claims: tenants.iter().map(|tenant| Desired::claim(&authority, &tenant.resource)).collect(),
         authority: authority.clone(),

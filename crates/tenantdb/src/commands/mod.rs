@@ -7,13 +7,14 @@ mod plan;
 mod server;
 mod status;
 
-use tenantdb_api::{DatabaseServer, Declared, TenantDatabase};
+use tenantdb_api::Diagnostics;
 use tenantdb_core::{Authority, Endpoint, Interrupt};
 use tenantdb_postgres::Desired;
 
 use crate::arguments::{Arguments, Command};
 use crate::error::{Error, Exit};
 use crate::home::Home;
+use crate::input::ServerInput;
 
 /// What every command works with.
 pub struct Context {
@@ -38,26 +39,19 @@ pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Err
 
 /// Resolves and checks the declarations of every server, before any of them is touched; all that is wrong is told at
 /// once.
-fn check(
-    servers: &[(Declared<DatabaseServer>, Vec<Declared<TenantDatabase>>)],
-    authority: &Authority,
-) -> Result<(), Error> {
-    let mut problems = tenantdb_api::Diagnostics::default();
-    for (server, tenants) in servers {
-        let endpoint = crate::server::unknown_endpoint(&server.resource);
-        if let Err(found) = resolve(server, tenants, authority, endpoint) {
+fn check(servers: &[ServerInput], authority: &Authority) -> Result<(), Error> {
+    let mut problems = Diagnostics::default();
+    for input in servers {
+        let endpoint = crate::server::unknown_endpoint(&input.server.resource);
+        if let Err(found) = resolve(input, authority, endpoint) {
             problems.extend(found);
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
 }
 
-fn resolve(
-    server: &Declared<DatabaseServer>,
-    tenants: &[Declared<TenantDatabase>],
-    authority: &Authority,
-    endpoint: Endpoint,
-) -> Result<Desired, tenantdb_api::Diagnostics> {
-    let admin = crate::server::admin_name(&server.resource);
-    Desired::resolve(server, tenants, authority, &admin, endpoint)
+/// What a server should be, once it is known what applications are told to connect to.
+fn resolve(input: &ServerInput, authority: &Authority, endpoint: Endpoint) -> Result<Desired, Diagnostics> {
+    let admin = crate::server::admin_name(&input.server.resource);
+    Desired::resolve(&input.server, &input.tenants, authority, &admin, endpoint)
 }

@@ -17,9 +17,10 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
     let mut totals = output::Totals::default();
     let mut exit = Exit::Done;
-    for (declared, tenants) in &input.servers {
+    for server in &input.servers {
+        let declared = &server.server.resource;
         context.interrupt.check()?;
-        let reached = match server::look(&declared.resource, &context.home, &context.interrupt) {
+        let reached = match server::look(declared, &context.home, &context.interrupt) {
             Ok(reached) => reached,
             Err(error) => {
                 error.report();
@@ -27,15 +28,15 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
                 continue;
             }
         };
-        let (connected, nothing) = match reached {
+        let (connected, is_new) = match reached {
             Reached::Connected(connected) => (connected, false),
             Reached::Uninitialised => {
-                style::note(&format!("server {} was never started; it would be made", declared.resource.metadata.name));
-                (server::unconnected(&declared.resource, &context.home, &context.interrupt)?, true)
+                style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
+                (server::unconnected(declared, &context.home, &context.interrupt)?, true)
             }
         };
-        let desired = resolve(declared, tenants, &input.authority, connected.endpoint.clone())?;
-        let planned = if nothing {
+        let desired = resolve(server, &input.authority, connected.endpoint.clone())?;
+        let planned = if is_new {
             connected.pass.plan_from(&desired, &Observed::nothing(), depth).await
         } else {
             connected.pass.plan(&desired, depth).await.map(|(_, plan)| plan)

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use tenantdb_api::{Declared, TenantDatabase};
+use tenantdb_api::{Declared, ObjectName};
 use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary};
 use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep};
 
 use super::{Context, check, resolve};
 use crate::arguments::StatusArguments;
 use crate::error::{Error, Exit};
-use crate::input::{self, Input};
+use crate::input::{self, Input, ServerInput};
 use crate::output::{count, status as output, style};
 use crate::server::{self, Connected, Reached};
 
@@ -19,17 +19,18 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
     let input = if compared {
         Input::read(&arguments.files, &context.home)?
     } else {
-        let servers = context.home.servers()?.into_iter().map(|server| (Declared::synthetic(server), Vec::new()));
+        let known = context.home.servers()?.into_iter().map(Declared::synthetic);
+        let servers = known.map(|server| ServerInput { server, tenants: Vec::new() });
         Input { authority: input::authority(&[], &context.home)?, servers: servers.collect() }
     };
     check(&input.servers, &input.authority)?;
     let mut rows = Vec::new();
     let mut exit = Exit::Done;
-    for (declared, tenants) in &input.servers {
-        let looked = look(context, &input, declared, tenants).await;
+    for server in &input.servers {
+        let looked = look(context, &input, server).await;
         match looked {
             Ok(Some((observed, plan))) => {
-                rows.extend(rows_of(&declared.resource.metadata.name, &observed, &plan, compared))
+                rows.extend(rows_of(&server.server.resource.metadata.name, &observed, &plan, compared));
             }
             Ok(None) => {}
             Err(error) => {
@@ -64,14 +65,13 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
 async fn look(
     context: &Context,
     input: &Input,
-    declared: &Declared<tenantdb_api::DatabaseServer>,
-    tenants: &[Declared<TenantDatabase>],
+    server: &ServerInput,
 ) -> Result<Option<(Observed, Plan<PostgresStep>)>, Error> {
-    let connected: Connected = match server::look(&declared.resource, &context.home, &context.interrupt)? {
+    let connected: Connected = match server::look(&server.server.resource, &context.home, &context.interrupt)? {
         Reached::Connected(connected) => connected,
         Reached::Uninitialised => return Ok(None),
     };
-    let desired: Desired = resolve(declared, tenants, &input.authority, connected.endpoint.clone())?;
+    let desired: Desired = resolve(server, &input.authority, connected.endpoint.clone())?;
     let looked = connected.pass.plan(&desired, Depth::Shallow).await;
     connected.pass.engine.close().await;
     Ok(Some(looked?))
@@ -101,12 +101,7 @@ impl Row {
     }
 }
 
-fn rows_of(
-    server: &tenantdb_api::ObjectName,
-    observed: &Observed,
-    plan: &Plan<PostgresStep>,
-    compared: bool,
-) -> Vec<Row> {
+fn rows_of(server: &ObjectName, observed: &Observed, plan: &Plan<PostgresStep>, compared: bool) -> Vec<Row> {
     let known: BTreeMap<Claim, TenantSummary> =
         Postgres::tenants(observed).into_iter().map(|tenant| (tenant.claim.clone(), tenant)).collect();
     let mut rows: Vec<Row> = plan
@@ -133,13 +128,7 @@ fn rows_of(
     rows
 }
 
-fn row(
-    server: &tenantdb_api::ObjectName,
-    claim: &Claim,
-    database: &str,
-    state: String,
-    summary: Option<&TenantSummary>,
-) -> Row {
+fn row(server: &ObjectName, claim: &Claim, database: &str, state: String, summary: Option<&TenantSummary>) -> Row {
     Row {
         namespace: claim.namespace.to_string(),
         name: claim.name.to_string(),

@@ -173,9 +173,7 @@ pub fn server_yaml(server: &TestServer) -> String {
 
 /// The declaration of a tenant; `spec` is YAML in flow style.
 pub fn tenant(name: &str, spec: &str) -> String {
-    format!(
-        "---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {name}}}\nspec: {spec}\n"
-    )
+    format!("---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
 /// Logs in with a delivered credential and runs one statement.
