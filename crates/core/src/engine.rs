@@ -25,6 +25,8 @@ pub struct TenantSummary {
     pub database: String,
     /// Its role.
     pub owner: String,
+    /// Whether its database is on the server.
+    pub present: bool,
     /// `Claimed`, `Provisioned`, `Deleting` or `Orphaned`.
     pub phase: &'static str,
     /// Whether deleting it is refused.

@@ -11,6 +11,8 @@ pub struct Failure {
     pub place: Vec<String>,
     /// What happened.
     pub message: String,
+    /// The server's own code for it, such as an SQLSTATE.
+    pub code: Option<String>,
     /// What to do next.
     pub hint: Option<String>,
 }
@@ -22,6 +24,8 @@ pub enum FailureKind {
     Unreachable,
     /// The server refused what was asked.
     Rejected,
+    /// The server refused the login itself.
+    LoginRefused,
     /// What was planned no longer fits what is there; look again.
     Stale,
     /// The session that holds the locks is gone: nothing more may be written.
@@ -37,7 +41,7 @@ pub enum FailureKind {
 impl Failure {
     /// A failure without a place or a hint.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, place: Vec::new(), message: message.into(), hint: None }
+        Self { kind, place: Vec::new(), message: message.into(), code: None, hint: None }
     }
 
     /// The same failure, seen from further out.
@@ -52,6 +56,12 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Whether the server gave it this code.
+    #[must_use]
+    pub fn has_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
     }
 
     /// The failure of someone who was asked to stop.

@@ -39,8 +39,9 @@ impl Postgres {
         self.connections.workers()
     }
 
-    /// Closes the connections that nobody uses.
+    /// Says goodbye on every connection that nobody uses.
     pub async fn close(&self) {
+        self.locks.close().await;
         self.connections.close_idle().await;
     }
 
@@ -171,6 +172,7 @@ impl Engine for Postgres {
             claim: row.claim.clone(),
             database: row.database.clone(),
             owner: row.owner.clone(),
+            present: observed.shared.databases.contains_key(&row.database),
             phase: row.phase.as_str(),
             protected: row.applied.deletion_protection == tenantdb_api::tenant_database::DeletionProtection::On,
             delivered: row.deliveries.last().map(|delivery| delivery.delivered.location.clone()),
@@ -184,7 +186,7 @@ impl Engine for Postgres {
                 session.close().await;
                 Ok(true)
             }
-            Err(failure) if failure.kind == FailureKind::Rejected => Ok(false),
+            Err(failure) if failure.kind == FailureKind::LoginRefused => Ok(false),
             Err(failure) => Err(self.at(failure)),
         }
     }

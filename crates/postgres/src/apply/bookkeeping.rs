@@ -1,9 +1,9 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
-use tenantdb_core::{Claim, Failure, FailureKind, Generation, Login};
+use tenantdb_core::{Claim, Failure, Generation, Login};
 use tenantdb_credentials::SlotState;
 
-use super::{Hold, bug};
+use super::{Hold, bug, stale_if};
 use crate::connect::{Connections, Statement};
 use crate::ledger::{Applied, Phase};
 use crate::sql::{text, text_or_null};
@@ -45,9 +45,8 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         roles.join(", ")
     );
     let session = connections.ledger().await?;
-    let claimed = session.column(&Statement::labelled(insert, "claim")).await.map_err(|failure| {
-        if failure.message.ends_with("(23505)") { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
-    })?;
+    let claimed =
+        session.column(&Statement::labelled(insert, "claim")).await.map_err(|failure| stale_if(failure, "23505"))?;
     hold.id = claimed.first().and_then(|id| id.parse().ok());
     hold.epoch = 1;
     Ok(())

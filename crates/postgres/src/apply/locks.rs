@@ -1,5 +1,6 @@
 //! The session that holds a lock for each tenant in hand. When it is lost, so are the locks, and the pass ends.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tenantdb_core::{Failure, FailureKind, Interrupt};
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The locks of a pass.
 #[derive(Default)]
-pub(crate) struct Locks(OnceCell<Session>);
+pub(crate) struct Locks(Mutex<Arc<OnceCell<Session>>>);
 
 impl Locks {
     /// Takes the lock of a database's name, and waits for whoever has it.
@@ -25,7 +26,8 @@ impl Locks {
         database: &str,
         interrupt: &Interrupt,
     ) -> Result<i32, Failure> {
-        let session = self.0.get_or_try_init(|| connections.locks()).await?;
+        let cell = self.cell();
+        let session = cell.get_or_try_init(|| connections.locks()).await?;
         let give_up = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(20);
         let statement = Statement::labelled(
@@ -50,7 +52,7 @@ impl Locks {
 
     /// Lets go of a lock.
     pub(crate) async fn release(&self, key: i32) {
-        if let Some(session) = self.0.get() {
+        if let Some(session) = self.cell().get() {
             let statement = format!("SELECT pg_advisory_unlock({TENANT_LOCKS}, {key})");
             if let Err(failure) = session.run(&[Statement::labelled(statement, "unlock")]).await {
                 tracing::debug!(%failure, "the lock went with its session");
@@ -58,9 +60,21 @@ impl Locks {
         }
     }
 
+    /// Lets go of all locks.
+    pub(crate) async fn close(&self) {
+        let cell = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(session) = Arc::into_inner(cell).and_then(OnceCell::into_inner) {
+            session.close().await;
+        }
+    }
+
+    fn cell(&self) -> Arc<OnceCell<Session>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Goes on, or ends the pass because the locks are lost.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        match self.0.get() {
+        match self.cell().get() {
             Some(session) if session.is_closed() => {
                 Err(Failure::new(FailureKind::LockLost, "the session that held the locks was lost")
                     .hint("the server may have restarted; run it again to finish"))

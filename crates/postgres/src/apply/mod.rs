@@ -9,7 +9,7 @@ use tenantdb_core::{Claim, Failure, FailureKind, Interrupt, Login, Step, failpoi
 use tenantdb_credentials::Verifier;
 
 use crate::ESTATE;
-use crate::connect::{Connections, Statement};
+use crate::connect::{Connections, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
 use crate::sql;
 use crate::step::{PostgresStep, Venue};
@@ -29,6 +29,9 @@ pub struct Hold {
     pub(crate) options: bool,
 }
 
+/// How often a step of the preparation is tried while somebody else does the same.
+const ATTEMPTS: usize = 10;
+
 /// Makes what the server needs before its first tenant. Somebody else may be doing the same.
 pub(crate) async fn prepare(connections: &Connections, steps: &[PostgresStep]) -> Result<(), Failure> {
     for step in steps {
@@ -37,19 +40,16 @@ pub(crate) async fn prepare(connections: &Connections, steps: &[PostgresStep]) -
             PostgresStep::CreateLedgerTables => create_tables(connections).await?,
             PostgresStep::CreateEstate { .. } => {
                 let session = connections.maintenance().await?;
-                for statement in statements(step, "") {
-                    tolerate_existing(session.run(&[statement]).await)?;
-                }
+                let made = make(&session, step).await;
                 session.close().await;
+                made?;
             }
             _ => {
                 // The ledger belongs to the estate, so that the administrator's login can be replaced.
                 let session = connections.visit(&connections.admin().maintenance_database).await?;
-                for statement in statements(step, "") {
-                    tolerate_existing(session.run(&[statement]).await)?;
-                    failpoint::hit("within-create-ledger");
-                }
+                let made = make(&session, step).await;
                 session.close().await;
+                made?;
             }
         }
         failpoint::hit(&format!("after-{}", step.kind()));
@@ -57,12 +57,31 @@ pub(crate) async fn prepare(connections: &Connections, steps: &[PostgresStep]) -
     Ok(())
 }
 
-/// Of two that make the same at once, one is told that it exists: by name (42710, 42P04) or by index (23505).
-fn tolerate_existing(result: Result<(), Failure>) -> Result<(), Failure> {
-    match result {
-        Err(failure) if ["(42710)", "(42P04)", "(23505)"].iter().any(|code| failure.message.ends_with(code)) => Ok(()),
-        other => other,
+async fn make(session: &Session, step: &PostgresStep) -> Result<(), Failure> {
+    for statement in statements(step, "") {
+        let mut attempts = 1;
+        while let Err(failure) = session.run(std::slice::from_ref(&statement)).await {
+            if made_by_another(&failure) {
+                break;
+            }
+            if !changed_by_another(&failure) || attempts == ATTEMPTS {
+                return Err(failure);
+            }
+            attempts += 1;
+        }
+        failpoint::hit(&format!("within-{}", step.kind()));
     }
+    Ok(())
+}
+
+/// Of two that make the same at once, one is told that it exists: by name (42710, 42P04) or by index (23505).
+fn made_by_another(failure: &Failure) -> bool {
+    ["42710", "42P04", "23505"].iter().any(|code| failure.has_code(code))
+}
+
+/// Of two that change the same catalog row at once, one is told "tuple concurrently updated" (XX000).
+fn changed_by_another(failure: &Failure) -> bool {
+    failure.has_code("XX000")
 }
 
 async fn create_tables(connections: &Connections) -> Result<(), Failure> {
@@ -172,15 +191,16 @@ fn verifier(batch: &[&PostgresStep], login: Option<&Login>) -> Result<String, Fa
 }
 
 fn stale_if_changed(failure: Failure) -> Failure {
-    if failure.message.ends_with(&format!("({CHANGED_MEANWHILE})")) {
-        return Failure { kind: FailureKind::Stale, ..failure };
-    }
-    failure
+    stale_if(failure, CHANGED_MEANWHILE)
 }
 
 /// A database that someone else made between our look and our statement.
 fn stale_if_made(failure: Failure) -> Failure {
-    if failure.message.ends_with("(42P04)") { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
+    stale_if(failure, "42P04")
+}
+
+fn stale_if(failure: Failure, code: &str) -> Failure {
+    if failure.has_code(code) { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
 }
 
 fn bug(what: &str) -> Failure {

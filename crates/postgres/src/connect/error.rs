@@ -14,13 +14,14 @@ pub(crate) fn failure(error: &Error) -> Failure {
     let detail = server.detail().map_or_else(String::new, |detail| format!(": {detail}"));
     let message = format!("{}{detail} ({})", server.message(), server.code().code());
     let code = server.code();
-    let kind = if code.code().starts_with("57P") || code.code().starts_with("08") {
-        FailureKind::Unreachable
-    } else {
-        FailureKind::Rejected
+    // The classes of errors: PostgreSQL documentation, appendix A.
+    let kind = match code.code() {
+        class if class.starts_with("57P") || class.starts_with("08") => FailureKind::Unreachable,
+        class if class.starts_with("28") => FailureKind::LoginRefused,
+        _ => FailureKind::Rejected,
     };
     let hint = hint(code).map(str::to_owned).or_else(|| server.hint().map(str::to_owned));
-    Failure { hint, ..Failure::new(kind, message) }
+    Failure { code: Some(code.code().to_owned()), hint, ..Failure::new(kind, message) }
 }
 
 fn connection_failure(error: &Error) -> Failure {

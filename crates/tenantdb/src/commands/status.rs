@@ -121,7 +121,11 @@ fn rows_of(server: &ObjectName, observed: &Observed, plan: &Plan<PostgresStep>, 
         .collect();
     if !compared {
         rows.extend(known.values().map(|tenant| {
-            let state = if tenant.phase == "Provisioned" { "Ready" } else { tenant.phase };
+            let state = match (tenant.phase, tenant.present) {
+                ("Provisioned", true) => "Ready",
+                ("Provisioned", false) => "Missing",
+                (phase, _) => phase,
+            };
             row(server, &tenant.claim, &tenant.database, state.to_owned(), Some(tenant))
         }));
     }
