@@ -154,6 +154,8 @@ pub enum PostgresStep {
     OpenDatabase {
         /// The database.
         database: String,
+        /// Whether somebody had closed it, and it is not just being made.
+        drifted: bool,
     },
     /// Keeps new sessions out of a database.
     CloseDatabase {
@@ -356,7 +358,7 @@ impl PostgresStep {
             Self::Comment { database, comment } => {
                 vec![format!("COMMENT ON DATABASE {} IS {}", name(database), text_or_null(comment.as_ref()))]
             }
-            Self::OpenDatabase { database } => {
+            Self::OpenDatabase { database, .. } => {
                 vec![format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name(database))]
             }
             Self::CloseDatabase { database } => {
@@ -459,6 +461,7 @@ impl Step for PostgresStep {
             | Self::OwnDatabase { .. }
             | Self::LimitDatabase { .. }
             | Self::Comment { .. }
+            | Self::OpenDatabase { drifted: true, .. }
             | Self::OwnSchema { .. }
             | Self::Settle { policies: Some(_), .. }
             | Self::Settle { returns: true, .. }
@@ -529,7 +532,7 @@ impl Step for PostgresStep {
             Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(limit)),
             Self::Comment { database, comment: Some(comment) } => format!("database {database}: comment {comment:?}"),
             Self::Comment { database, .. } => format!("database {database}: no comment"),
-            Self::OpenDatabase { database } => format!("database {database}: accepts connections"),
+            Self::OpenDatabase { database, .. } => format!("database {database}: accepts connections"),
             Self::CloseDatabase { database } => format!("database {database}: accepts no connections"),
             Self::RecordSlot { role, state, .. } => format!("slot {role} is {}", state.as_str()),
             Self::RecordDatabase { database } => format!("the ledger knows database {database}"),

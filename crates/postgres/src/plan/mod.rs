@@ -1,8 +1,12 @@
 //! What would have to be done: a pure comparison of what is declared with what was observed.
 
 mod credential;
+#[cfg(test)]
+mod interpreter;
 mod removal;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -458,11 +458,11 @@ impl<'a> Planner<'a> {
         match self.database {
             Some(found) if found.allows_connections => {}
             Some(_) if self.row.is_some_and(|row| row.phase == Phase::Provisioned) => {
-                self.push(PostgresStep::OpenDatabase { database }, "it accepted no connections");
+                self.push(PostgresStep::OpenDatabase { database, drifted: true }, "it accepted no connections");
             }
             _ => {
                 let missing = self.missing();
-                self.push(PostgresStep::OpenDatabase { database }, missing);
+                self.push(PostgresStep::OpenDatabase { database, drifted: false }, missing);
             }
         }
     }

@@ -1,0 +1,311 @@
+//! A server in memory: what each step would change, for tests of the planner. It knows nothing of how a plan is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantdb_core::{CredentialStep, Digest, Generation, Held, PlaceView, Plan, Slot, Step, Task, TenantPlan, Version};
+use tenantdb_credentials::{Delivered, SlotState};
+
+use crate::ESTATE;
+use crate::ledger::{DeliveryRow, Ledger, Phase, SlotRow, TenantRow};
+use crate::observe::{Database, Inside, Observed, Role};
+use crate::step::PostgresStep;
+
+/// A server and the place of a pass.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) observed: Observed,
+    pub(super) place: PlaceView,
+    /// The login that each slot would accept.
+    pub(super) accepted: BTreeMap<String, Digest>,
+    next: u32,
+}
+
+/// What a pass over one tenant has in hand.
+#[derive(Default)]
+struct InHand {
+    login: Option<Digest>,
+}
+
+impl World {
+    pub(super) fn new(observed: Observed, place: PlaceView) -> Self {
+        Self { observed, place, accepted: BTreeMap::new(), next: 1000 }
+    }
+
+    /// Carries a plan out.
+    pub(super) fn apply(&mut self, plan: &Plan<PostgresStep>) {
+        if !plan.preparation.is_empty() {
+            self.prepare();
+        }
+        for tenant in &plan.tenants {
+            let mut in_hand = InHand::default();
+            for step in &tenant.steps {
+                match &step.task {
+                    Task::Engine(step) => self.step(tenant, step, &mut in_hand),
+                    Task::Credential(step) => self.credential(tenant, step, &mut in_hand),
+                }
+            }
+        }
+    }
+
+    fn prepare(&mut self) {
+        let login = self.observed.shared.login.clone();
+        let roles = &mut self.observed.shared.roles;
+        roles.insert(ESTATE.to_owned(), Role { create_db: true, create_role: true, ..Role::default() });
+        roles.entry(login).or_default().member_of.insert(ESTATE.to_owned());
+        let ledger = Database { owner: ESTATE.to_owned(), allows_connections: true, ..Database::default() };
+        self.observed.shared.databases.insert(crate::LEDGER.to_owned(), ledger);
+        self.observed.ledger.get_or_insert_with(Ledger::default);
+    }
+
+    fn fresh(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    fn role(&mut self, name: &str) -> &mut Role {
+        self.observed.shared.roles.get_mut(name).unwrap_or_else(|| panic!("no role {name}"))
+    }
+
+    fn database(&mut self, name: &str) -> &mut Database {
+        self.observed.shared.databases.get_mut(name).unwrap_or_else(|| panic!("no database {name}"))
+    }
+
+    fn inside(&mut self, name: &str) -> &mut Inside {
+        assert!(self.database(name).allows_connections, "database {name} is closed");
+        self.observed.inside.entry(name.to_owned()).or_default()
+    }
+
+    fn row(&mut self, tenant: &TenantPlan<PostgresStep>) -> &mut TenantRow {
+        let ledger = self.observed.ledger.as_mut().expect("a ledger");
+        ledger.tenants.get_mut(&tenant.claim).expect("a claim")
+    }
+
+    fn slot(&mut self, tenant: &TenantPlan<PostgresStep>, role: &str) -> &mut SlotRow {
+        self.row(tenant).slots.values_mut().find(|slot| slot.role == role).expect("a slot")
+    }
+
+    fn credential(&mut self, tenant: &TenantPlan<PostgresStep>, step: &CredentialStep, in_hand: &mut InHand) {
+        let claim = tenant.claim.clone();
+        let held = self.place.held.get(&claim).cloned().and_then(Result::ok);
+        match step {
+            CredentialStep::Fence { username, .. } => {
+                in_hand.login = Some(Digest::from_stored(format!("{username} {}", self.fresh())));
+            }
+            CredentialStep::Reuse { .. } => {
+                let Some(Held::Credential { login, .. }) = held else { panic!("nothing is held") };
+                in_hand.login = Some(login);
+            }
+            CredentialStep::Probe => {
+                let login = in_hand.login.as_ref().expect("a login");
+                let (role, _) =
+                    self.accepted.iter().find(|(_, accepted)| *accepted == login).expect("an accepted login");
+                assert!(self.observed.shared.roles[role].login, "{role} can't log in");
+            }
+            CredentialStep::Publish { .. } => {
+                let login = in_hand.login.clone().expect("a login");
+                let version = Version(u64::from(self.fresh()));
+                self.place.held.insert(claim, Ok(Held::Credential { login, current: true, version }));
+            }
+            CredentialStep::Withdraw { .. } => {
+                self.place.held.insert(claim, Ok(Held::Nothing { version: Version(0) }));
+            }
+        }
+        self.place.refused.clear();
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one arm for each kind of step, and nothing else")]
+    fn step(&mut self, tenant: &TenantPlan<PostgresStep>, step: &PostgresStep, in_hand: &mut InHand) {
+        match step {
+            PostgresStep::CreateEstate { .. }
+            | PostgresStep::CreateLedger { .. }
+            | PostgresStep::CreateLedgerTables => {
+                panic!("{} is no step of a tenant", step.kind());
+            }
+            PostgresStep::Claim { database, owner, slots, reserved, .. } => {
+                let slots: BTreeMap<Slot, SlotRow> = slots.iter().map(|(slot, role)| (*slot, retired(role))).collect();
+                let names = slots.values().map(|slot| slot.role.clone()).chain(reserved.clone()).chain([owner.clone()]);
+                let row = TenantRow {
+                    id: i64::from(self.next),
+                    claim: tenant.claim.clone(),
+                    database: database.clone(),
+                    database_oid: None,
+                    owner: owner.clone(),
+                    phase: Phase::Claimed,
+                    applied: crate::ledger::Applied::default(),
+                    epoch: 1,
+                    slots: slots.clone(),
+                    deliveries: Vec::new(),
+                };
+                let ledger = self.observed.ledger.as_mut().expect("a ledger");
+                ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
+                assert!(ledger.tenants.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
+            }
+            PostgresStep::CreateDatabase { database, limit } => {
+                let made = Database {
+                    oid: self.fresh(),
+                    owner: ESTATE.to_owned(),
+                    allows_connections: false,
+                    connection_limit: limit.unwrap_or(-1),
+                    grants: BTreeMap::from([(None, privileges(&["CONNECT", "TEMPORARY"]))]),
+                    ..Database::default()
+                };
+                let inside = Inside {
+                    schemas: BTreeMap::from([("public".to_owned(), "pg_database_owner".to_owned())]),
+                    extensions: BTreeSet::from(["plpgsql".to_owned()]),
+                };
+                self.observed.inside.insert(database.clone(), inside);
+                assert!(self.observed.shared.databases.insert(database.clone(), made).is_none(), "{database} exists");
+            }
+            PostgresStep::CreateOwner { owner } => self.make_role(owner, Role { inherit: true, ..unlimited() }),
+            PostgresStep::CreateSlot { role, owner, database, login, limit, settings } => {
+                let mut all: BTreeMap<(Option<String>, String), String> =
+                    BTreeMap::from([((None, "role".to_owned()), owner.clone())]);
+                all.extend(
+                    settings.iter().map(|(name, value)| ((Some(database.clone()), name.clone()), value.clone())),
+                );
+                let made = Role {
+                    login: *login,
+                    connection_limit: limit.unwrap_or(-1),
+                    member_of: BTreeSet::from([owner.clone()]),
+                    settings: all,
+                    ..Role::default()
+                };
+                self.make_role(role, made);
+                if *login {
+                    self.accepted.insert(role.clone(), in_hand.login.clone().expect("a login"));
+                }
+            }
+            PostgresStep::EnableLogin { role } => {
+                self.role(role).login = true;
+                self.accepted.insert(role.clone(), in_hand.login.clone().expect("a login"));
+            }
+            PostgresStep::DisableLogin { role } => {
+                self.role(role).login = false;
+                self.accepted.remove(role);
+            }
+            PostgresStep::DisableInherit { role } => self.role(role).inherit = false,
+            PostgresStep::GrantMembership { role, owner } => {
+                self.role(role).member_of.insert(owner.clone());
+            }
+            PostgresStep::Set { role, database, parameter, value } => {
+                self.role(role).settings.insert((database.clone(), parameter.clone()), value.clone());
+            }
+            PostgresStep::Reset { role, database, parameter } => {
+                self.role(role).settings.remove(&(database.clone(), parameter.clone())).expect("a setting");
+            }
+            PostgresStep::LimitRole { role, limit } => self.role(role).connection_limit = limit.unwrap_or(-1),
+            PostgresStep::Isolate { database, public, connect, create } => {
+                let grants = &mut self.database(database).grants;
+                if *public {
+                    grants.remove(&None).expect("PUBLIC to be in");
+                }
+                for login in connect {
+                    grants.entry(Some(login.clone())).or_default().extend(privileges(&["CONNECT", "TEMPORARY"]));
+                }
+                if let Some(owner) = create {
+                    grants.entry(Some(owner.clone())).or_default().extend(privileges(&["CREATE"]));
+                }
+            }
+            PostgresStep::OwnDatabase { database } => ESTATE.clone_into(&mut self.database(database).owner),
+            PostgresStep::LimitDatabase { database, limit } => {
+                self.database(database).connection_limit = limit.unwrap_or(-1);
+            }
+            PostgresStep::Comment { database, comment } => self.database(database).comment.clone_from(comment),
+            PostgresStep::OpenDatabase { database, .. } => self.database(database).allows_connections = true,
+            PostgresStep::CloseDatabase { database } => self.database(database).allows_connections = false,
+            PostgresStep::RecordSlot { role, state, generation } => {
+                let login = in_hand.login.clone();
+                let slot = self.slot(tenant, role);
+                slot.state = *state;
+                match generation {
+                    Some(generation) => (slot.generation, slot.login) = (*generation, login),
+                    None if *state == SlotState::Retired => slot.login = None,
+                    None => {}
+                }
+            }
+            PostgresStep::RecordDatabase { database } => {
+                let oid = self.database(database).oid;
+                self.row(tenant).database_oid = Some(oid);
+            }
+            PostgresStep::OwnSchema { schema, owner } => {
+                self.inside(&tenant.database).schemas.insert(schema.clone(), owner.clone()).expect("a schema");
+            }
+            PostgresStep::CreateSchema { schema, owner } => {
+                self.inside(&tenant.database).schemas.entry(schema.clone()).or_insert_with(|| owner.clone());
+            }
+            PostgresStep::CreateExtension { extension, .. } => {
+                self.inside(&tenant.database).extensions.insert(extension.clone());
+            }
+            PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
+                let login = in_hand.login.clone().expect("a login");
+                self.slot(tenant, role).state = SlotState::Active;
+                let delivered =
+                    Delivered { place: place.clone(), location: location.clone(), login, generation: *generation };
+                let row = self.row(tenant);
+                row.deliveries.retain(|delivery| delivery.delivered.place != *place);
+                row.deliveries.push(DeliveryRow { delivered, secret_name: secret_name.parse().expect("a name") });
+            }
+            PostgresStep::Settle { applied, .. } => {
+                let row = self.row(tenant);
+                row.phase = Phase::Provisioned;
+                row.applied = applied.clone();
+            }
+            PostgresStep::EndSessions { database, own, strangers, .. } => {
+                let sessions = &mut self.database(database).sessions;
+                sessions.retain(|login, _| !own.contains(login) && !strangers.contains(login));
+            }
+            PostgresStep::RecordDeletion => self.row(tenant).phase = Phase::Deleting,
+            PostgresStep::DropDatabase { database } => {
+                self.observed.shared.databases.remove(database).expect("a database");
+                self.observed.inside.remove(database);
+            }
+            PostgresStep::EmptySlot { role, database, .. } => {
+                self.database(database).grants.remove(&Some(role.clone()));
+            }
+            PostgresStep::DropRoles { roles } => self.drop_roles(roles),
+            PostgresStep::RecordOrphan { database, logins } => {
+                let row = self.row(tenant);
+                row.phase = Phase::Orphaned;
+                if !database {
+                    row.database_oid = None;
+                }
+                if !logins {
+                    row.deliveries.clear();
+                    for slot in row.slots.values_mut() {
+                        (slot.state, slot.login) = (SlotState::Retired, None);
+                    }
+                }
+            }
+            PostgresStep::Forget => {
+                let ledger = self.observed.ledger.as_mut().expect("a ledger");
+                ledger.tenants.remove(&tenant.claim).expect("a claim");
+                ledger.roles.retain(|_, holder| *holder != tenant.claim);
+            }
+        }
+    }
+
+    fn make_role(&mut self, name: &str, role: Role) {
+        assert!(self.observed.shared.roles.insert(name.to_owned(), role).is_none(), "{name} exists");
+    }
+
+    fn drop_roles(&mut self, roles: &[String]) {
+        for role in roles {
+            let granted = |database: &Database| database.grants.contains_key(&Some(role.clone()));
+            assert!(!self.observed.shared.databases.values().any(granted), "{role} still has privileges");
+            self.observed.shared.roles.remove(role).expect("a role");
+            self.accepted.remove(role);
+        }
+    }
+}
+
+fn unlimited() -> Role {
+    Role { connection_limit: -1, ..Role::default() }
+}
+
+fn retired(role: &str) -> SlotRow {
+    SlotRow { role: role.to_owned(), state: SlotState::Retired, generation: Generation(0), login: None }
+}
+
+fn privileges(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}

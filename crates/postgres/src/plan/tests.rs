@@ -1,0 +1,315 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use tenantdb_api::tenant_database::DeletionPolicy;
+use tenantdb_api::{Declared, Source, parse};
+use tenantdb_core::{Authority, Endpoint, Held, PlaceId, RefusalKind, Risk, lint};
+
+use super::interpreter::World;
+use super::*;
+use crate::observe::{Database, Role, Shared};
+
+fn desired(spec: &str) -> Desired {
+    let text = format!(
+        "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {{name: shared}}\nspec: {{source: {{local: {{}}}}}}\n---\n\
+         apiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: cafe}}\nspec: {spec}\n"
+    );
+    let manifests = parse(&[Source { name: "test.yaml".to_owned(), text }]).unwrap();
+    let [server]: [Declared<_>; 1] = manifests.servers.try_into().unwrap();
+    Desired::resolve(&server, &manifests.tenants, &authority(), "admin", endpoint()).unwrap()
+}
+
+fn authority() -> Authority {
+    Authority::project("test").unwrap()
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint { scheme: "postgresql", host: "db".to_owned(), port: 5432, parameters: BTreeMap::new() }
+}
+
+fn claim() -> Claim {
+    desired("{}").tenants.into_keys().next().unwrap()
+}
+
+/// A server that tenantdb has never seen.
+fn empty_server() -> World {
+    let admin = Role { login: true, create_db: true, create_role: true, ..Role::default() };
+    let shared = Shared {
+        version: 18,
+        login: "admin".to_owned(),
+        roles: BTreeMap::from([("admin".to_owned(), admin)]),
+        ..Shared::default()
+    };
+    let place = PlaceView {
+        id: PlaceId("home:test".to_owned()),
+        held: BTreeMap::new(),
+        deliveries: BTreeMap::new(),
+        locations: BTreeMap::from([(claim(), "cafe-secret.json".to_owned())]),
+        refused: BTreeSet::new(),
+    };
+    World::new(Observed { shared, ..Observed::default() }, place)
+}
+
+fn planned(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
+    world.place.deliveries = deliveries(desired, &world.observed);
+    let plan = plan(desired, &world.observed, &world.place);
+    assert_eq!(lint(&plan), Vec::<String>::new());
+    plan
+}
+
+fn applied(desired: &Desired) -> World {
+    let mut world = empty_server();
+    let plan = planned(&mut world, desired);
+    world.apply(&plan);
+    world
+}
+
+fn only(plan: &Plan<PostgresStep>) -> &PostgresTenantPlan {
+    let [tenant] = plan.tenants.as_slice() else { panic!("one tenant, not {}", plan.tenants.len()) };
+    tenant
+}
+
+fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
+    use tenantdb_core::Step as _;
+    only(plan).steps.iter().flat_map(|step| step.task.statements()).collect()
+}
+
+const FULL: &str =
+    "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], extensions: [pg_trgm]}";
+
+#[test]
+fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
+    let plan = planned(&mut empty_server(), &desired(FULL));
+    assert_eq!(only(&plan).change, TenantChange::Create);
+    insta::assert_snapshot!(shown(&plan).join("\n"), @r#"
+    CREATE DATABASE "cafe" TEMPLATE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT 23
+    CREATE ROLE "cafe" NOLOGIN
+    CREATE ROLE "cafe_a" NOINHERIT IN ROLE "cafe" LOGIN PASSWORD '<verifier>' CONNECTION LIMIT 20
+    ALTER ROLE "cafe_a" SET role = 'cafe'
+    ALTER ROLE "cafe_a" IN DATABASE "cafe" SET "statement_timeout" = '30s'
+    CREATE ROLE "cafe_b" NOINHERIT IN ROLE "cafe" NOLOGIN CONNECTION LIMIT 20
+    ALTER ROLE "cafe_b" SET role = 'cafe'
+    ALTER ROLE "cafe_b" IN DATABASE "cafe" SET "statement_timeout" = '30s'
+    REVOKE CONNECT, TEMPORARY ON DATABASE "cafe" FROM PUBLIC
+    GRANT CONNECT, TEMPORARY ON DATABASE "cafe" TO "cafe_a", "cafe_b"
+    GRANT CREATE ON DATABASE "cafe" TO "cafe"
+    COMMENT ON DATABASE "cafe" IS 'Orders'
+    ALTER DATABASE "cafe" ALLOW_CONNECTIONS true
+    ALTER SCHEMA "public" OWNER TO "cafe"
+    CREATE SCHEMA IF NOT EXISTS "app" AUTHORIZATION "cafe"
+    CREATE EXTENSION IF NOT EXISTS "pg_trgm" WITH SCHEMA "public"
+    "#);
+}
+
+#[test]
+fn a_plan_is_the_same_for_the_same_input() {
+    let (mut one, mut other) = (empty_server(), empty_server());
+    assert_eq!(planned(&mut one, &desired(FULL)), planned(&mut other, &desired(FULL)));
+}
+
+#[test]
+fn after_a_plan_is_carried_out_the_next_one_is_empty() {
+    for spec in ["{}", FULL] {
+        let mut world = applied(&desired(spec));
+        assert!(planned(&mut world, &desired(spec)).is_empty());
+    }
+}
+
+#[test]
+fn what_is_no_longer_declared_is_reset_and_what_never_was_is_left_alone() {
+    let mut world = applied(&desired(FULL));
+    let without = desired("{schemas: [app], extensions: [pg_trgm]}");
+    let plan = planned(&mut world, &without);
+    world.apply(&plan);
+    let database = &world.observed.shared.databases["cafe"];
+    assert_eq!((database.comment.as_deref(), database.connection_limit), (None, -1));
+    assert!(planned(&mut world, &without).is_empty());
+
+    let database = world.observed.shared.databases.get_mut("cafe").unwrap();
+    (database.comment, database.connection_limit) = (Some("by hand".to_owned()), 7);
+    assert!(planned(&mut world, &without).is_empty());
+}
+
+#[test]
+fn another_database_of_the_same_name_is_a_conflict_and_never_dropped() {
+    let mut world = applied(&desired("{deletionProtection: false, dbDeletionPolicy: Delete}"));
+    world.observed.shared.databases.get_mut("cafe").unwrap().oid += 1;
+    let made = planned(&mut world, &desired("{deletionProtection: false, dbDeletionPolicy: Delete}"));
+    let removed = planned(&mut world, &Desired { tenants: BTreeMap::new(), ..desired("{}") }.removing([claim()]));
+    for plan in [made, removed] {
+        let tenant = only(&plan);
+        assert_eq!(tenant.refusal.as_ref().map(|refusal| refusal.kind), Some(RefusalKind::Conflict));
+        assert!(tenant.steps.is_empty());
+    }
+}
+
+#[test]
+fn a_protected_tenant_is_not_removed() {
+    let mut world = applied(&desired("{}"));
+    let plan = planned(&mut world, &Desired { tenants: BTreeMap::new(), ..desired("{}") }.removing([claim()]));
+    assert_eq!(only(&plan).refusal.as_ref().map(|refusal| refusal.kind), Some(RefusalKind::Protection));
+}
+
+/// One way in which a server drifts from what was declared.
+type Drift = fn(&mut World);
+
+const DRIFTS: &[(&str, Drift)] = &[
+    ("PUBLIC let in", |world| {
+        let public = BTreeSet::from(["CONNECT".to_owned()]);
+        database(world).grants.insert(None, public);
+    }),
+    ("a slot shut out", |world| drop(database(world).grants.remove(&Some("cafe_a".to_owned())))),
+    ("the tenant kept from creating", |world| drop(database(world).grants.remove(&Some("cafe".to_owned())))),
+    ("the comment changed", |world| database(world).comment = Some("other".to_owned())),
+    ("the database's limit changed", |world| database(world).connection_limit = 1),
+    ("the database closed", |world| database(world).allows_connections = false),
+    ("the database given away", |world| "stranger".clone_into(&mut database(world).owner)),
+    ("the database dropped", |world| {
+        world.observed.shared.databases.remove("cafe");
+        world.observed.inside.remove("cafe");
+    }),
+    ("a slot's limit changed", |world| role(world, "cafe_b").connection_limit = 99),
+    ("a slot's role unset", |world| drop(role(world, "cafe_a").settings.remove(&(None, "role".to_owned())))),
+    ("a slot's setting changed", |world| {
+        let key = (Some("cafe".to_owned()), "statement_timeout".to_owned());
+        role(world, "cafe_a").settings.insert(key, "1h".to_owned());
+    }),
+    ("a slot's setting added", |world| {
+        role(world, "cafe_a").settings.insert((None, "search_path".to_owned()), "evil".to_owned());
+    }),
+    ("a slot made INHERIT", |world| role(world, "cafe_a").inherit = true),
+    ("a slot thrown out of the tenant", |world| {
+        role(world, "cafe_b").member_of.remove("cafe");
+    }),
+    ("the active slot disabled", |world| {
+        role(world, "cafe_a").login = false;
+        world.accepted.remove("cafe_a");
+    }),
+    ("the spare slot enabled", |world| role(world, "cafe_b").login = true),
+    ("the active slot dropped", |world| drop_role(world, "cafe_a")),
+    ("the spare slot dropped", |world| drop_role(world, "cafe_b")),
+    ("the tenant's role made LOGIN", |world| role(world, "cafe").login = true),
+    ("the credential lost", |world| {
+        world.place.held.insert(claim(), Ok(Held::Nothing { version: tenantdb_core::Version(9) }));
+    }),
+    ("the credential edited", |world| {
+        let login = tenantdb_core::Digest::from_stored("forged".to_owned());
+        let held = Held::Credential { login, current: true, version: tenantdb_core::Version(9) };
+        world.place.held.insert(claim(), Ok(held));
+    }),
+    ("the credential's keys changed", |world| {
+        if let Some(Ok(Held::Credential { current, .. })) = world.place.held.get_mut(&claim()) {
+            *current = false;
+        }
+    }),
+    ("public given away", |world| schema(world, "public", Some("stranger"))),
+    ("a schema dropped", |world| schema(world, "app", None)),
+    ("an extension dropped", |world| {
+        if let Some(inside) = world.observed.inside.get_mut("cafe") {
+            inside.extensions.remove("pg_trgm");
+        }
+    }),
+];
+
+fn database(world: &mut World) -> &mut Database {
+    world.observed.shared.databases.entry("cafe".to_owned()).or_default()
+}
+
+fn role<'a>(world: &'a mut World, name: &str) -> &'a mut Role {
+    world.observed.shared.roles.entry(name.to_owned()).or_default()
+}
+
+fn drop_role(world: &mut World, name: &str) {
+    world.observed.shared.roles.remove(name);
+    world.accepted.remove(name);
+    for database in world.observed.shared.databases.values_mut() {
+        database.grants.remove(&Some(name.to_owned()));
+    }
+}
+
+fn schema(world: &mut World, name: &str, owner: Option<&str>) {
+    let Some(inside) = world.observed.inside.get_mut("cafe") else { return };
+    match owner {
+        Some(owner) => drop(inside.schemas.insert(name.to_owned(), owner.to_owned())),
+        None => drop(inside.schemas.remove(name)),
+    }
+}
+
+/// What a database that was drifted into existence would be: another one, which is a conflict and not drift.
+fn settle(world: &mut World) {
+    if world.observed.shared.databases.get("cafe").is_some_and(|database| database.oid == 0) {
+        world.observed.shared.databases.remove("cafe");
+    }
+    for role in ["cafe", "cafe_a", "cafe_b"] {
+        world.observed.shared.roles.entry(role.to_owned()).or_default();
+    }
+}
+
+fn heal(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
+    let plan = planned(world, desired);
+    world.apply(&plan);
+    let again = planned(world, desired);
+    assert!(again.is_empty(), "{again:#?}");
+    plan
+}
+
+#[test]
+fn each_kind_of_drift_is_found_with_a_reason_and_healed() {
+    for (name, drift) in DRIFTS {
+        let mut world = applied(&desired(FULL));
+        drift(&mut world);
+        let plan = heal(&mut world, &desired(FULL));
+        assert!(only(&plan).shown().next().is_some(), "{name} was not found");
+        assert!(only(&plan).steps.iter().all(|step| step.risk == Risk::Safe), "{name} needs no consent");
+    }
+}
+
+#[test]
+fn a_login_that_a_place_names_survives_every_drift_that_leaves_its_place_alone() {
+    let in_place = |world: &World| match world.place.held.get(&claim()) {
+        Some(Ok(Held::Credential { login, .. })) => login.clone(),
+        other => panic!("no credential: {other:?}"),
+    };
+    for (name, drift) in
+        DRIFTS.iter().filter(|(name, _)| !["the credential lost", "the credential edited"].contains(name))
+    {
+        let mut world = applied(&desired(FULL));
+        let before = in_place(&world);
+        drift(&mut world);
+        heal(&mut world, &desired(FULL));
+        assert_eq!(in_place(&world), before, "{name}");
+        assert_eq!(world.accepted.get("cafe_a"), Some(&before), "{name}");
+    }
+}
+
+fn any_policy() -> impl Strategy<Value = DeletionPolicy> {
+    prop::sample::select(vec![DeletionPolicy::Orphan, DeletionPolicy::Delete])
+}
+
+proptest! {
+    #[test]
+    fn any_mixture_of_drift_is_healed_in_one_pass(kinds in prop::collection::vec(0..DRIFTS.len(), 1..6)) {
+        let mut world = applied(&desired(FULL));
+        for kind in kinds {
+            DRIFTS[kind].1(&mut world);
+        }
+        settle(&mut world);
+        heal(&mut world, &desired(FULL));
+    }
+
+    #[test]
+    fn what_was_removed_can_be_declared_again(database in any_policy(), roles in any_policy(), drift in 0..DRIFTS.len()) {
+        let spec = format!("{{deletionProtection: false, dbDeletionPolicy: {database:?}, roleDeletionPolicy: {roles:?}}}");
+        let mut world = applied(&desired(&spec));
+        let removal = Desired { tenants: BTreeMap::new(), ..desired(&spec) }.removing([claim()]);
+        if drift % 2 == 0 && DRIFTS[drift].0 != "the database dropped" {
+            DRIFTS[drift].1(&mut world);
+        }
+        heal(&mut world, &removal);
+        let databases = world.observed.shared.databases.contains_key("cafe");
+        prop_assert_eq!(databases, database == DeletionPolicy::Orphan);
+        let logins = world.observed.shared.roles.get("cafe_a").is_some_and(|role| role.login);
+        prop_assert!(!logins || (database, roles) == (DeletionPolicy::Orphan, DeletionPolicy::Orphan));
+        heal(&mut world, &desired(&spec));
+    }
+}
