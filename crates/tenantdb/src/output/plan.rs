@@ -6,8 +6,8 @@ use tenantdb_core::{Plan, Planned, Risk, Step, TenantChange, TenantPlan};
 use super::style::{BAD, CHANGED, FAINT, STRONG, of_sign};
 use super::{count, printable, style};
 
-/// The widest column of changes that reasons are lined up behind.
-const WIDEST: usize = 72;
+/// The widest change that reasons are lined up behind; those of wider ones follow right after them.
+const WIDEST: usize = 60;
 
 /// How many tenants there are of each kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +95,8 @@ fn notes<S: Step>(tenant: &TenantPlan<S>) {
 fn print_steps<S: Step>(steps: &[Planned<S>]) {
     let shown = steps.iter().filter_map(|step| Some((step.task.sign()?, printable(&step.task.describe()), step)));
     let shown: Vec<(char, String, &Planned<S>)> = shown.collect();
-    let width = shown.iter().map(|(_, text, _)| text.chars().count()).max().unwrap_or(0).min(WIDEST);
+    let widths = shown.iter().map(|(_, text, _)| text.chars().count());
+    let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
     for (sign, text, step) in shown {
         let style = of_sign(sign);
         let risk = match step.risk {
