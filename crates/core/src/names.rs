@@ -38,10 +38,20 @@ impl TenantNames {
     }
 }
 
-/// Fills `{placeholders}` in; the template was checked when the server was validated.
+/// Fills `{placeholders}` in, in one go: a value that looks like a placeholder stays as it is. The template was checked
+/// when the server was validated; what is no placeholder stays as well.
 #[must_use]
 pub fn expand(template: &str, values: &BTreeMap<&str, &str>) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    let mut expanded = String::new();
+    let mut rest = template;
+    while let Some((text, after)) = rest.split_once('{') {
+        let filled = after.split_once('}').and_then(|(name, after)| Some((values.get(name)?, after)));
+        let (value, after) = filled.map_or(("{", after), |(value, after)| (*value, after));
+        expanded.push_str(text);
+        expanded.push_str(value);
+        rest = after;
+    }
+    expanded + rest
 }
 
 /// The values of `{name}` and `{namespace}`.

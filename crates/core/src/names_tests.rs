@@ -27,3 +27,10 @@ fn every_suffix_takes_part_in_collisions() {
     let names = TenantNames { database: "shop".parse().unwrap(), owner: "shop".parse().unwrap() };
     assert_eq!(names.roles(), ["shop", "shop_a", "shop_b", "shop_c", "shop_ro", "shop_rw"]);
 }
+
+#[test]
+fn a_value_that_looks_like_a_placeholder_is_not_filled_in() {
+    let values = BTreeMap::from([("database", "{name}"), ("name", "{namespace}"), ("namespace", "team")]);
+    assert_eq!(expand("{database}_{name}_{namespace}", &values), "{name}_{namespace}_team");
+    assert_eq!(expand("{owner} {", &values), "{owner} {");
+}
