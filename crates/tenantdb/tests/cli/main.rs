@@ -1,4 +1,5 @@
 //! The program as a user runs it, against real servers.
 
 mod apply;
+mod isolation;
 mod world;

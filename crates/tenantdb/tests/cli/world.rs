@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
-use tenantdb_testkit::TestServer;
+use tenantdb_testkit::{TestServer, unprivileged_account};
 
 /// A folder for a test: the program's home, and the declarations it is given.
 pub struct World {
@@ -27,9 +28,11 @@ pub struct Run {
 }
 
 impl World {
-    /// A world that knows no server yet.
+    /// A world that knows no server yet. Local servers run as another account, which has to get to its home.
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let parent = unprivileged_account().map_or_else(std::env::temp_dir, |_| PathBuf::from("/tmp"));
+        let open = fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().prefix("tenantdb-cli-").permissions(open).tempdir_in(parent).unwrap();
         let home = folder.path().join("home");
         Self { folder, home, environment: BTreeMap::new() }
     }
@@ -44,14 +47,14 @@ impl World {
 
     /// The same server and declarations, seen from another home.
     pub fn another_home(&self) -> Self {
-        let mut world = Self { environment: self.environment.clone(), ..Self::new() };
+        let mut world = Self::new();
+        world.environment = self.environment.clone();
         for entry in fs::read_dir(self.folder.path()).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {
                 fs::copy(&path, world.folder.path().join(path.file_name().unwrap())).unwrap();
             }
         }
-        world.home = world.folder.path().join("home");
         world
     }
 
@@ -118,6 +121,15 @@ impl World {
         let path = self.credential_path(namespace, secret);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         serde_json::from_str(&text).unwrap()
+    }
+}
+
+impl Drop for World {
+    /// Stops the local servers of its home.
+    fn drop(&mut self) {
+        for server in fs::read_dir(self.home.join("servers")).into_iter().flatten().flatten() {
+            self.run(&["server", "stop", &server.file_name().to_string_lossy()]);
+        }
     }
 }
 
