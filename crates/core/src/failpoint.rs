@@ -1,6 +1,7 @@
 //! Places at which a crash test can end the process, as `kill -9` would. Release builds have none.
 
-/// Ends the process here when `TENANTDB_FAILPOINT` is `<name>` or, for its n-th passage, `<name>:<n>`.
+/// Ends the process here when `TENANTDB_FAILPOINT` is `<name>` or, for its n-th passage, `<name>:<n>`. Each passage is
+/// traced, so that a test can tell where it could end.
 #[cfg(debug_assertions)]
 pub fn hit(name: &str) {
     use std::sync::OnceLock;
@@ -9,6 +10,7 @@ pub fn hit(name: &str) {
     static WANTED: OnceLock<Option<(String, usize)>> = OnceLock::new();
     static PASSED: AtomicUsize = AtomicUsize::new(0);
 
+    tracing::trace!("{name}");
     let wanted = WANTED.get_or_init(|| {
         let text = std::env::var("TENANTDB_FAILPOINT").ok()?;
         Some(match text.rsplit_once(':') {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::{ObjectName, SqlName};
 
 use crate::{Claim, Delivery, Generation, Version};
@@ -46,9 +47,10 @@ pub enum Actor {
 pub struct StepId(pub usize);
 
 /// A part of the credential protocol, which is the same for every engine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 pub enum CredentialStep {
     /// Leaves a marker in the place before the login changes.
+    #[strum(serialize = "fence-credential")]
     Fence {
         /// The user name of the login that gets a new password.
         username: SqlName,
@@ -58,13 +60,16 @@ pub enum CredentialStep {
         version: Version,
     },
     /// Takes the login that the place holds, instead of a new password.
+    #[strum(serialize = "reuse-credential")]
     Reuse {
         /// The place as it was read.
         version: Version,
     },
     /// Logs in and sees who that is.
+    #[strum(serialize = "probe-login")]
     Probe,
     /// Writes the credential into its place.
+    #[strum(serialize = "publish-credential")]
     Publish {
         /// Its generation.
         generation: Generation,
@@ -74,10 +79,16 @@ pub enum CredentialStep {
         replaces: bool,
     },
     /// Removes the credential from its place.
+    #[strum(serialize = "withdraw-credential")]
     Withdraw {
         /// Where, for people.
         location: String,
     },
+}
+
+impl CredentialStep {
+    /// Every kind of step.
+    pub const KINDS: &'static [&'static str] = <Self as VariantNames>::VARIANTS;
 }
 
 /// What a step does: something of the engine's, or a part of the credential protocol.
@@ -93,11 +104,7 @@ impl<S: Step> Step for Task<S> {
     fn kind(&self) -> &'static str {
         match self {
             Self::Engine(step) => step.kind(),
-            Self::Credential(CredentialStep::Fence { .. }) => "fence-credential",
-            Self::Credential(CredentialStep::Reuse { .. }) => "reuse-credential",
-            Self::Credential(CredentialStep::Probe) => "probe-login",
-            Self::Credential(CredentialStep::Publish { .. }) => "publish-credential",
-            Self::Credential(CredentialStep::Withdraw { .. }) => "withdraw-credential",
+            Self::Credential(step) => step.into(),
         }
     }
 
