@@ -43,7 +43,7 @@ pub struct TenantOutcome {
     pub refusal: Option<Refusal>,
     /// What a user should know.
     pub conditions: Vec<Condition>,
-    /// Where its credential is, for people.
+    /// Where its credential was written to, for people.
     pub credential: Option<String>,
 }
 
@@ -253,7 +253,7 @@ impl<E: Engine> Pass<E> {
                 let _permit = budget.acquire_owned().await;
                 events(Event::Started(tenant.claim.clone()));
                 let mut outcome = TenantOutcome::of(&tenant);
-                outcome.failure = pass.tenant(&tenant, &observed, &mut outcome.done).await.err();
+                outcome.failure = pass.tenant(&tenant, &observed, &mut outcome).await.err();
                 events(Event::Finished(tenant.claim.clone()));
                 outcome
             });
@@ -270,11 +270,11 @@ impl<E: Engine> Pass<E> {
         &self,
         tenant: &TenantPlan<E::Step>,
         observed: &E::Observed,
-        done: &mut Vec<(char, String, String)>,
+        outcome: &mut TenantOutcome,
     ) -> Result<(), Failure> {
         self.interrupt.check()?;
         let mut hold = self.engine.hold(tenant, observed, &self.interrupt).await?;
-        let result = self.steps(tenant, &mut hold, done).await;
+        let result = self.steps(tenant, &mut hold, outcome).await;
         self.engine.release(hold).await;
         result
     }
@@ -283,7 +283,7 @@ impl<E: Engine> Pass<E> {
         &self,
         tenant: &TenantPlan<E::Step>,
         hold: &mut E::Hold,
-        done: &mut Vec<(char, String, String)>,
+        outcome: &mut TenantOutcome,
     ) -> Result<(), Failure> {
         let mut credential = CredentialInHand::default();
         let mut rest = tenant.steps.as_slice();
@@ -304,7 +304,10 @@ impl<E: Engine> Pass<E> {
                     &rest[..1]
                 }
             };
-            done.extend(
+            if let Task::Credential(CredentialStep::Publish { location, .. }) = &first.task {
+                outcome.credential = Some(location.clone());
+            }
+            outcome.done.extend(
                 batch
                     .iter()
                     .filter_map(|step| step.task.sign().map(|sign| (sign, step.task.describe(), step.reason.clone()))),
@@ -378,7 +381,8 @@ impl TenantOutcome {
         let mut done = std::mem::take(&mut self.done);
         let change = if done.is_empty() { later.change } else { self.change };
         done.extend(later.done.iter().cloned());
-        *self = Self { change, done, ..later.clone() };
+        let credential = later.credential.clone().or_else(|| self.credential.take());
+        *self = Self { change, done, credential, ..later.clone() };
     }
 }
 

@@ -91,7 +91,11 @@ fn print_tenant(tenant: &TenantOutcome) {
     };
     let word = if tenant.failure.is_some() { "begun" } else { word };
     let sign_style = of_sign(sign);
-    println!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}");
+    let credential = match (&tenant.credential, tenant.change) {
+        (Some(location), TenantChange::Create) => format!("  {FAINT}# credential in {}{FAINT:#}", printable(location)),
+        _ => String::new(),
+    };
+    println!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");
     if tenant.change == TenantChange::Update {
         for (sign, what, reason) in &tenant.done {
             let sign_style = of_sign(*sign);
