@@ -3,6 +3,7 @@
 # On CI the versions are those of Cargo.lock; at home an edit of a Cargo.toml should not need a second command.
 LOCKED := $(if $(CI),--locked)
 
+.NOTPARALLEL:
 .PHONY: help setup demo test soak lint fmt bench deny
 
 help: ## lists the targets

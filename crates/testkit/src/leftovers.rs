@@ -59,8 +59,12 @@ fn watch(home: &Path) -> Child {
         cat >/dev/null
         test -d "$1" || exit 0
         if pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null); then
-            if test -d /proc/self; then works_in=$(readlink "/proc/$pid/cwd"); else works_in=$(ps -o command= -p "$pid"); fi
-            case "$works_in" in *"$1/data"*) kill -QUIT "$pid" ;; esac
+            if test -d /proc/self; then
+                it="$(readlink "/proc/$pid/cwd") $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+            else
+                it=$(ps -ww -o command= -p "$pid")
+            fi
+            case "$it" in *"$1/data"*) kill -QUIT "$pid" ;; esac
         fi
         for i in 1 2 3 4 5; do rm -rf "$1" && exit 0; sleep 1; done
     "#;

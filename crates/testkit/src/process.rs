@@ -128,7 +128,12 @@ pub(crate) fn end_leftover(data: &Path) {
 
 fn works_in(pid: i32, data: &Path) -> bool {
     if Path::new("/proc/self").exists() {
-        return fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == resolved(data));
+        // In a container even root may be kept from seeing where another user's process works.
+        return match fs::read_link(format!("/proc/{pid}/cwd")) {
+            Ok(cwd) => cwd == resolved(data),
+            Err(_) => fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&*data.to_string_lossy())),
+        };
     }
     let output = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*data.to_string_lossy()))
