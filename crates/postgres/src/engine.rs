@@ -13,7 +13,7 @@ use crate::apply::{self, Hold, Locks};
 use crate::connect::{Address, AdminLogin, Connections, Session, TlsSettings};
 use crate::desired::Desired;
 use crate::ledger::{Ledger, Phase};
-use crate::observe::{self, Observed, Shared};
+use crate::observe::{self, Inside, Observed, Shared};
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER, plan};
 
@@ -58,25 +58,33 @@ impl Postgres {
         check_admin(&shared)?;
         let ledger =
             if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
-        let mut observed = Observed { shared, ledger, inside: BTreeMap::new() };
+        let mut observed = Observed { shared, ledger, ..Observed::default() };
         let visits = visits(desired, &observed, depth);
         let mut looks = JoinSet::new();
         for database in visits {
             let connections = self.connections.clone();
             looks.spawn(async move {
-                let session = connections.visit(&database).await?;
-                let inside = observe::visit(&session).await;
-                session.close().await;
-                Ok::<_, Failure>((database, inside?))
+                let inside = look_inside(&connections, &database).await;
+                (database, inside)
             });
         }
         while let Some(look) = looks.join_next().await {
             let look = look.map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))?;
-            let (database, inside) = look?;
-            observed.inside.insert(database, inside);
+            match look {
+                (database, Ok(inside)) => drop(observed.inside.insert(database, inside)),
+                (_, Err(failure)) if failure.kind == FailureKind::Unreachable => return Err(failure),
+                (database, Err(failure)) => drop(observed.unseen.insert(database, failure.message)),
+            }
         }
         Ok(observed)
     }
+}
+
+async fn look_inside(connections: &Connections, database: &str) -> Result<Inside, Failure> {
+    let session = connections.visit(database).await?;
+    let inside = observe::visit(&session).await;
+    session.close().await;
+    inside
 }
 
 /// The administrator's login must be able to do its work; a member of the estate has that from there.
@@ -130,7 +138,7 @@ fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<String> {
     let needs = desired.tenants.iter().filter_map(|(claim, tenant)| {
         let row = ledger.tenants.get(claim)?;
         let database = observed.shared.databases.get(&row.database)?;
-        let ours = row.database_oid.is_none_or(|oid| oid == database.oid) && database.allows_connections;
+        let ours = row.database_oid.is_none_or(|oid| oid == database.oid) && database.can_be_visited();
         let unknown = depth == Depth::Deep || row.phase != Phase::Provisioned || row.applied != tenant.applied;
         (ours && unknown).then(|| row.database.clone())
     });
@@ -187,6 +195,8 @@ impl Engine for Postgres {
                 Ok(true)
             }
             Err(failure) if failure.kind == FailureKind::LoginRefused => Ok(false),
+            // Whatever else keeps it out (a limit that is reached, a database that is closed) is not the password's fault.
+            Err(failure) if failure.kind == FailureKind::Rejected => Ok(true),
             Err(failure) => Err(self.at(failure)),
         }
     }

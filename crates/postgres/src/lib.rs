@@ -10,6 +10,7 @@ pub mod desired;
 mod engine;
 mod ledger;
 mod observe;
+mod ownership;
 mod plan;
 mod sql;
 mod step;
@@ -18,6 +19,7 @@ pub use connect::{Address, AdminLogin, TlsSettings};
 pub use desired::{Desired, Tenant};
 pub use engine::Postgres;
 pub use observe::Observed;
+pub use ownership::Taking;
 pub use step::PostgresStep;
 
 /// The role that owns every tenant's database and the ledger.

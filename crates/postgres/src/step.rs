@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use strum::{IntoStaticStr, VariantNames};
 use tenantdb_core::{Generation, PlaceId, Slot, Step};
 use tenantdb_credentials::SlotState;
 
+use crate::Taking;
 use crate::ledger::Applied;
 use crate::sql::{name, names, text, text_or_null};
 use crate::{ESTATE, LEDGER};
@@ -13,9 +13,8 @@ use crate::{ESTATE, LEDGER};
 /// What is sent in the place of a verifier when a statement is shown.
 pub(crate) const REDACTED: &str = "'<verifier>'";
 
-/// One step. Its kind is the variant's name: `create-database`.
-#[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "kebab-case")]
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
 pub enum PostgresStep {
     /// Makes the estate, and the administrator's login a member of it.
     CreateEstate {
@@ -94,6 +93,8 @@ pub enum PostgresStep {
         role: String,
         /// The tenant's role.
         owner: String,
+        /// Whether the server knows membership options.
+        options: bool,
     },
     /// Sets a parameter of a role.
     Set {
@@ -137,6 +138,8 @@ pub enum PostgresStep {
     OwnDatabase {
         /// The database.
         database: String,
+        /// How it is taken from its owner.
+        taking: Taking,
     },
     /// Sets how many sessions a database may have.
     LimitDatabase {
@@ -178,12 +181,14 @@ pub enum PostgresStep {
         /// The database.
         database: String,
     },
-    /// Gives the schema `public` to the tenant.
+    /// Gives a schema to the tenant.
     OwnSchema {
         /// The schema.
         schema: String,
         /// The tenant's role.
         owner: String,
+        /// How it is taken from its owner.
+        taking: Taking,
     },
     /// Makes a schema of the tenant's.
     CreateSchema {
@@ -286,9 +291,6 @@ pub(crate) enum Venue {
 }
 
 impl PostgresStep {
-    /// Every kind of step.
-    pub const KINDS: &'static [&'static str] = <Self as VariantNames>::VARIANTS;
-
     pub(crate) fn venue(&self) -> Venue {
         match self {
             Self::CreateEstate { .. } | Self::CreateLedger { .. } | Self::CreateLedgerTables => Venue::Maintenance,
@@ -339,7 +341,10 @@ impl PostgresStep {
             Self::EnableLogin { role } => vec![format!("ALTER ROLE {} LOGIN PASSWORD {verifier}", name(role))],
             Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
             Self::DisableInherit { role } => vec![format!("ALTER ROLE {} NOINHERIT", name(role))],
-            Self::GrantMembership { role, owner } => vec![format!("GRANT {} TO {}", name(owner), name(role))],
+            Self::GrantMembership { role, owner, options } => {
+                let options = if *options { " WITH INHERIT FALSE, SET TRUE" } else { "" };
+                vec![format!("GRANT {} TO {}{options}", name(owner), name(role))]
+            }
             Self::Set { role, database, parameter, value } => vec![set(role, database.as_deref(), parameter, value)],
             Self::Reset { role, database, parameter } => {
                 vec![format!("ALTER ROLE {}{} RESET {}", name(role), in_database(database.as_deref()), name(parameter))]
@@ -356,7 +361,9 @@ impl PostgresStep {
                     create.as_ref().map(|owner| format!("GRANT CREATE ON DATABASE {database} TO {}", name(owner)));
                 [revoke, connect, create].into_iter().flatten().collect()
             }
-            Self::OwnDatabase { database } => vec![format!("ALTER DATABASE {} OWNER TO {ESTATE}", name(database))],
+            Self::OwnDatabase { database, taking } => {
+                taking.around(format!("ALTER DATABASE {} OWNER TO {ESTATE}", name(database)))
+            }
             Self::LimitDatabase { database, limit } => {
                 vec![format!("ALTER DATABASE {} CONNECTION LIMIT {}", name(database), limit.unwrap_or(-1))]
             }
@@ -369,8 +376,8 @@ impl PostgresStep {
             Self::CloseDatabase { database } => {
                 vec![format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", name(database))]
             }
-            Self::OwnSchema { schema, owner } => {
-                vec![format!("ALTER SCHEMA {} OWNER TO {}", name(schema), name(owner))]
+            Self::OwnSchema { schema, owner, taking } => {
+                taking.around(format!("ALTER SCHEMA {} OWNER TO {}", name(schema), name(owner)))
             }
             Self::CreateSchema { schema, owner } => {
                 vec![format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", name(schema), name(owner))]
@@ -408,7 +415,42 @@ impl PostgresStep {
 
 impl Step for PostgresStep {
     fn kind(&self) -> &'static str {
-        self.into()
+        match self {
+            Self::CreateEstate { .. } => "create-estate",
+            Self::CreateLedger { .. } => "create-ledger",
+            Self::CreateLedgerTables => "create-ledger-tables",
+            Self::Claim { .. } => "claim",
+            Self::CreateDatabase { .. } => "create-database",
+            Self::CreateOwner { .. } => "create-owner",
+            Self::CreateSlot { .. } => "create-slot",
+            Self::EnableLogin { .. } => "enable-login",
+            Self::DisableLogin { .. } => "disable-login",
+            Self::DisableInherit { .. } => "disable-inherit",
+            Self::GrantMembership { .. } => "grant-membership",
+            Self::Set { .. } => "set",
+            Self::Reset { .. } => "reset",
+            Self::LimitRole { .. } => "limit-role",
+            Self::Isolate { .. } => "isolate",
+            Self::OwnDatabase { .. } => "own-database",
+            Self::LimitDatabase { .. } => "limit-database",
+            Self::Comment { .. } => "comment",
+            Self::OpenDatabase { .. } => "open-database",
+            Self::CloseDatabase { .. } => "close-database",
+            Self::RecordSlot { .. } => "record-slot",
+            Self::RecordDatabase { .. } => "record-database",
+            Self::OwnSchema { .. } => "own-schema",
+            Self::CreateSchema { .. } => "create-schema",
+            Self::CreateExtension { .. } => "create-extension",
+            Self::RecordDelivery { .. } => "record-delivery",
+            Self::Settle { .. } => "settle",
+            Self::EndSessions { .. } => "end-sessions",
+            Self::RecordDeletion => "record-deletion",
+            Self::DropDatabase { .. } => "drop-database",
+            Self::EmptySlot { .. } => "empty-slot",
+            Self::DropRoles { .. } => "drop-roles",
+            Self::RecordOrphan { .. } => "record-orphan",
+            Self::Forget => "forget",
+        }
     }
 
     fn sign(&self) -> Option<char> {
@@ -478,7 +520,7 @@ impl Step for PostgresStep {
             Self::EnableLogin { role } => format!("login {role}: may log in"),
             Self::DisableLogin { role } => format!("role {role}: may not log in, no password"),
             Self::DisableInherit { role } => format!("login {role}: NOINHERIT"),
-            Self::GrantMembership { role, owner } => format!("login {role}: member of {owner}"),
+            Self::GrantMembership { role, owner, .. } => format!("login {role}: member of {owner}"),
             Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),
             Self::Reset { role, parameter, database } => {
                 let database = database.as_ref().map_or_else(String::new, |name| format!(" in database {name}"));
@@ -498,7 +540,7 @@ impl Step for PostgresStep {
                 }
                 format!("database {database}: {}", parts.join(", "))
             }
-            Self::OwnDatabase { database } => format!("database {database}: owned by {ESTATE}"),
+            Self::OwnDatabase { database, .. } => format!("database {database}: owned by {ESTATE}"),
             Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(limit)),
             Self::Comment { database, comment: Some(comment) } => format!("database {database}: comment {comment:?}"),
             Self::Comment { database, .. } => format!("database {database}: no comment"),
@@ -506,7 +548,7 @@ impl Step for PostgresStep {
             Self::CloseDatabase { database } => format!("database {database}: accepts no connections"),
             Self::RecordSlot { role, state, .. } => format!("slot {role} is {}", state.as_str()),
             Self::RecordDatabase { database } => format!("the ledger knows database {database}"),
-            Self::OwnSchema { schema, owner } => format!("schema {schema}: owned by {owner}"),
+            Self::OwnSchema { schema, owner, .. } => format!("schema {schema}: owned by {owner}"),
             Self::CreateSchema { schema, .. } => format!("schema {schema}"),
             Self::CreateExtension { extension, schema } => format!("extension {extension} in schema {schema}"),
             Self::RecordDelivery { location, .. } => format!("the ledger knows of {location}"),

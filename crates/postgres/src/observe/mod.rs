@@ -19,6 +19,8 @@ pub struct Observed {
     pub(crate) ledger: Option<Ledger>,
     /// What was found inside the databases that were visited.
     pub(crate) inside: BTreeMap<String, Inside>,
+    /// The databases that could not be visited, and why.
+    pub(crate) unseen: BTreeMap<String, String>,
 }
 
 impl Observed {

@@ -19,11 +19,18 @@ pub(crate) struct Role {
     pub(crate) create_role: bool,
     /// -1 is unlimited.
     pub(crate) connection_limit: i32,
-    /// The roles it is a member of.
+    /// The roles it may switch to.
     pub(crate) member_of: BTreeSet<String>,
-    /// Its settings, by database (`None`: in all) and name.
+    /// The roles whose privileges it has without switching to them.
+    pub(crate) inherits: BTreeSet<String>,
+    /// The roles that it may let others, and itself, join.
+    pub(crate) administers: BTreeSet<String>,
+    /// Its settings, by database (`None`: in all) and name in lower case.
     pub(crate) settings: BTreeMap<(Option<String>, String), String>,
 }
+
+/// The limit that PostgreSQL's catalog shows for a database whose deletion was interrupted.
+const INVALID: i32 = -2;
 
 /// A database (`pg_database`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,11 +43,23 @@ pub(crate) struct Database {
     pub(crate) comment: Option<String>,
     /// Privileges by grantee (`None`: PUBLIC), the owner's own left out.
     pub(crate) grants: BTreeMap<Option<String>, BTreeSet<String>>,
+    /// Whether its owner took CONNECT from itself; it may still give it back.
+    pub(crate) owner_shut_out: bool,
     /// Logins that have a session in it, with the number of sessions.
     pub(crate) sessions: BTreeMap<String, i64>,
 }
 
 impl Database {
+    /// Whether its deletion was begun at the server and interrupted: nothing is left in it.
+    pub(crate) fn invalid(&self) -> bool {
+        self.connection_limit == INVALID
+    }
+
+    /// Whether a session may be opened in it.
+    pub(crate) fn can_be_visited(&self) -> bool {
+        self.allows_connections && !self.invalid()
+    }
+
     /// Whether PUBLIC may connect or make temporary tables.
     pub(crate) fn open_to_public(&self) -> bool {
         self.grants.get(&None).is_some_and(|privileges| !privileges.is_empty())
@@ -95,11 +114,18 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
              FROM pg_catalog.pg_roles",
             &[]
         ),
-        session.query("SELECT roleid, member FROM pg_catalog.pg_auth_members", &[]),
+        // Before PostgreSQL 16 a membership had no options of its own.
+        session.query(
+            "SELECT roleid, member, admin_option, (pg_catalog.to_jsonb(m) ->> 'inherit_option')::bool, \
+             coalesce((pg_catalog.to_jsonb(m) ->> 'set_option')::bool, true) FROM pg_catalog.pg_auth_members m",
+            &[]
+        ),
         session
             .query("SELECT setdatabase, setrole, setconfig FROM pg_catalog.pg_db_role_setting WHERE setrole <> 0", &[]),
         session.query(
-            "SELECT oid, datname::text, datdba, datallowconn, datconnlimit, datacl IS NULL FROM pg_catalog.pg_database",
+            "SELECT oid, datname::text, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
+             AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(datacl) a \
+             WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT') FROM pg_catalog.pg_database",
             &[]
         ),
         session.query(
@@ -163,7 +189,15 @@ fn roles_of(
         .collect();
     for row in members {
         if let (Some(role), Some(member)) = (role_names.get(&row.get(0)), by_oid.get_mut(&row.get(1))) {
-            member.member_of.insert(role.clone());
+            let inherits = row.get::<_, Option<bool>>(3).unwrap_or(member.inherit);
+            let memberships = [
+                (row.get(4), &mut member.member_of),
+                (inherits, &mut member.inherits),
+                (row.get(2), &mut member.administers),
+            ];
+            for (_, memberships) in memberships.into_iter().filter(|(holds, _)| *holds) {
+                memberships.insert(role.clone());
+            }
         }
     }
     for row in settings {
@@ -172,7 +206,8 @@ fn roles_of(
         let database = (database != 0).then(|| database_names.get(&database).cloned().unwrap_or_default());
         for entry in row.get::<_, Option<Vec<String>>>(2).unwrap_or_default() {
             if let Some((name, value)) = entry.split_once('=') {
-                role.settings.insert((database.clone(), name.to_owned()), value.to_owned());
+                // The server spells some of its own names with capitals (`TimeZone`), and takes them in any case.
+                role.settings.insert((database.clone(), name.to_lowercase()), value.to_owned());
             }
         }
     }
@@ -196,6 +231,7 @@ fn databases_of(
                 owner: role_names.get(&row.get(2)).cloned().unwrap_or_default(),
                 allows_connections: row.get(3),
                 connection_limit: row.get(4),
+                owner_shut_out: row.get(6),
                 grants: row.get::<_, bool>(5).then(public).into_iter().collect(),
                 ..Database::default()
             };

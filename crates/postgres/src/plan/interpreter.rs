@@ -184,7 +184,7 @@ impl World {
                 self.accepted.remove(role);
             }
             PostgresStep::DisableInherit { role } => self.role(role).inherit = false,
-            PostgresStep::GrantMembership { role, owner } => {
+            PostgresStep::GrantMembership { role, owner, .. } => {
                 self.role(role).member_of.insert(owner.clone());
             }
             PostgresStep::Set { role, database, parameter, value } => {
@@ -199,14 +199,14 @@ impl World {
                 if *public {
                     grants.remove(&None).expect("PUBLIC to be in");
                 }
-                for login in connect {
+                for login in connect.iter().filter(|login| *login != ESTATE) {
                     grants.entry(Some(login.clone())).or_default().extend(privileges(&["CONNECT", "TEMPORARY"]));
                 }
                 if let Some(owner) = create {
                     grants.entry(Some(owner.clone())).or_default().extend(privileges(&["CREATE"]));
                 }
             }
-            PostgresStep::OwnDatabase { database } => ESTATE.clone_into(&mut self.database(database).owner),
+            PostgresStep::OwnDatabase { database, .. } => ESTATE.clone_into(&mut self.database(database).owner),
             PostgresStep::LimitDatabase { database, limit } => {
                 self.database(database).connection_limit = limit.unwrap_or(-1);
             }
@@ -227,7 +227,7 @@ impl World {
                 let oid = self.database(database).oid;
                 self.row(tenant).database_oid = Some(oid);
             }
-            PostgresStep::OwnSchema { schema, owner } => {
+            PostgresStep::OwnSchema { schema, owner, .. } => {
                 self.inside(&tenant.database).schemas.insert(schema.clone(), owner.clone()).expect("a schema");
             }
             PostgresStep::CreateSchema { schema, owner } => {
@@ -256,8 +256,8 @@ impl World {
             }
             PostgresStep::RecordDeletion => self.row(tenant).phase = Phase::Deleting,
             PostgresStep::DropDatabase { database } => {
-                self.observed.shared.databases.remove(database).expect("a database");
-                self.observed.inside.remove(database);
+                assert!(self.observed.shared.databases.contains_key(database), "no database {database}");
+                self.drop_database(database);
             }
             PostgresStep::EmptySlot { role, database, .. } => {
                 self.database(database).grants.remove(&Some(role.clone()));
@@ -286,6 +286,15 @@ impl World {
 
     fn make_role(&mut self, name: &str, role: Role) {
         assert!(self.observed.shared.roles.insert(name.to_owned(), role).is_none(), "{name} exists");
+    }
+
+    /// A database takes with it what was set in it.
+    pub(super) fn drop_database(&mut self, name: &str) {
+        self.observed.shared.databases.remove(name);
+        self.observed.inside.remove(name);
+        for role in self.observed.shared.roles.values_mut() {
+            role.settings.retain(|(scope, _), _| scope.as_deref() != Some(name));
+        }
     }
 
     fn drop_roles(&mut self, roles: &[String]) {

@@ -71,6 +71,17 @@ fn row<'a>(observed: &'a Observed, claim: &Claim) -> Option<&'a TenantRow> {
     observed.ledger.as_ref()?.tenants.get(claim)
 }
 
+/// A database that was made for a tenant and now has another name: whoever renamed it decides what becomes of it.
+fn renamed(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    let oid = row.database_oid?;
+    let (name, _) = observed.shared.databases.iter().find(|(_, database)| database.oid == oid)?;
+    let (name, recorded) = (crate::sql::name(name), crate::sql::name(&row.database));
+    (name != recorded).then(|| {
+        Refusal::new(RefusalKind::Conflict, format!("its database {recorded} was renamed to {name}"))
+            .hint(format!("rename it back: ALTER DATABASE {name} RENAME TO {recorded}"))
+    })
+}
+
 /// How many more databases the server may hold.
 struct Room {
     left: Option<u32>,

@@ -31,7 +31,7 @@ pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> Pos
 
 /// What is destroyed must be what was made.
 fn another_database(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
-    let found = observed.shared.databases.get(&row.database)?;
+    let Some(found) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
     let oid = row.database_oid?;
     (found.oid != oid).then(|| {
         Refusal::new(

@@ -11,14 +11,12 @@ use tenantdb_credentials::{Decision, SlotState};
 
 use super::credential::{Custody, SlotPlan, custody};
 use super::{PostgresTenantPlan, Room, refused};
-use crate::ESTATE;
 use crate::desired::Tenant;
 use crate::ledger::{Applied, Phase, TenantRow};
 use crate::observe::{Database, Inside, Observed, Role, Shared};
+use crate::ownership;
 use crate::step::PostgresStep;
-
-/// The limit that PostgreSQL's catalog shows for a database whose deletion was interrupted.
-const INVALID_DATABASE: i32 = -2;
+use crate::{ESTATE, Taking};
 
 /// Sessions beyond the tenant's own, so that the administrator always gets in.
 const SPARE_SESSIONS: i32 = 3;
@@ -74,7 +72,7 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
         let message = format!("database `{}` was left behind by this declaration, and `adopt` is Never", row.database);
         return Some(Refusal::new(RefusalKind::Conflict, message).hint("set `adopt: IfOrphaned` to take it back"));
     }
-    let database = observed.shared.databases.get(&row.database)?;
+    let Some(database) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
     match row.database_oid {
         Some(oid) if oid != database.oid => Some(
             Refusal::new(
@@ -87,6 +85,11 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
             .hint("someone dropped or renamed it and made another; rename that one, and run it again"),
         ),
         None if database.owner != ESTATE => Some(foreign_database(&row.database, &database.owner)),
+        _ if Taking::of(&observed.shared, &database.owner).is_none() => Some(ownership::out_of_reach(
+            &format!("database `{}`", row.database),
+            &database.owner,
+            &format!("ALTER DATABASE {} OWNER TO {ESTATE}", crate::sql::name(&row.database)),
+        )),
         _ => None,
     }
 }
@@ -182,7 +185,7 @@ impl<'a> Planner<'a> {
             shared: &observed.shared,
             observed,
             place,
-            database: database.filter(|database| database.connection_limit != INVALID_DATABASE),
+            database: database.filter(|database| !database.invalid()),
             inside: observed.inside.get(names.database.as_str()),
             custody,
             before: row.map(|row| row.applied.clone()).unwrap_or_default(),
@@ -204,6 +207,7 @@ impl<'a> Planner<'a> {
         self.settle();
         self.strangers();
         self.plan.change = match (self.plan.steps.is_empty(), self.database.is_none() && self.row.is_none()) {
+            (true, _) if self.plan.refusal.is_some() => TenantChange::Refused,
             (true, _) => TenantChange::Unchanged,
             (false, true) => TenantChange::Create,
             (false, false) => TenantChange::Update,
@@ -213,6 +217,12 @@ impl<'a> Planner<'a> {
 
     fn push(&mut self, step: PostgresStep, reason: impl Into<String>) {
         self.plan.push(Task::Engine(step), reason, Risk::Safe, Actor::Estate);
+    }
+
+    /// Adds a step that takes what another role owns.
+    fn take(&mut self, step: PostgresStep, reason: String, taking: &Taking) {
+        let actor = if *taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        self.plan.push(Task::Engine(step), reason, Risk::Safe, actor);
     }
 
     fn credential(&mut self, step: CredentialStep, reason: impl Into<String>) {
@@ -265,8 +275,10 @@ impl<'a> Planner<'a> {
             return;
         };
         if found.owner != ESTATE {
-            let reason = format!("it is owned by {}", found.owner);
-            self.push(PostgresStep::OwnDatabase { database }, reason);
+            let reason = format!("it was owned by {}", found.owner);
+            if let Some(taking) = Taking::of(self.shared, &found.owner) {
+                self.take(PostgresStep::OwnDatabase { database, taking: taking.clone() }, reason, &taking);
+            }
         }
     }
 
@@ -360,7 +372,8 @@ impl<'a> Planner<'a> {
         }
         if !role.member_of.contains(self.names.owner.as_str()) {
             let owner = self.owner();
-            self.push(PostgresStep::GrantMembership { role: name.clone(), owner }, "it was no member");
+            let options = self.shared.has_membership_options();
+            self.push(PostgresStep::GrantMembership { role: name.clone(), owner, options }, "it was no member");
         }
         self.settings(&name, role);
         let limit = self.tenant.applied.connection_limit;
@@ -379,8 +392,12 @@ impl<'a> Planner<'a> {
         for (parameter, value) in &self.tenant.applied.settings {
             wanted.insert((Some(database.clone()), parameter.clone()), value.clone());
         }
-        for ((database, parameter), value) in &role.settings {
-            if !wanted.contains_key(&(database.clone(), parameter.clone())) {
+        // What was set in a database that is gone, or about to be, went with it.
+        let lasting = |scope: &Option<String>| self.database.is_some() || scope.as_ref() != Some(&database);
+        let found: BTreeMap<_, _> = role.settings.iter().filter(|((scope, _), _)| lasting(scope)).collect();
+        for (setting, value) in &found {
+            let (database, parameter) = setting;
+            if !wanted.contains_key(setting) {
                 let step = PostgresStep::Reset {
                     role: name.to_owned(),
                     database: database.clone(),
@@ -389,12 +406,13 @@ impl<'a> Planner<'a> {
                 self.push(step, format!("it was {value}, which is not declared"));
             }
         }
-        for ((database, parameter), value) in wanted {
-            let found = role.settings.get(&(database.clone(), parameter.clone()));
-            if found == Some(&value) {
-                continue;
-            }
-            let reason = found.map_or_else(|| "it was unset".to_owned(), |found| format!("it was {found}"));
+        for (setting, value) in wanted {
+            let reason = match found.get(&setting) {
+                Some(found) if **found == value => continue,
+                Some(found) => format!("it was {found}"),
+                None => "it was unset".to_owned(),
+            };
+            let (database, parameter) = setting;
             self.push(PostgresStep::Set { role: name.to_owned(), database, parameter, value }, reason);
         }
     }
@@ -411,8 +429,10 @@ impl<'a> Planner<'a> {
                         || !found.grants(login, "TEMPORARY")
                         || !self.shared.roles.contains_key(login)
                 };
+                let estate = found.owner_shut_out.then(|| ESTATE.to_owned());
+                let connect = logins.into_iter().filter(shut_out).chain(estate).collect();
                 let create = !found.grants(&owner, "CREATE");
-                (found.open_to_public(), logins.into_iter().filter(shut_out).collect(), create.then_some(owner))
+                (found.open_to_public(), connect, create.then_some(owner))
             }
         };
         if !public && connect.is_empty() && create.is_none() {
@@ -442,6 +462,7 @@ impl<'a> Planner<'a> {
         if declared && comment != found {
             let reason = match found {
                 Some(found) => format!("it was {found:?}"),
+                None if self.before.comment.is_some() => "it was removed".to_owned(),
                 None => "declared".to_owned(),
             };
             self.push(PostgresStep::Comment { database, comment }, reason);
@@ -468,8 +489,16 @@ impl<'a> Planner<'a> {
     }
 
     fn inside(&mut self) {
-        // A database that accepts no connections yet could not be looked into: all of it may be missing.
-        let unseen = !self.database.is_some_and(|found| found.allows_connections);
+        if let Some(why) = self.observed.unseen.get(self.names.database.as_str()) {
+            let message = format!("it could not be looked into: {why}");
+            let hint = "see why the administrator is kept out, and run it again with --refresh";
+            self.plan.refusal = Some(Refusal::new(RefusalKind::Deferral, message).hint(hint));
+            return;
+        }
+        // A database that is being made could not be looked into: all of it may be missing. One that was finished
+        // and somebody closed is looked into when it is open again.
+        let finished = self.row.is_some_and(|row| row.phase == Phase::Provisioned);
+        let unseen = !self.database.is_some_and(|found| found.allows_connections || finished);
         if !unseen && self.inside.is_none() {
             return;
         }
@@ -482,16 +511,9 @@ impl<'a> Planner<'a> {
             let owner = owner.clone();
             match inside.schemas.get(&schema) {
                 Some(found) if *found == owner => {}
-                Some(found) => {
-                    let reason = if found == "pg_database_owner" {
-                        missing.to_owned()
-                    } else {
-                        format!("it was owned by {found}")
-                    };
-                    self.push(PostgresStep::OwnSchema { schema, owner }, reason);
-                }
+                Some(found) => self.own_schema(schema, found),
                 None if unseen && schema == "public" => {
-                    self.push(PostgresStep::OwnSchema { schema, owner }, missing);
+                    self.push(PostgresStep::OwnSchema { schema, owner, taking: Taking::AsEstate }, missing);
                 }
                 None => self.push(PostgresStep::CreateSchema { schema, owner }, "declared, not in the database"),
             }
@@ -507,6 +529,18 @@ impl<'a> Planner<'a> {
             let step = PostgresStep::CreateExtension { extension: extension.clone(), schema };
             self.plan.push(Task::Engine(step), "declared, not in the database", Risk::Safe, Actor::Estate);
         }
+    }
+
+    fn own_schema(&mut self, schema: String, found: &str) {
+        let owner = self.owner();
+        let Some(taking) = Taking::of(self.shared, found) else {
+            let statement = format!("ALTER SCHEMA {} OWNER TO {}", crate::sql::name(&schema), crate::sql::name(&owner));
+            self.plan.refusal = Some(ownership::out_of_reach(&format!("schema `{schema}`"), found, &statement));
+            return;
+        };
+        let fresh = found == "pg_database_owner" && self.row.is_none_or(|row| row.phase != Phase::Provisioned);
+        let reason = if fresh { self.missing().to_owned() } else { format!("it was owned by {found}") };
+        self.take(PostgresStep::OwnSchema { schema, owner, taking: taking.clone() }, reason, &taking);
     }
 
     fn deliver_credential(&mut self) {
@@ -571,6 +605,9 @@ impl<'a> Planner<'a> {
     }
 
     fn settle(&mut self) {
+        if self.observed.unseen.contains_key(self.names.database.as_str()) {
+            return;
+        }
         let phase = self.row.map(|row| row.phase);
         let as_before = phase == Some(Phase::Provisioned) && self.before == self.tenant.applied;
         if as_before && self.plan.steps.is_empty() {
@@ -589,11 +626,9 @@ impl<'a> Planner<'a> {
         self.push(step, reason);
     }
 
-    /// Whoever came in while PUBLIC could connect is still inside.
+    /// Whoever came in while PUBLIC could connect is still inside, also when it was shut out since.
     fn strangers(&mut self) {
-        let Some(found) = self.database.filter(|found| found.open_to_public() && found.allows_connections) else {
-            return;
-        };
+        let Some(found) = self.database else { return };
         let Some(ledger) = &self.observed.ledger else { return };
         let is_stranger = |login: &&String| ledger.roles.get(*login).is_some_and(|holder| *holder != self.tenant.claim);
         let strangers: Vec<String> = found.sessions.keys().filter(is_stranger).cloned().collect();

@@ -163,11 +163,11 @@ const DRIFTS: &[(&str, Drift)] = &[
     ("the comment changed", |world| database(world).comment = Some("other".to_owned())),
     ("the database's limit changed", |world| database(world).connection_limit = 1),
     ("the database closed", |world| database(world).allows_connections = false),
-    ("the database given away", |world| "stranger".clone_into(&mut database(world).owner)),
-    ("the database dropped", |world| {
-        world.observed.shared.databases.remove("cafe");
-        world.observed.inside.remove("cafe");
+    ("the database given away", |world| {
+        role(world, ESTATE).administers.insert("stranger".to_owned());
+        "stranger".clone_into(&mut database(world).owner);
     }),
+    ("the database dropped", |world| world.drop_database("cafe")),
     ("a slot's limit changed", |world| role(world, "cafe_b").connection_limit = 99),
     ("a slot's role unset", |world| drop(role(world, "cafe_a").settings.remove(&(None, "role".to_owned())))),
     ("a slot's setting changed", |world| {
@@ -202,7 +202,10 @@ const DRIFTS: &[(&str, Drift)] = &[
             *current = false;
         }
     }),
-    ("public given away", |world| schema(world, "public", Some("stranger"))),
+    ("public given away", |world| {
+        role(world, ESTATE).administers.insert("stranger".to_owned());
+        schema(world, "public", Some("stranger"));
+    }),
     ("a schema dropped", |world| schema(world, "app", None)),
     ("an extension dropped", |world| {
         if let Some(inside) = world.observed.inside.get_mut("cafe") {

@@ -1,0 +1,66 @@
+//! How the estate gets at what another role owns.
+
+use tenantdb_core::{Refusal, RefusalKind};
+
+use crate::ESTATE;
+use crate::observe::Shared;
+use crate::sql::name;
+
+/// The way to a statement that only an object's owner may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// The estate has the owner's privileges already.
+    AsEstate,
+    /// The estate joins the owner, for the length of the transaction.
+    AsMember {
+        /// The owner.
+        role: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// The administrator's own login may do it: it is a superuser, or the owner itself.
+    AsLogin,
+}
+
+impl Taking {
+    /// How to take what `owner` owns; `None` when the administrator's login can't.
+    pub(crate) fn of(shared: &Shared, owner: &str) -> Option<Self> {
+        let estate = shared.roles.get(ESTATE).cloned().unwrap_or_default();
+        // Whoever owns a database is a member of pg_database_owner in it.
+        if owner == ESTATE || owner == "pg_database_owner" || estate.inherits.contains(owner) {
+            return Some(Self::AsEstate);
+        }
+        if shared.admin().superuser || owner == shared.login {
+            return Some(Self::AsLogin);
+        }
+        let options = shared.has_membership_options();
+        let superuser = shared.roles.get(owner).is_some_and(|role| role.superuser);
+        // Before PostgreSQL 16, CREATEROLE was enough to join any role but a superuser.
+        let may_join = if options { estate.administers.contains(owner) } else { !superuser };
+        may_join.then(|| Self::AsMember { role: owner.to_owned(), options })
+    }
+
+    /// The statement, with what has to be around it in its transaction.
+    pub(crate) fn around(&self, statement: String) -> Vec<String> {
+        match self {
+            Self::AsEstate => vec![statement],
+            Self::AsMember { role, options } => {
+                let options = if *options { " WITH INHERIT TRUE, SET FALSE" } else { "" };
+                let role = name(role);
+                vec![format!("GRANT {role} TO {ESTATE}{options}"), statement, format!("REVOKE {role} FROM {ESTATE}")]
+            }
+            Self::AsLogin => {
+                vec!["SET LOCAL ROLE NONE".to_owned(), statement, format!("SET LOCAL ROLE {ESTATE}")]
+            }
+        }
+    }
+}
+
+/// What only a superuser can take back.
+pub(crate) fn out_of_reach(what: &str, owner: &str, statement: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::Policy,
+        format!("{what} is owned by `{owner}`, and this administrator can't take it back"),
+    )
+    .hint(format!("as a superuser run: {statement}"))
+}
