@@ -308,6 +308,7 @@ impl PostgresStep {
     }
 
     /// The statements of the step, with a placeholder for the verifier; those of the ledger are with its tables.
+    #[allow(clippy::too_many_lines, reason = "one arm for each kind of step, and nothing else")]
     pub(crate) fn sql(&self, verifier: &str) -> Vec<String> {
         match self {
             Self::CreateEstate { admin, create, options } => {

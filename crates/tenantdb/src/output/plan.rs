@@ -3,11 +3,8 @@
 use anstream::println;
 use tenantdb_core::{Plan, Planned, Risk, Step, TenantChange, TenantPlan};
 
-use super::style::{BAD, CHANGED, FAINT, STRONG, of_sign};
-use super::{count, printable, style};
-
-/// The widest change that reasons are lined up behind; those of wider ones follow right after them.
-const WIDEST: usize = 60;
+use super::style::{BAD, CHANGED, FAINT, STRONG};
+use super::{Change, count, print_changes, printable, style};
 
 /// How many tenants there are of each kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,17 +90,14 @@ fn notes<S: Step>(tenant: &TenantPlan<S>) {
 }
 
 fn print_steps<S: Step>(steps: &[Planned<S>]) {
-    let shown = steps.iter().filter_map(|step| Some((step.task.sign()?, printable(&step.task.describe()), step)));
-    let shown: Vec<(char, String, &Planned<S>)> = shown.collect();
-    let widths = shown.iter().map(|(_, text, _)| text.chars().count());
-    let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
-    for (sign, text, step) in shown {
-        let style = of_sign(sign);
+    let changes = steps.iter().filter_map(|step| {
         let risk = match step.risk {
             Risk::Safe => String::new(),
             Risk::Disruptive => format!(" {CHANGED}[disruptive]{CHANGED:#}"),
             Risk::Destructive => format!(" {BAD}[destructive]{BAD:#}"),
         };
-        println!("  {style}{sign}{style:#} {text:<width$}  {FAINT}# {}{FAINT:#}{risk}", printable(&step.reason));
-    }
+        let (sign, text) = (step.task.sign()?, printable(&step.task.describe()));
+        Some(Change { sign, text, reason: printable(&step.reason), remark: risk })
+    });
+    print_changes("  ", &changes.collect::<Vec<_>>());
 }

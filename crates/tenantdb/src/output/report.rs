@@ -6,7 +6,7 @@ use anstream::println;
 use tenantdb_core::{Report, TenantChange, TenantOutcome};
 
 use super::style::{FAINT, STRONG, of_sign};
-use super::{count, printable, style};
+use super::{Change, count, print_changes, printable, style};
 
 /// How many tenants came out how.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,6 +14,7 @@ pub struct Totals {
     created: usize,
     changed: usize,
     deleted: usize,
+    orphaned: usize,
     unchanged: usize,
     refused: usize,
     failed: usize,
@@ -28,6 +29,7 @@ impl Totals {
                 (_, true, _) | (_, _, TenantChange::Refused) => &mut self.refused,
                 (_, _, TenantChange::Create) => &mut self.created,
                 (_, _, TenantChange::Update) => &mut self.changed,
+                (_, _, TenantChange::Delete) if stays(tenant) => &mut self.orphaned,
                 (_, _, TenantChange::Delete) => &mut self.deleted,
                 (_, _, TenantChange::Unchanged) => &mut self.unchanged,
             };
@@ -46,11 +48,12 @@ impl Totals {
             (self.created, "created"),
             (self.changed, "changed"),
             (self.deleted, "deleted"),
+            (self.orphaned, "orphaned"),
             (self.refused, "refused"),
             (self.failed, "failed"),
             (self.unchanged, "unchanged"),
         ];
-        let other = self.created + self.changed + self.deleted + self.refused + self.failed;
+        let other = self.created + self.changed + self.deleted + self.orphaned + self.refused + self.failed;
         if other == 0 {
             let verb = if self.unchanged == 1 { "is" } else { "are" };
             return format!("Nothing to do: {} {verb} as declared.", count(self.unchanged, "database"));
@@ -86,6 +89,7 @@ fn print_tenant(tenant: &TenantOutcome) {
     let name = tenant.claim.path();
     let (sign, word) = match tenant.change {
         TenantChange::Create => ('+', "created"),
+        TenantChange::Delete if stays(tenant) => ('~', "orphaned"),
         TenantChange::Delete => ('-', "deleted"),
         _ => ('~', "changed"),
     };
@@ -96,16 +100,20 @@ fn print_tenant(tenant: &TenantOutcome) {
         _ => String::new(),
     };
     println!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");
-    if tenant.change == TenantChange::Update {
-        for (sign, what, reason) in &tenant.done {
-            let sign_style = of_sign(*sign);
-            println!(
-                "    {sign_style}{sign}{sign_style:#} {}  {FAINT}# {}{FAINT:#}",
-                printable(what),
-                printable(reason)
-            );
-        }
+    if tenant.change != TenantChange::Create {
+        let changes = tenant.done.iter().map(|(sign, text, reason)| Change {
+            sign: *sign,
+            text: printable(text),
+            reason: printable(reason),
+            remark: String::new(),
+        });
+        print_changes("    ", &changes.collect::<Vec<_>>());
     }
+}
+
+/// Whether a deletion removed nothing, because the policies say so.
+fn stays(tenant: &TenantOutcome) -> bool {
+    tenant.done.iter().all(|(sign, ..)| *sign != '-')
 }
 
 fn tell(tenant: &TenantOutcome) {

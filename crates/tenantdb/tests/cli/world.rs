@@ -101,14 +101,28 @@ impl World {
 
     /// Applies the server's declaration and these tenants.
     pub fn apply(&self, tenants: &str) -> Run {
-        self.write("tenants.yaml", tenants);
-        self.run(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"])
+        self.declare(tenants).run_on(&["apply"])
     }
 
     /// Plans the server's declaration and these tenants, with the exit code that tells of changes.
     pub fn plan(&self, tenants: &str) -> Run {
+        self.declare(tenants).run_on(&["plan", "--exit-code"])
+    }
+
+    /// Writes the tenants' declarations, without doing anything about them.
+    pub fn declare(&self, tenants: &str) -> &Self {
         self.write("tenants.yaml", tenants);
-        self.run(&["plan", "--exit-code", "-f", "server.yaml", "-f", "tenants.yaml"])
+        self
+    }
+
+    /// Runs a command on the declarations that are there.
+    pub fn run_on(&self, arguments: &[&str]) -> Run {
+        Run::of(&mut self.command_on(arguments))
+    }
+
+    /// A command on the declarations that are there.
+    pub fn command_on(&self, arguments: &[&str]) -> Command {
+        self.command(&[arguments, &["-f", "server.yaml", "-f", "tenants.yaml"]].concat())
     }
 
     /// Where a credential is delivered.
@@ -155,6 +169,13 @@ impl Run {
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "no `{text}` in stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Checks that standard output does not hold a text.
+    #[track_caller]
+    pub fn says_nothing_of(self, text: &str) -> Self {
+        assert!(!self.stdout.contains(text), "`{text}` in stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 

@@ -1,0 +1,423 @@
+//! What somebody changes by hand is found, named and put back, and what was handed out goes on working.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tenantdb_testkit::{Admin, TestServer, on_every_server};
+
+use crate::world::{World, query, tenant};
+
+/// Everything that can be declared, declared.
+const DECLARED: &str = "{comment: Orders, connectionLimit: 20, schemas: [app], extensions: [pg_trgm], \
+                        settings: {statement_timeout: 30s, timezone: UTC}}";
+
+/// One way in which a tenant stops being as declared.
+struct Drift {
+    /// What happened, for the test's own messages.
+    name: &'static str,
+    /// Who did it.
+    by: By,
+    /// The statements that did it.
+    sql: &'static str,
+    /// What the plan says of it.
+    reason: &'static str,
+    /// How closely one has to look.
+    look: Look,
+}
+
+/// Who changes something.
+#[derive(Clone, Copy)]
+enum By {
+    /// A superuser, in this database.
+    Superuser(&'static str),
+    /// The tenant itself, with its own credential.
+    Tenant,
+}
+
+/// How closely one has to look to see it.
+#[derive(Clone, Copy, PartialEq)]
+enum Look {
+    /// The usual look is enough.
+    Shallow,
+    /// Only `--refresh` finds it.
+    Refresh,
+}
+
+const CATALOG: By = By::Superuser("postgres");
+const INSIDE: By = By::Superuser("cafe");
+
+const DRIFTS: &[Drift] = &[
+    Drift {
+        name: "comment changed",
+        by: CATALOG,
+        sql: "COMMENT ON DATABASE cafe IS 'Invoices'",
+        reason: "comment \"Orders\"  # it was \"Invoices\"",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "comment removed",
+        by: CATALOG,
+        sql: "COMMENT ON DATABASE cafe IS NULL",
+        reason: "comment \"Orders\"  # it was removed",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "limit of a slot lowered",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_a CONNECTION LIMIT 1",
+        reason: "login cafe_a: at most 20 sessions  # it was 1",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "limit of the spare slot removed",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_b CONNECTION LIMIT -1",
+        reason: "login cafe_b: at most 20 sessions  # it was unlimited",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "limit of the database lowered",
+        by: CATALOG,
+        sql: "ALTER DATABASE cafe CONNECTION LIMIT 2",
+        reason: "database cafe: at most 23 sessions in all  # it was 2",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "setting changed",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_a IN DATABASE cafe SET statement_timeout = '1s'",
+        reason: "login cafe_a: statement_timeout = 30s  # it was 1s",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "setting removed",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_b IN DATABASE cafe RESET statement_timeout",
+        reason: "login cafe_b: statement_timeout = 30s  # it was unset",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "setting added",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_a SET work_mem = '1MB'",
+        reason: "login cafe_a: work_mem unset  # it was 1MB, which is not declared",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "the tenant removed its login's role",
+        by: By::Tenant,
+        sql: "SET ROLE NONE; ALTER ROLE cafe_a RESET role",
+        reason: "login cafe_a: role = cafe  # it was unset",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "the tenant set its login's role in its database",
+        by: By::Tenant,
+        sql: "SET ROLE NONE; ALTER ROLE cafe_a IN DATABASE cafe SET role = 'none'",
+        reason: "login cafe_a: role unset in database cafe  # it was none, which is not declared",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "the tenant lifted its own timeout",
+        by: By::Tenant,
+        sql: "SET ROLE NONE; ALTER ROLE cafe_a SET statement_timeout = 0",
+        reason: "login cafe_a: statement_timeout unset  # it was 0, which is not declared",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "CONNECT granted to PUBLIC",
+        by: CATALOG,
+        sql: "GRANT CONNECT ON DATABASE cafe TO PUBLIC",
+        reason: "database cafe: closed to PUBLIC  # every login could connect",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "CONNECT taken from a slot",
+        by: CATALOG,
+        sql: "REVOKE CONNECT ON DATABASE cafe FROM cafe_a",
+        reason: "database cafe: open to cafe_a  # a privilege was taken away",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "CREATE taken from the tenant",
+        by: CATALOG,
+        sql: "REVOKE CREATE ON DATABASE cafe FROM cafe",
+        reason: "database cafe: cafe may create in it  # a privilege was taken away",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "slot dropped",
+        by: INSIDE,
+        sql: "DROP OWNED BY cafe_a; DROP ROLE cafe_a",
+        reason: "login cafe_a, at most 20 sessions, statement_timeout = 30s, timezone = UTC  # gone from the server",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "spare slot dropped",
+        by: INSIDE,
+        sql: "DROP OWNED BY cafe_b; DROP ROLE cafe_b",
+        reason: "spare login cafe_b, at most 20 sessions, statement_timeout = 30s, timezone = UTC  # gone from the server",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "slot may not log in",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_a NOLOGIN",
+        reason: "login cafe_a: may log in  # its login was taken away",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "spare slot may log in",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_b LOGIN PASSWORD 'hunter2'",
+        reason: "role cafe_b: may not log in, no password  # it could log in, and holds no credential",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "membership revoked",
+        by: CATALOG,
+        sql: "REVOKE cafe FROM cafe_a GRANTED BY tenantdb_owner",
+        reason: "login cafe_a: member of cafe  # it was no member",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "the tenant's role may log in",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe LOGIN PASSWORD 'hunter2'",
+        reason: "role cafe: may not log in, no password  # the tenant's role could log in",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "slot inherits",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_a INHERIT",
+        reason: "login cafe_a: NOINHERIT  # it was INHERIT",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "schema public given back to the database's owner",
+        by: INSIDE,
+        sql: "ALTER SCHEMA public OWNER TO pg_database_owner",
+        reason: "schema public: owned by cafe  # it was owned by pg_database_owner",
+        look: Look::Refresh,
+    },
+    Drift {
+        name: "schema public given to another tenant",
+        by: INSIDE,
+        sql: "ALTER SCHEMA public OWNER TO erp",
+        reason: "schema public: owned by cafe  # it was owned by erp",
+        look: Look::Refresh,
+    },
+    Drift {
+        name: "declared schema dropped",
+        by: By::Tenant,
+        sql: "DROP SCHEMA app",
+        reason: "schema app  # declared, not in the database",
+        look: Look::Refresh,
+    },
+    Drift {
+        name: "declared schema given to another tenant",
+        by: INSIDE,
+        sql: "ALTER SCHEMA app OWNER TO erp",
+        reason: "schema app: owned by cafe  # it was owned by erp",
+        look: Look::Refresh,
+    },
+    Drift {
+        name: "extension dropped",
+        by: INSIDE,
+        sql: "DROP EXTENSION pg_trgm",
+        reason: "extension pg_trgm in schema public  # declared, not in the database",
+        look: Look::Refresh,
+    },
+    Drift {
+        name: "database closed",
+        by: CATALOG,
+        sql: "ALTER DATABASE cafe ALLOW_CONNECTIONS false",
+        reason: "database cafe: accepts connections  # it accepted no connections",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "database given to another tenant",
+        by: CATALOG,
+        sql: "ALTER DATABASE cafe OWNER TO erp",
+        reason: "database cafe: owned by tenantdb_owner  # it was owned by erp",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "database dropped",
+        by: CATALOG,
+        sql: "DROP DATABASE cafe WITH (FORCE)",
+        reason: "database cafe, at most 23 sessions in all  # gone from the server",
+        look: Look::Shallow,
+    },
+    Drift {
+        name: "the tenant changed its password",
+        by: By::Tenant,
+        sql: "SET ROLE NONE; ALTER ROLE cafe_a PASSWORD 'hunter2'",
+        reason: "login cafe_a: may log in  # the server refuses the delivered one",
+        look: Look::Refresh,
+    },
+];
+
+/// A tenant with everything declared, beside another one, and the way back from each drift.
+struct Settled<'a> {
+    server: &'a TestServer,
+    world: World,
+    credential: BTreeMap<String, String>,
+}
+
+impl<'a> Settled<'a> {
+    fn on(server: &'a TestServer) -> Self {
+        let world = World::on(server);
+        world.apply(&(tenant("cafe", DECLARED) + &tenant("erp", "{}"))).exits(0);
+        let credential = world.credential("default", "cafe-secret");
+        Self { server, world, credential }
+    }
+
+    fn is_healed_of(&self, drift: &Drift) {
+        match drift.by {
+            By::Superuser(database) => drop(self.server.psql(database, drift.sql)),
+            By::Tenant => drop(query(self.server, &self.credential, drift.sql).unwrap()),
+        }
+        let look: &[&str] = if drift.look == Look::Refresh { &["--refresh"] } else { &[] };
+        let on = |command: &[&str]| self.world.run_on(&[command, look].concat());
+        if drift.look == Look::Refresh {
+            self.world.run_on(&["plan", "--exit-code"]).exits(0);
+        }
+        let planned = on(&["plan", "--exit-code"]).exits(3);
+        assert!(aligned(&planned.stdout).contains(drift.reason), "no `{}` in:\n{}", drift.reason, planned.stdout);
+        on(&["apply"]).exits(0);
+        self.is_as_declared();
+    }
+
+    fn is_as_declared(&self) {
+        self.world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        assert_eq!(self.world.credential("default", "cafe-secret"), self.credential);
+        let who = "SELECT current_user || ' ' || session_user || ' ' || current_setting('statement_timeout')";
+        assert_eq!(query(self.server, &self.credential, who).unwrap(), "cafe cafe_a 30s");
+    }
+}
+
+/// A plan without the blanks that line its reasons up.
+fn aligned(plan: &str) -> String {
+    let one_line = |line: &str| match line.split_once("  # ") {
+        Some((change, reason)) => format!("{}  # {reason}", change.trim_end()),
+        None => line.to_owned(),
+    };
+    plan.lines().map(one_line).collect::<Vec<_>>().join("\n")
+}
+
+on_every_server! {
+    fn every_drift_is_named_and_healed_and_the_credential_stays(server: TestServer) {
+        let settled = Settled::on(&server);
+        let unhealed = DRIFTS.iter().filter(|drift| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| settled.is_healed_of(drift)));
+            if outcome.is_err() {
+                eprintln!("^ that was: {}\n", drift.name);
+            }
+            outcome.is_err()
+        });
+        let unhealed: Vec<&str> = unhealed.map(|drift| drift.name).collect();
+        assert!(unhealed.is_empty(), "not healed: {}", unhealed.join(", "));
+    }
+    async fn a_stranger_who_came_in_is_put_out_with_consent_only(server: TestServer) {
+        let settled = Settled::on(&server);
+        let erp = settled.world.credential("default", "erp-secret");
+        server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC");
+        let stranger = server.connect(&erp["username"], &erp["password"], "cafe").await.unwrap();
+
+        settled.world.run_on(&["plan", "--exit-code"]).exits(3).says("sessions of erp_a in database cafe").says("[disruptive]");
+        settled.world.run_on(&["apply"]).exits(4).tells("needs consent: sessions of erp_a in database cafe").tells("--yes");
+        let refused = server.attempt(&erp["username"], &erp["password"], "cafe").await;
+        assert!(refused.unwrap_err().starts_with("42501"), "the door is shut without consent");
+        stranger.simple_query("SELECT 1").await.expect("who is inside stays without consent");
+
+        settled.world.run_on(&["plan", "--exit-code"]).exits(3).says("they came in while every login could");
+        settled.world.run_on(&["apply", "--yes"]).exits(0);
+        stranger.simple_query("SELECT 1").await.expect_err("who was inside is put out with consent");
+        server.attempt(&erp["username"], &erp["password"], "erp").await.expect("its own database stays open to it");
+        settled.is_as_declared();
+    }
+
+    fn what_was_never_declared_is_left_alone(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        server.psql("postgres", "COMMENT ON DATABASE cafe IS 'by hand'; ALTER DATABASE cafe CONNECTION LIMIT 7");
+        server.psql("postgres", "ALTER ROLE cafe_a CONNECTION LIMIT 3");
+        server.psql("cafe", "CREATE SCHEMA extra; CREATE EXTENSION hstore");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0).says("No changes");
+    }
+
+    fn what_is_no_longer_declared_is_reset_once(server: TestServer) {
+        let settled = Settled::on(&server);
+        let less = tenant("cafe", "{}") + &tenant("erp", "{}");
+        settled
+            .world
+            .plan(&less)
+            .exits(3)
+            .says("database cafe: no comment")
+            .says("login cafe_a: any number of sessions")
+            .says("database cafe: any number of sessions in all")
+            .says("login cafe_a: statement_timeout unset");
+        settled.world.apply(&less).exits(0);
+        settled.world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        let inside = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = 'app') + (SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm')";
+        assert_eq!(server.psql("cafe", inside), "2", "what may hold data is never removed");
+
+        server.psql("postgres", "COMMENT ON DATABASE cafe IS 'by hand'; ALTER ROLE cafe_a CONNECTION LIMIT 3");
+        settled.world.run_on(&["plan", "--exit-code"]).exits(0);
+    }
+
+    fn another_database_under_the_name_is_a_conflict_and_stays_untouched(server: TestServer) {
+        let settled = Settled::on(&server);
+        server.psql("postgres", "ALTER DATABASE cafe RENAME TO cafe_old");
+        for command in [&["plan", "--exit-code"][..], &["apply", "--yes"], &["plan", "--exit-code", "--refresh"]] {
+            let run = settled.world.run_on(command).exits(4).tells("was renamed to \"cafe_old\"");
+            run.tells("hint: rename it back: ALTER DATABASE \"cafe_old\" RENAME TO \"cafe\"");
+        }
+        server.psql("postgres", "CREATE DATABASE cafe");
+        server.psql("cafe", "CREATE TABLE precious ()");
+        for command in [&["plan", "--exit-code"][..], &["apply", "--yes"], &["plan", "--exit-code", "--refresh"]] {
+            settled.world.run_on(command).exits(4).tells("is not the one that tenantdb made").tells("hint:");
+        }
+        assert_eq!(server.psql("cafe", "SELECT count(*) FROM precious"), "0");
+
+        server.psql("postgres", "ALTER DATABASE cafe RENAME TO precious; ALTER DATABASE cafe_old RENAME TO cafe");
+        settled.is_as_declared();
+    }
+
+    fn what_only_a_superuser_can_take_back_is_said_or_done(server: TestServer) {
+        let settled = Settled::on(&server);
+        let owned_by_a_superuser =
+            [("cafe", "ALTER SCHEMA app OWNER TO postgres", "schema app"), ("postgres", "ALTER DATABASE cafe OWNER TO postgres", "database cafe")];
+        for (database, statement, what) in owned_by_a_superuser {
+            server.psql(database, statement);
+            let taken_back = || settled.world.run_on(&["apply", "--refresh"]).exits(0);
+            match server.admin() {
+                Admin::Superuser => {
+                    settled.world.run_on(&["plan", "--refresh"]).exits(0).says("# it was owned by postgres").says(what);
+                    taken_back();
+                }
+                Admin::Plain => {
+                    settled.world.run_on(&["plan", "--refresh", "--exit-code"]).exits(4).tells("is owned by `postgres`");
+                    let refused = settled.world.run_on(&["apply", "--refresh"]).exits(4).tells("is owned by `postgres`");
+                    let (_, told) = refused.stderr.split_once("hint: as a superuser run: ").unwrap();
+                    server.psql("cafe", told.lines().next().unwrap());
+                    taken_back();
+                }
+            }
+            settled.is_as_declared();
+        }
+    }
+
+    fn one_database_that_keeps_the_administrator_out_does_not_stop_the_others(server: TestServer) {
+        let settled = Settled::on(&server);
+        server.psql("postgres", "ALTER DATABASE cafe OWNER TO erp; REVOKE ALL ON DATABASE cafe FROM erp");
+        server.psql("postgres", "COMMENT ON DATABASE erp IS NULL; ALTER ROLE erp_a SET work_mem = '1MB'");
+        let looked = settled.world.run_on(&["plan", "--refresh", "--exit-code"]).exits(3);
+        looked.says("database cafe: owned by tenantdb_owner").says("login erp_a: work_mem unset");
+        settled.world.run_on(&["apply", "--refresh", "--yes"]);
+        settled.world.run_on(&["apply", "--refresh"]).exits(0);
+        settled.is_as_declared();
+    }
+}
