@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use strum::{IntoStaticStr, VariantNames};
 use tenantdb_core::{Generation, PlaceId, Slot, Step};
 use tenantdb_credentials::SlotState;
 
@@ -13,8 +14,9 @@ use crate::{ESTATE, LEDGER};
 /// What is sent in the place of a verifier when a statement is shown.
 pub(crate) const REDACTED: &str = "'<verifier>'";
 
-/// One step.
-#[derive(Clone, Debug, PartialEq)]
+/// One step. Its kind is the variant's name: `create-database`.
+#[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum PostgresStep {
     /// Makes the estate, and the administrator's login a member of it.
     CreateEstate {
@@ -291,6 +293,9 @@ pub(crate) enum Venue {
 }
 
 impl PostgresStep {
+    /// Every kind of step.
+    pub const KINDS: &'static [&'static str] = <Self as VariantNames>::VARIANTS;
+
     pub(crate) fn venue(&self) -> Venue {
         match self {
             Self::CreateEstate { .. } | Self::CreateLedger { .. } | Self::CreateLedgerTables => Venue::Maintenance,
@@ -416,42 +421,7 @@ impl PostgresStep {
 
 impl Step for PostgresStep {
     fn kind(&self) -> &'static str {
-        match self {
-            Self::CreateEstate { .. } => "create-estate",
-            Self::CreateLedger { .. } => "create-ledger",
-            Self::CreateLedgerTables => "create-ledger-tables",
-            Self::Claim { .. } => "claim",
-            Self::CreateDatabase { .. } => "create-database",
-            Self::CreateOwner { .. } => "create-owner",
-            Self::CreateSlot { .. } => "create-slot",
-            Self::EnableLogin { .. } => "enable-login",
-            Self::DisableLogin { .. } => "disable-login",
-            Self::DisableInherit { .. } => "disable-inherit",
-            Self::GrantMembership { .. } => "grant-membership",
-            Self::Set { .. } => "set",
-            Self::Reset { .. } => "reset",
-            Self::LimitRole { .. } => "limit-role",
-            Self::Isolate { .. } => "isolate",
-            Self::OwnDatabase { .. } => "own-database",
-            Self::LimitDatabase { .. } => "limit-database",
-            Self::Comment { .. } => "comment",
-            Self::OpenDatabase { .. } => "open-database",
-            Self::CloseDatabase { .. } => "close-database",
-            Self::RecordSlot { .. } => "record-slot",
-            Self::RecordDatabase { .. } => "record-database",
-            Self::OwnSchema { .. } => "own-schema",
-            Self::CreateSchema { .. } => "create-schema",
-            Self::CreateExtension { .. } => "create-extension",
-            Self::RecordDelivery { .. } => "record-delivery",
-            Self::Settle { .. } => "settle",
-            Self::EndSessions { .. } => "end-sessions",
-            Self::RecordDeletion => "record-deletion",
-            Self::DropDatabase { .. } => "drop-database",
-            Self::EmptySlot { .. } => "empty-slot",
-            Self::DropRoles { .. } => "drop-roles",
-            Self::RecordOrphan { .. } => "record-orphan",
-            Self::Forget => "forget",
-        }
+        self.into()
     }
 
     fn sign(&self) -> Option<char> {
