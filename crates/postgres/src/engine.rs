@@ -59,6 +59,10 @@ impl Postgres {
         let ledger =
             if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
         let mut observed = Observed { shared, ledger, ..Observed::default() };
+        let leaving = leaving(desired, &observed);
+        if !leaving.is_empty() {
+            observed.ties = observe::read_ties(&*self.connections.ledger().await?, &leaving).await?;
+        }
         let visits = visits(desired, &observed, depth);
         let mut looks = JoinSet::new();
         for database in visits {
@@ -130,6 +134,12 @@ fn trusted_ledger(shared: &Shared) -> Result<bool, Failure> {
         );
     }
     Ok(shared.admin().superuser || shared.admin().member_of.contains(ESTATE))
+}
+
+/// The roles that may have to be dropped.
+fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let rows = desired.removals.iter().filter_map(|claim| observed.ledger.as_ref()?.tenants.get(claim));
+    rows.flat_map(|row| row.slots.values().map(|slot| slot.role.clone()).chain([row.owner.clone()])).collect()
 }
 
 /// The databases that have to be looked into: those that are not known to be as declared, or all.

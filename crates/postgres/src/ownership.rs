@@ -3,7 +3,7 @@
 use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::ESTATE;
-use crate::observe::Shared;
+use crate::observe::{Database, Shared};
 use crate::sql::name;
 
 /// The way to a statement that only an object's owner may send.
@@ -54,6 +54,14 @@ impl Taking {
             }
         }
     }
+}
+
+/// A database that only a superuser can take back.
+pub(crate) fn database_out_of_reach(shared: &Shared, name: &str, found: &Database) -> Option<Refusal> {
+    let statement = || format!("ALTER DATABASE {} OWNER TO {ESTATE}", crate::sql::name(name));
+    Taking::of(shared, &found.owner)
+        .is_none()
+        .then(|| out_of_reach(&format!("database `{name}`"), &found.owner, &statement()))
 }
 
 /// What only a superuser can take back.

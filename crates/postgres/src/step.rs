@@ -259,6 +259,17 @@ pub enum PostgresStep {
         /// Whether the server knows membership options.
         options: bool,
     },
+    /// Takes away what roles were granted in another tenant's database.
+    LeaveDatabase {
+        /// The roles.
+        roles: Vec<String>,
+        /// The role of the tenant whose database it is.
+        owner: String,
+        /// The database.
+        database: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
     /// Destroys roles.
     DropRoles {
         /// The roles.
@@ -302,9 +313,14 @@ impl PostgresStep {
             Self::Claim { .. } => Venue::Claim,
             Self::CreateDatabase { .. } | Self::DropDatabase { .. } => Venue::Alone,
             Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,
-            Self::CreateExtension { .. } | Self::EmptySlot { .. } => Venue::Inside,
+            Self::CreateExtension { .. } | Self::EmptySlot { .. } | Self::LeaveDatabase { .. } => Venue::Inside,
             _ => Venue::Ledger,
         }
+    }
+
+    /// Whether other sessions must see what the steps before it did: new sessions come in until that is committed.
+    pub(crate) fn needs_what_was_committed(&self) -> bool {
+        matches!(self, Self::EndSessions { .. })
     }
 
     /// Whether its statements hold the credential in hand.
@@ -403,6 +419,15 @@ impl PostgresStep {
                     format!("REVOKE {owner}, {slot} FROM {ESTATE}"),
                 ]
             }
+            Self::LeaveDatabase { roles, owner, options, .. } => {
+                let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+                let (all, roles) = (format!("{}, {}", name(owner), names(roles)), names(roles));
+                vec![
+                    format!("GRANT {all} TO {ESTATE}{options}"),
+                    format!("DROP OWNED BY {roles}"),
+                    format!("REVOKE {all} FROM {ESTATE}"),
+                ]
+            }
             Self::DropRoles { roles } => {
                 roles.iter().map(|role| format!("DROP ROLE IF EXISTS {}", name(role))).collect()
             }
@@ -449,7 +474,10 @@ impl Step for PostgresStep {
             | Self::Settle { policies: Some(_), .. }
             | Self::Settle { returns: true, .. }
             | Self::RecordOrphan { database: true, logins: true } => Some('~'),
-            Self::EndSessions { .. } | Self::DropDatabase { .. } | Self::DropRoles { .. } => Some('-'),
+            Self::EndSessions { .. }
+            | Self::DropDatabase { .. }
+            | Self::LeaveDatabase { .. }
+            | Self::DropRoles { .. } => Some('-'),
             Self::CreateLedgerTables
             | Self::Claim { .. }
             | Self::OpenDatabase { .. }
@@ -533,6 +561,9 @@ impl Step for PostgresStep {
             Self::RecordDeletion => "the ledger knows of the deletion".to_owned(),
             Self::DropDatabase { database } => format!("database {database}, with all its data"),
             Self::EmptySlot { role, database, .. } => format!("what {role} owns in database {database}"),
+            Self::LeaveDatabase { roles, database, .. } => {
+                format!("what {} may do in database {database}", roles.join(", "))
+            }
             Self::DropRoles { roles } => format!("roles {}", roles.join(", ")),
             Self::RecordOrphan { .. } => {
                 "declaration: gone; database, roles and credential stay as they are".to_owned()
@@ -564,11 +595,14 @@ fn end_sessions(database: &str, own: &[String], strangers: &[String], options: b
     }
     let list = logins.iter().map(text).collect::<Vec<_>>().join(", ");
     let condition = if logins.is_empty() { "false".to_owned() } else { format!("usename IN ({list})") };
+    // A session that ends by itself between the look and the signal is worth no warning.
+    statements.push("SET LOCAL client_min_messages = error".to_owned());
     statements.push(format!(
         "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity \
          WHERE datname = {} AND {condition}",
         text(database)
     ));
+    statements.push("SET LOCAL client_min_messages = notice".to_owned());
     if !logins.is_empty() {
         statements.push(format!("REVOKE {} FROM {ESTATE}", names(&logins)));
     }

@@ -109,7 +109,8 @@ pub(crate) async fn carry_out(
         locks.check()?;
         let venue = first.venue();
         let alone = matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Maintenance);
-        let length = if alone { 1 } else { rest.iter().take_while(|step| step.venue() == venue).count() };
+        let together = |step: &&&PostgresStep| step.venue() == venue && !step.needs_what_was_committed();
+        let length = if alone { 1 } else { 1 + rest[1..].iter().take_while(together).count() };
         let (batch, after) = rest.split_at(length);
         for step in batch {
             failpoint::hit(&format!("before-{}", step.kind()));
@@ -169,7 +170,11 @@ async fn in_tenant(connections: &Connections, hold: &Hold, batch: &[&PostgresSte
 }
 
 async fn inside(connections: &Connections, hold: &Hold, step: &PostgresStep) -> Result<(), Failure> {
-    let session = connections.visit(&hold.database).await?;
+    let database = match step {
+        PostgresStep::LeaveDatabase { database, .. } => database,
+        _ => &hold.database,
+    };
+    let session = connections.visit(database).await?;
     let result = session.transaction(&statements(step, "")).await;
     session.close().await;
     result

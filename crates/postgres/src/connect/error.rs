@@ -20,9 +20,14 @@ pub(crate) fn failure(error: &Error) -> Failure {
         class if class.starts_with("28") => FailureKind::LoginRefused,
         _ => FailureKind::Rejected,
     };
-    let hint = hint(code).map(str::to_owned).or_else(|| server.hint().map(str::to_owned));
+    let hint = if message.contains("to terminate ") { Some(SESSION_OF_ANOTHER) } else { hint(code) };
+    let hint = hint.map(str::to_owned).or_else(|| server.hint().map(str::to_owned));
     Failure { code: Some(code.code().to_owned()), hint, ..Failure::new(kind, message) }
 }
+
+/// What PostgreSQL says of a session that whoever drops a database may not end.
+const SESSION_OF_ANOTHER: &str =
+    "someone else has a session in it: end it on the server (pg_stat_activity names it), and run it again to finish";
 
 fn connection_failure(error: &Error) -> Failure {
     // The error itself says only where it arose; its sources say what happened.
@@ -60,7 +65,10 @@ fn hint(code: &SqlState) -> Option<&'static str> {
             "wait until sessions end, lower `limits.connections`, or raise max_connections on the server",
         ),
         (SqlState::DISK_FULL, "make room on the server's disk and run it again to finish"),
-        (SqlState::INSUFFICIENT_PRIVILEGE, "the administrator needs CREATEDB and CREATEROLE"),
+        (
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            "the administrator may not do that; it needs CREATEDB, CREATEROLE, and to own what it changes",
+        ),
         (SqlState::LOCK_NOT_AVAILABLE, "someone holds a lock on it; see pg_locks on the server, and run it again"),
         (SqlState::QUERY_CANCELED, "it took too long or was cancelled at the server; run it again to finish"),
         (SqlState::ADMIN_SHUTDOWN, "the server was stopped; run it again to finish when it is back"),

@@ -25,7 +25,8 @@ impl Statement {
     /// A statement that is called by its first words.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        let words = text.split_whitespace().take_while(|word| word.bytes().all(|b| b.is_ascii_uppercase()));
+        let keyword = |word: &&str| *word != "IF" && word.bytes().all(|b| b.is_ascii_uppercase());
+        let words = text.split_whitespace().take_while(keyword);
         let label = words.take(3).collect::<Vec<_>>().join(" ");
         Self { text, label }
     }

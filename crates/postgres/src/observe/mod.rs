@@ -2,11 +2,13 @@
 
 mod inside;
 mod shared;
+mod ties;
 
 use std::collections::BTreeMap;
 
 pub(crate) use inside::Inside;
 pub(crate) use shared::{Database, Role, Shared};
+pub(crate) use ties::Tie;
 
 use crate::ledger::Ledger;
 
@@ -19,6 +21,8 @@ pub struct Observed {
     pub(crate) ledger: Option<Ledger>,
     /// What was found inside the databases that were visited.
     pub(crate) inside: BTreeMap<String, Inside>,
+    /// What ties roles that are to be dropped to databases, by database and role.
+    pub(crate) ties: BTreeMap<String, BTreeMap<String, Tie>>,
     /// The databases that could not be visited, and why.
     pub(crate) unseen: BTreeMap<String, String>,
 }
@@ -39,3 +43,4 @@ impl Observed {
 
 pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
+pub(crate) use ties::read as read_ties;

@@ -259,6 +259,9 @@ impl World {
                 assert!(self.observed.shared.databases.contains_key(database), "no database {database}");
                 self.drop_database(database);
             }
+            PostgresStep::LeaveDatabase { roles, database, .. } => {
+                self.observed.ties.entry(database.clone()).or_default().retain(|role, _| !roles.contains(role));
+            }
             PostgresStep::EmptySlot { role, database, .. } => {
                 self.database(database).grants.remove(&Some(role.clone()));
             }

@@ -1,20 +1,23 @@
 //! What it takes to remove a tenant, as far as the policies say that the ledger recorded when it was last applied.
 
+use std::collections::BTreeMap;
+
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
-use tenantdb_core::{Actor, Claim, CredentialStep, PlaceView, Refusal, RefusalKind, Risk, Task, TenantChange};
+use tenantdb_core::{
+    Actor, Claim, Condition, CredentialStep, PlaceView, Refusal, RefusalKind, Risk, Task, TenantChange,
+};
 
 use super::{PostgresTenantPlan, empty, refused};
 use crate::ledger::{Phase, TenantRow};
-use crate::observe::Observed;
+use crate::observe::{Database, Observed, Tie};
+use crate::ownership;
+use crate::sql::name;
 use crate::step::PostgresStep;
+use crate::{ESTATE, Taking};
 
 /// Plans the removal of one tenant.
 pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
-    let Some(row) = super::row(observed, claim) else {
-        let refusal = Refusal::new(RefusalKind::Conflict, "the server's ledger does not know it")
-            .hint("`tenantdb status` lists what the servers hold");
-        return refused(claim, "", refusal);
-    };
+    let Some(row) = super::row(observed, claim) else { return unknown(claim, observed) };
     if row.phase == Phase::Orphaned {
         return empty(claim, &row.database);
     }
@@ -23,23 +26,35 @@ pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> Pos
             .hint("set `deletionProtection: false` in its declaration, apply that, and delete it then");
         return refused(claim, &row.database, refusal);
     }
-    if let Some(refusal) = another_database(row, observed) {
+    if let Some(refusal) = another_database(row, observed).or_else(|| tied_elsewhere(row, observed)) {
         return refused(claim, &row.database, refusal);
     }
     Removal { row, observed, place, plan: empty(claim, &row.database) }.plan()
+}
+
+/// Nothing of it is on the server, unless another project declared the same.
+fn unknown(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
+    let same = |other: &&Claim| other.namespace == claim.namespace && other.name == claim.name;
+    if let Some(other) = observed.ledger.iter().flat_map(|ledger| ledger.tenants.keys()).find(same) {
+        let refusal = Refusal::new(RefusalKind::Conflict, format!("it is {other}, and not yours"))
+            .hint("delete it from the folder or the home that declared it");
+        return refused(claim, "", refusal);
+    }
+    let message = "nothing of it is on the server".to_owned();
+    PostgresTenantPlan { conditions: vec![Condition { kind: "AlreadyGone", message }], ..empty(claim, "") }
 }
 
 /// What is destroyed must be what was made.
 fn another_database(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
     let Some(found) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
     let oid = row.database_oid?;
-    (found.oid != oid).then(|| {
-        Refusal::new(
-            RefusalKind::Conflict,
-            format!("database `{}` is not the one that tenantdb made (OID {}, not {oid})", row.database, found.oid),
-        )
-        .hint("someone dropped or renamed it and made another; rename that one, and run it again")
-    })
+    if found.oid != oid {
+        let message =
+            format!("database `{}` is not the one that tenantdb made (OID {}, not {oid})", row.database, found.oid);
+        let hint = "someone dropped or renamed it and made another; rename that one, and run it again";
+        return Some(Refusal::new(RefusalKind::Conflict, message).hint(hint));
+    }
+    ownership::database_out_of_reach(&observed.shared, &row.database, found)
 }
 
 struct Removal<'a> {
@@ -82,9 +97,30 @@ impl Removal<'_> {
         self.plan
     }
 
+    /// Its database, if it is there and ours. Before the ledger knows which one is, somebody else may have made it.
+    fn database(&self) -> Option<&Database> {
+        let found = self.observed.shared.databases.get(&self.row.database)?;
+        (self.row.database_oid.is_some() || found.owner == ESTATE).then_some(found)
+    }
+
     fn logins(&self) -> Vec<String> {
         let slots = self.row.slots.values().map(|slot| slot.role.clone());
-        slots.filter(|role| self.observed.shared.roles.contains_key(role)).collect()
+        slots.filter(|role| self.made(role)).collect()
+    }
+
+    /// Other tenants' logins that are in its database, where they should not be.
+    fn strangers(&self) -> Vec<String> {
+        let ledger = self.observed.ledger.as_ref();
+        let sessions = self.database().into_iter().flat_map(|found| found.sessions.keys());
+        let stranger = |login: &&String| {
+            ledger.and_then(|ledger| ledger.roles.get(*login)).is_some_and(|holder| *holder != self.row.claim)
+        };
+        sessions.filter(stranger).cloned().collect()
+    }
+
+    /// Whether a role is there and ours: roles are made in the transaction that tells the ledger of the database.
+    fn made(&self, role: &String) -> bool {
+        self.row.database_oid.is_some() && self.observed.shared.roles.contains_key(role)
     }
 
     fn record(&mut self, step: PostgresStep) {
@@ -101,7 +137,7 @@ impl Removal<'_> {
         let Some(delivery) = self.row.deliveries.last() else { return };
         let here = delivery.delivered.place == self.place.id;
         if !here {
-            self.plan.conditions.push(tenantdb_core::Condition {
+            self.plan.conditions.push(Condition {
                 kind: "CredentialElsewhere",
                 message: format!("its credential stays in {}, and no longer logs in", delivery.delivered.location),
             });
@@ -122,18 +158,26 @@ impl Removal<'_> {
 
     fn drop_database(&mut self) {
         let database = self.row.database.clone();
-        if !self.observed.shared.databases.contains_key(&database) {
-            return;
+        let Some(found) = self.database() else { return };
+        let (owner, invalid) = (found.owner.clone(), found.invalid());
+        if owner != ESTATE
+            && let Some(taking) = Taking::of(&self.observed.shared, &owner)
+        {
+            self.destroy(PostgresStep::OwnDatabase { database: database.clone(), taking });
         }
-        let options = self.observed.shared.has_membership_options();
-        self.destroy(PostgresStep::CloseDatabase { database: database.clone() });
-        let own = self.logins();
-        self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers: Vec::new(), options });
+        // One whose deletion broke off at the server can only be dropped, and nobody is in it.
+        if !invalid {
+            let options = self.observed.shared.has_membership_options();
+            self.destroy(PostgresStep::CloseDatabase { database: database.clone() });
+            let own = self.logins();
+            let strangers = self.strangers();
+            self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers, options });
+        }
         self.destroy(PostgresStep::DropDatabase { database });
     }
 
     fn empty_slots(&mut self) {
-        if !self.observed.shared.databases.contains_key(&self.row.database) {
+        if self.database().is_none_or(Database::invalid) {
             return;
         }
         let options = self.observed.shared.has_membership_options();
@@ -150,10 +194,53 @@ impl Removal<'_> {
     }
 
     fn drop_roles(&mut self, roles: Vec<String>) {
-        let roles: Vec<String> =
-            roles.into_iter().filter(|role| self.observed.shared.roles.contains_key(role)).collect();
+        let roles: Vec<String> = roles.into_iter().filter(|role| self.made(role)).collect();
         if !roles.is_empty() {
+            self.leave_others(&roles);
             self.destroy(PostgresStep::DropRoles { roles });
         }
     }
+
+    /// Takes away what other tenants granted to the roles in their own databases, which keeps them from being dropped.
+    fn leave_others(&mut self, roles: &[String]) {
+        let options = self.observed.shared.has_membership_options();
+        let elsewhere = entanglements(self.row, self.observed);
+        for (database, entangled) in elsewhere {
+            let roles: Vec<String> = roles.iter().filter(|role| entangled.contains_key(*role)).cloned().collect();
+            let holder = self.observed.ledger.as_ref().and_then(|ledger| ledger.database(database));
+            if let (Some(holder), false) = (holder, roles.is_empty()) {
+                let (database, owner) = (database.clone(), holder.owner.clone());
+                self.destroy(PostgresStep::LeaveDatabase { roles, owner, database, options });
+            }
+        }
+    }
+}
+
+/// The other databases in which the tenant's roles have privileges or own something, by role.
+fn entanglements<'a>(
+    row: &'a TenantRow,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a String, &'a BTreeMap<String, Tie>)> {
+    observed.ties.iter().filter(|(database, _)| **database != row.database)
+}
+
+/// What nobody but a superuser can untie: things that its roles own elsewhere are not its to destroy, and what was
+/// granted to them in a database that is no tenant's is not ours to take.
+fn tied_elsewhere(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    if row.applied.role_deletion_policy == DeletionPolicy::Orphan {
+        return None;
+    }
+    let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
+    let ours = |role: &String| (*role == row.owner && !stays) || row.slots.values().any(|slot| slot.role == *role);
+    entanglements(row, observed).find_map(|(database, ties)| {
+        let tenants = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(database).is_some());
+        let (role, tie) = ties.iter().find(|(role, tie)| ours(role) && !(tenants && **tie == Tie::Privileges))?;
+        let (what, verb) = match tie {
+            Tie::Owner => ("owns something", "REASSIGN OWNED BY … TO …"),
+            Tie::Privileges => ("has privileges", "DROP OWNED BY …"),
+        };
+        let message = format!("its role `{role}` {what} in database `{database}`, which is not its own");
+        let hint = format!("as a superuser run in database `{database}`: {}", verb.replacen('…', &name(role), 1));
+        Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
+    })
 }

@@ -85,12 +85,7 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
             .hint("someone dropped or renamed it and made another; rename that one, and run it again"),
         ),
         None if database.owner != ESTATE => Some(foreign_database(&row.database, &database.owner)),
-        _ if Taking::of(&observed.shared, &database.owner).is_none() => Some(ownership::out_of_reach(
-            &format!("database `{}`", row.database),
-            &database.owner,
-            &format!("ALTER DATABASE {} OWNER TO {ESTATE}", crate::sql::name(&row.database)),
-        )),
-        _ => None,
+        _ => ownership::database_out_of_reach(&observed.shared, &row.database, database),
     }
 }
 

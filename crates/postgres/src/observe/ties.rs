@@ -1,0 +1,38 @@
+//! What keeps a role from being dropped.
+
+use std::collections::BTreeMap;
+
+use tenantdb_core::Failure;
+
+use crate::connect::Session;
+
+/// How a role is tied to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tie {
+    /// It was granted something there.
+    Privileges,
+    /// It owns something there.
+    Owner,
+}
+
+/// What ties these roles to databases (`pg_shdepend`), by database and role: what is inside the databases, not the
+/// databases themselves.
+pub(crate) async fn read(
+    session: &Session,
+    roles: &[String],
+) -> Result<BTreeMap<String, BTreeMap<String, Tie>>, Failure> {
+    let rows = session
+        .query(
+            "SELECT d.datname::text, r.rolname::text, bool_or(s.deptype = 'o') FROM pg_catalog.pg_shdepend s \
+             JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid JOIN pg_catalog.pg_database d ON d.oid = s.dbid \
+             WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname = ANY($1) GROUP BY 1, 2",
+            &[&roles],
+        )
+        .await?;
+    let mut ties: BTreeMap<String, BTreeMap<String, Tie>> = BTreeMap::new();
+    for row in rows {
+        let tie = if row.get(2) { Tie::Owner } else { Tie::Privileges };
+        ties.entry(row.get(0)).or_default().insert(row.get(1), tie);
+    }
+    Ok(ties)
+}
