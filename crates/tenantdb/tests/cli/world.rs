@@ -120,6 +120,19 @@ impl World {
         Run::of(&mut self.command_on(arguments))
     }
 
+    /// Runs a command on the declarations that are there, while other things go on.
+    pub async fn run_beside(&self, arguments: &[&str]) -> Run {
+        let mut command = self.command_on(arguments);
+        tokio::task::spawn_blocking(move || Run::of(&mut command)).await.unwrap()
+    }
+
+    /// Runs a command on the declarations that are there, and kills it at a failpoint.
+    #[track_caller]
+    pub fn run_killed_at(&self, failpoint: &str, arguments: &[&str]) {
+        let run = Run::of(self.command_on(arguments).env("TENANTDB_FAILPOINT", failpoint));
+        assert_eq!(run.code, None, "{failpoint} was never reached:\n{}\n{}", run.stdout, run.stderr);
+    }
+
     /// A command on the declarations that are there.
     pub fn command_on(&self, arguments: &[&str]) -> Command {
         self.command(&[arguments, &["-f", "server.yaml", "-f", "tenants.yaml"]].concat())

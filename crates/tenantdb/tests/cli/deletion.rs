@@ -1,0 +1,271 @@
+//! What deleting a declaration does, and what it never does: it follows the policies that were applied, a protected
+//! tenant stays, and a deletion that was interrupted is finished.
+
+use std::time::Duration;
+
+use tenantdb_testkit::{TestServer, on_every_server, on_servers, wait_until};
+
+use crate::world::{World, query, tenant};
+
+const POLICIES: [(&str, &str); 4] =
+    [("Orphan", "Orphan"), ("Orphan", "Delete"), ("Delete", "Orphan"), ("Delete", "Delete")];
+
+/// A tenant that may be deleted, with these policies for its database and its roles.
+fn removable(name: &str, database: &str, roles: &str) -> String {
+    let spec = "{deletionProtection: false, dbDeletionPolicy: DATABASE, roleDeletionPolicy: ROLES}";
+    tenant(name, &spec.replace("DATABASE", database).replace("ROLES", roles))
+}
+
+/// What is left of a tenant on the server, in its place and in the ledger, in one line.
+fn left_of(name: &str, server: &TestServer, world: &World) -> String {
+    let database = format!("SELECT 'database' FROM pg_database WHERE datname = '{name}'");
+    let roles = format!(
+        "SELECT rolname || CASE WHEN rolcanlogin THEN ' LOGIN' ELSE '' END FROM pg_roles \
+         WHERE rolname = '{name}' OR rolname LIKE '{name}\\__' ORDER BY 1"
+    );
+    let phase = format!("SELECT phase FROM ledger.tenant WHERE name = '{name}'");
+    let credential = world.credential_path("default", &format!("{name}-secret")).exists();
+    let parts = [
+        server.psql("postgres", &database),
+        server.psql("postgres", &roles).replace('\n', ", "),
+        if credential { "credential".to_owned() } else { String::new() },
+        server.psql("tenantdb", &phase),
+    ];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
+/// Declares a tenant, and puts a row into a table of its own.
+fn with_a_row(name: &str, declared: &str, server: &TestServer, world: &World) {
+    world.apply(declared).exits(0);
+    let credential = world.credential("default", &format!("{name}-secret"));
+    query(server, &credential, "CREATE TABLE lines (id int); INSERT INTO lines VALUES (1)").unwrap();
+}
+
+/// How many rows its credential sees there, if the table is there.
+fn rows(name: &str, server: &TestServer, world: &World) -> Option<String> {
+    let credential = world.credential("default", &format!("{name}-secret"));
+    match query(server, &credential, "SELECT count(*) FROM lines") {
+        Ok(rows) => Some(rows),
+        Err(error) if error.starts_with("42P01") => None,
+        Err(error) => panic!("the credential of {name} does not work: {error}"),
+    }
+}
+
+on_every_server! {
+    async fn what_is_left_is_what_the_policies_say_also_of_a_database_in_use(server: TestServer) {
+        let everything = "database, NAME, NAME_a LOGIN, NAME_b, credential, Orphaned";
+        let left = [everything, "database, NAME, Orphaned", "NAME, NAME_a, NAME_b, Orphaned", ""];
+        for ((database, roles), left) in POLICIES.into_iter().zip(left) {
+            let name = format!("{database}-{roles}").to_lowercase();
+            let world = World::on(&server);
+            let declared = removable(&name, database, roles);
+            with_a_row(&name, &declared, &server, &world);
+            let credential = world.credential("default", &format!("{name}-secret"));
+            let session = server.connect(&credential["username"], &credential["password"], &name).await.unwrap();
+
+            world.run_on(&["delete", "--yes"]).exits(0).says(&format!("- default/{name} deleted"));
+            assert_eq!(left_of(&name, &server, &world), left.replace("NAME", &name), "database {database}, roles {roles}");
+            let lives = session.simple_query("SELECT count(*) FROM lines").await.is_ok();
+            assert_eq!(lives, (database, roles) == ("Orphan", "Orphan"), "database {database}, roles {roles}");
+
+            world.run_on(&["delete", "--yes"]).exits(0).says_nothing_of("deleted");
+            world.plan(&declared).exits(3);
+            world.apply(&declared).exits(0);
+            assert_eq!(rows(&name, &server, &world).is_some(), database == "Orphan", "database {database}, roles {roles}");
+            let same = world.credential("default", &format!("{name}-secret")) == credential;
+            assert_eq!(same, (database, roles) == ("Orphan", "Orphan"), "database {database}, roles {roles}");
+            world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        }
+    }
+
+    fn a_protected_tenant_stays_and_the_others_go(server: TestServer) {
+        let world = World::on(&server);
+        let declared = tenant("cafe", "{dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}") + &removable("erp", "Delete", "Delete");
+        world.apply(&declared).exits(0);
+        let refused = world.run_on(&["delete", "--yes"]).exits(4).says("- default/erp deleted");
+        refused.tells("default/cafe: it is protected from deletion").tells("hint: set `deletionProtection: false`");
+        assert_eq!(left_of("erp", &server, &world), "");
+        assert_eq!(left_of("cafe", &server, &world), "database, cafe, cafe_a LOGIN, cafe_b, credential, Provisioned");
+    }
+
+    fn protection_that_was_lowered_in_the_file_only_still_protects(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{dbDeletionPolicy: Delete}")).exits(0);
+        let lowered = removable("cafe", "Delete", "Delete");
+        world.declare(&lowered).run_on(&["delete", "--yes"]).exits(4).tells("it is protected from deletion");
+        world.apply(&lowered).exits(0);
+        world.run_on(&["delete", "--yes"]).exits(0);
+        assert_eq!(left_of("cafe", &server, &world), "");
+    }
+
+    fn without_consent_nothing_is_lost(server: TestServer) {
+        let world = World::on(&server);
+        for (database, roles) in &POLICIES[1..] {
+            let name = format!("{database}-{roles}").to_lowercase();
+            let declared = removable(&name, database, roles);
+            with_a_row(&name, &declared, &server, &world);
+            let before = left_of(&name, &server, &world);
+            world.run_on(&["delete"]).exits(4).tells("needs consent").tells("hint: answer yes at the terminal, or run it with --yes");
+            assert_eq!(left_of(&name, &server, &world), before);
+            assert_eq!(rows(&name, &server, &world).as_deref(), Some("1"));
+            world.run_on(&["plan", "--exit-code"]).exits(0);
+        }
+    }
+}
+
+on_servers! {
+    [15 Plain, 18 Plain]
+
+    fn a_name_is_enough_and_an_unknown_one_is_wrong_input(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(removable("cafe", "Delete", "Delete") + &removable("erp", "Delete", "Delete"))).exits(0);
+        let unknown = world.run(&["delete", "erp", "cafee", "--yes"]).exits(2);
+        unknown.tells("no database default/cafee").tells("hint: did you mean `cafe`?");
+        assert_eq!(left_of("erp", &server, &world), "database, erp, erp_a LOGIN, erp_b, credential, Provisioned");
+        world.run(&["delete", "cafe", "-n", "other", "--yes"]).exits(2).tells("no database other/cafe");
+
+        world.run(&["delete", "cafe", "--yes"]).exits(0).says("- default/cafe deleted");
+        assert_eq!(left_of("cafe", &server, &world), "");
+        world.run(&["delete", "cafe", "--yes"]).exits(2).tells("no database default/cafe");
+    }
+
+    fn an_orphan_belongs_to_its_declaration(server: TestServer) {
+        let world = World::on(&server);
+        let declared = removable("cafe", "Orphan", "Orphan");
+        with_a_row("cafe", &declared, &server, &world);
+        let credential = world.credential("default", "cafe-secret");
+        world.run_on(&["delete"]).exits(0);
+
+        let never = declared.replace("{deletion", "{adopt: Never, deletion");
+        world.apply(&never).exits(4).tells("was left behind by this declaration, and `adopt` is Never").tells("hint: set `adopt: IfOrphaned`");
+        let another = removable("cafe", "Orphan", "Orphan").replace("{name: cafe}", "{name: cafe, namespace: other}");
+        world.apply(&another).exits(4).tells("database `cafe` belongs to TenantDatabase default/cafe of project:").tells("which left it behind").tells("hint:");
+        let stranger = world.another_home();
+        stranger.apply(&declared).exits(4).tells("database `cafe` belongs to TenantDatabase default/cafe of project:");
+        stranger.run_on(&["delete", "--yes"]).exits(4).tells("default/cafe");
+
+        world.apply(&declared).exits(0).says("taken back from the orphans");
+        assert_eq!(world.credential("default", "cafe-secret"), credential);
+        assert_eq!(rows("cafe", &server, &world).as_deref(), Some("1"));
+    }
+}
+
+/// Where a deletion of everything can be killed, in its order.
+const INTERRUPTIONS: [&str; 8] = [
+    "before-record-deletion",
+    "before-withdraw-credential",
+    "after-withdraw-credential",
+    "after-close-database",
+    "before-drop-database",
+    "after-drop-database",
+    "before-drop-roles",
+    "after-forget",
+];
+
+on_servers! {
+    [15 Plain, 18]
+
+    fn an_interrupted_deletion_is_finished_by_the_next(server: TestServer) {
+        let world = World::on(&server);
+        for failpoint in INTERRUPTIONS {
+            with_a_row("cafe", &removable("cafe", "Delete", "Delete"), &server, &world);
+            world.run_killed_at(failpoint, &["delete", "--yes"]);
+            world.run_on(&["delete", "--yes"]).exits(0);
+            assert_eq!(left_of("cafe", &server, &world), "", "{failpoint}");
+        }
+    }
+
+    fn an_interrupted_deletion_is_taken_back_by_declaring_again(server: TestServer) {
+        let world = World::on(&server);
+        let declared = removable("cafe", "Delete", "Delete");
+        for failpoint in INTERRUPTIONS {
+            with_a_row("cafe", &declared, &server, &world);
+            world.run_killed_at(failpoint, &["delete", "--yes"]);
+            world.apply(&declared).exits(0);
+            world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+            assert!(rows("cafe", &server, &world).is_none_or(|rows| rows == "1"), "{failpoint}");
+            world.run_on(&["delete", "--yes"]).exits(0);
+        }
+    }
+
+    fn an_interrupted_loss_of_its_logins_is_finished_or_taken_back(server: TestServer) {
+        let world = World::on(&server);
+        let declared = removable("cafe", "Orphan", "Delete");
+        for failpoint in ["after-withdraw-credential", "after-disable-login", "after-end-sessions", "after-empty-slot", "before-drop-roles"] {
+            for finish in [&["delete", "--yes"][..], &["apply"]] {
+                world.apply(&declared).exits(0);
+                world.run_killed_at(failpoint, &["delete", "--yes"]);
+                world.run_on(finish).exits(0);
+                if finish[0] == "delete" {
+                    assert_eq!(left_of("cafe", &server, &world), "database, cafe, Orphaned", "{failpoint}");
+                } else {
+                    rows("cafe", &server, &world);
+                    world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+                }
+            }
+        }
+    }
+
+    async fn applications_that_keep_coming_back_do_not_keep_it(server: TestServer) {
+        let world = World::on(&server);
+        for (database, roles) in &POLICIES[1..] {
+            let name = format!("{database}-{roles}").to_lowercase();
+            world.apply(&removable(&name, database, roles)).exits(0);
+            let login = world.credential("default", &format!("{name}-secret"));
+            let comes_back = async || loop {
+                while let Ok(session) = server.connect(&login["username"], &login["password"], &name).await {
+                    let _ = session.simple_query("SELECT 1").await;
+                }
+                tokio::task::yield_now().await;
+            };
+            tokio::select! {
+                () = async { tokio::join!(comes_back(), comes_back(), comes_back()); } => {}
+                deleted = world.run_beside(&["delete", "--yes"]) => drop(deleted.exits(0)),
+            }
+            let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename LIKE '{name}%'");
+            assert_eq!(server.psql("postgres", &sessions), "0", "database {database}, roles {roles}");
+        }
+    }
+
+    async fn a_session_that_is_not_ours_to_end_is_named_and_the_deletion_is_finished_later(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&removable("cafe", "Delete", "Delete")).exits(0);
+        let somebody = server.superuser("cafe").await;
+        let failed = world.run_on(&["delete", "--yes"]).exits(1).tells("DROP DATABASE: ").tells("to terminate");
+        failed.tells("hint: someone else has a session in it");
+        somebody.simple_query("SELECT 1").await.expect("who can't be ended goes on");
+        drop(somebody);
+        let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'cafe'";
+        wait_until(Duration::from_secs(60), || server.psql("postgres", gone) == "0");
+        world.run_on(&["delete", "--yes"]).exits(0);
+        assert_eq!(left_of("cafe", &server, &world), "");
+    }
+
+    fn a_database_whose_deletion_broke_off_at_the_server_is_finished_or_made_anew(server: TestServer) {
+        let world = World::on(&server);
+        let declared = removable("cafe", "Delete", "Delete").replace("{deletion", "{settings: {statement_timeout: 30s}, deletion");
+        let break_off = || server.psql("postgres", "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'cafe'");
+        world.apply(&declared).exits(0);
+        let credential = world.credential("default", "cafe-secret");
+
+        break_off();
+        world.plan(&declared).exits(3).says("its deletion was interrupted, and nothing is left in it");
+        world.apply(&declared).exits(0);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        assert_eq!(query(&server, &credential, "SHOW statement_timeout").unwrap(), "30s");
+
+        break_off();
+        world.run_on(&["delete", "--yes"]).exits(0);
+        assert_eq!(left_of("cafe", &server, &world), "");
+    }
+
+    fn what_another_tenant_granted_to_it_does_not_keep_it(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(removable("cafe", "Delete", "Delete") + &removable("erp", "Delete", "Delete"))).exits(0);
+        let cafe = world.credential("default", "cafe-secret");
+        query(&server, &cafe, "CREATE TABLE t (); GRANT SELECT ON t TO erp, erp_a; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO erp").unwrap();
+        world.declare(&removable("erp", "Delete", "Delete")).run_on(&["delete", "--yes"]).exits(0);
+        assert_eq!(left_of("erp", &server, &world), "");
+        assert_eq!(query(&server, &cafe, "SELECT count(*) FROM t").unwrap(), "0");
+    }
+}
