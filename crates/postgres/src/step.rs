@@ -178,6 +178,11 @@ pub enum PostgresStep {
         /// Its generation; absent when it has no login any more.
         generation: Option<Generation>,
     },
+    /// Notes in the ledger that the database it knows is gone, and that only the tenant's names are sure.
+    ForgetDatabase {
+        /// The database.
+        database: String,
+    },
     /// Notes in the ledger which database this is.
     RecordDatabase {
         /// The database.
@@ -434,6 +439,7 @@ impl PostgresStep {
             Self::CreateLedgerTables
             | Self::Claim { .. }
             | Self::RecordSlot { .. }
+            | Self::ForgetDatabase { .. }
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
             | Self::RecordDeletion
@@ -483,6 +489,7 @@ impl Step for PostgresStep {
             | Self::OpenDatabase { .. }
             | Self::CloseDatabase { .. }
             | Self::RecordSlot { .. }
+            | Self::ForgetDatabase { .. }
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
             | Self::Settle { .. }
@@ -546,6 +553,7 @@ impl Step for PostgresStep {
             Self::OpenDatabase { database, .. } => format!("database {database}: accepts connections"),
             Self::CloseDatabase { database } => format!("database {database}: accepts no connections"),
             Self::RecordSlot { role, state, .. } => format!("slot {role} is {}", state.as_str()),
+            Self::ForgetDatabase { database } => format!("the ledger knows that database {database} is gone"),
             Self::RecordDatabase { database } => format!("the ledger knows database {database}"),
             Self::OwnSchema { schema, owner, .. } => format!("schema {schema}: owned by {owner}"),
             Self::CreateSchema { schema, .. } => format!("schema {schema}"),

@@ -67,6 +67,10 @@ fn unapplied(declared: &Applied) -> String {
 pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Option<&Login>) -> Vec<Statement> {
     let texts = match step {
         PostgresStep::RecordSlot { role, state, generation } => vec![record_slot(role, *state, *generation, login)],
+        PostgresStep::ForgetDatabase { .. } => {
+            let phase = Phase::Claimed.as_str();
+            vec![format!("UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL WHERE id = {id}")]
+        }
         PostgresStep::RecordDatabase { database } => vec![format!(
             "UPDATE ledger.tenant SET database_oid = (SELECT oid FROM pg_database WHERE datname = {}) WHERE id = {id}",
             text(database)

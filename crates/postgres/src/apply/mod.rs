@@ -199,9 +199,10 @@ fn stale_if_changed(failure: Failure) -> Failure {
     stale_if(failure, CHANGED_MEANWHILE)
 }
 
-/// A database that someone else made between our look and our statement.
+/// A database that someone else made between our look and our statement, or while it ran: the statement of a process
+/// that was killed goes on to its end at the server.
 fn stale_if_made(failure: Failure) -> Failure {
-    stale_if(failure, "42P04")
+    stale_if(stale_if(failure, "42P04"), "23505")
 }
 
 fn stale_if(failure: Failure, code: &str) -> Failure {

@@ -223,6 +223,10 @@ impl World {
                     None => {}
                 }
             }
+            PostgresStep::ForgetDatabase { .. } => {
+                let row = self.row(tenant);
+                (row.phase, row.database_oid) = (Phase::Claimed, None);
+            }
             PostgresStep::RecordDatabase { database } => {
                 let oid = self.database(database).oid;
                 self.row(tenant).database_oid = Some(oid);

@@ -266,6 +266,10 @@ impl<'a> Planner<'a> {
             }
             let limit = self.database_limit();
             let missing = self.missing();
+            if self.row.is_some_and(|row| row.database_oid.is_some()) {
+                // Else, after a crash, the new one would be taken for somebody else's, or for finished.
+                self.push(PostgresStep::ForgetDatabase { database: database.clone() }, missing);
+            }
             self.push(PostgresStep::CreateDatabase { database, limit }, missing);
             return;
         };
