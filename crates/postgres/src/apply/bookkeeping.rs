@@ -3,7 +3,7 @@
 use tenantdb_core::{Claim, Failure, Generation, Login};
 use tenantdb_credentials::SlotState;
 
-use super::{Hold, bug, stale_if};
+use super::{Hold, bug};
 use crate::connect::{Connections, Statement};
 use crate::ledger::{Applied, Phase};
 use crate::sql::{text, text_or_null};
@@ -45,8 +45,7 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         roles.join(", ")
     );
     let session = connections.ledger().await?;
-    let claimed =
-        session.column(&Statement::labelled(insert, "claim")).await.map_err(|failure| stale_if(failure, "23505"))?;
+    let claimed = session.column(&Statement::labelled(insert, "claim")).await?;
     hold.id = claimed.first().and_then(|id| id.parse().ok());
     hold.epoch = 1;
     Ok(())

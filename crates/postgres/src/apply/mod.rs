@@ -115,14 +115,15 @@ pub(crate) async fn carry_out(
         for step in batch {
             failpoint::hit(&format!("before-{}", step.kind()));
         }
-        match venue {
-            Venue::Claim => bookkeeping::claim(connections, hold, first).await?,
-            Venue::Ledger => ledger(connections, hold, batch, login).await?,
-            Venue::Alone => connections.ledger().await?.run(&statements(first, "")).await.map_err(stale_if_made)?,
-            Venue::Tenant => in_tenant(connections, hold, batch).await?,
-            Venue::Inside => inside(connections, hold, first).await?,
-            Venue::Maintenance => prepare(connections, &[(*first).clone()]).await?,
-        }
+        let done = match venue {
+            Venue::Claim => bookkeeping::claim(connections, hold, first).await,
+            Venue::Ledger => ledger(connections, hold, batch, login).await,
+            Venue::Alone => connections.ledger().await?.run(&statements(first, "")).await,
+            Venue::Tenant => in_tenant(connections, hold, batch).await,
+            Venue::Inside => inside(connections, hold, first).await,
+            Venue::Maintenance => prepare(connections, &[(*first).clone()]).await,
+        };
+        done.map_err(stale_if_changed)?;
         for step in batch {
             failpoint::hit(&format!("after-{}", step.kind()));
         }
@@ -149,7 +150,7 @@ async fn ledger(
         all.extend(statements(step, &verifier));
         all.extend(bookkeeping::statements(step, hold, id, login));
     }
-    connections.ledger().await?.transaction(&all).await.map_err(stale_if_changed)?;
+    connections.ledger().await?.transaction(&all).await?;
     hold.epoch += 1;
     Ok(())
 }
@@ -195,18 +196,11 @@ fn verifier(batch: &[&PostgresStep], login: Option<&Login>) -> Result<String, Fa
     Ok(sql::text(verifier.as_str()))
 }
 
+/// Somebody made or dropped what we work on, between our look and our statement or while it ran: another run, or one
+/// that was killed, whose last statement goes on to its end at the server. By name (42P04, 3D000) or by index (23505).
 fn stale_if_changed(failure: Failure) -> Failure {
-    stale_if(failure, CHANGED_MEANWHILE)
-}
-
-/// A database that someone else made between our look and our statement, or while it ran: the statement of a process
-/// that was killed goes on to its end at the server.
-fn stale_if_made(failure: Failure) -> Failure {
-    stale_if(stale_if(failure, "42P04"), "23505")
-}
-
-fn stale_if(failure: Failure, code: &str) -> Failure {
-    if failure.has_code(code) { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
+    let changed = [CHANGED_MEANWHILE, "42P04", "3D000", "23505"].iter().any(|code| failure.has_code(code));
+    if changed { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
 }
 
 fn bug(what: &str) -> Failure {
