@@ -11,6 +11,7 @@ mod document;
 pub mod kinds;
 mod manifests;
 mod nearest;
+mod shorten;
 mod template;
 mod values;
 
@@ -20,6 +21,7 @@ pub use kinds::database_server::{self, DatabaseServer};
 pub use kinds::tenant_database::{self, TenantDatabase};
 pub use manifests::{Declared, Manifests, parse};
 pub use nearest::nearest;
+pub use shorten::shorten;
 pub use values::{ConnectionLimit, InvalidValue, Namespace, ObjectName, SettingName, SqlName};
 
 /// The `apiVersion` of every kind in this crate.

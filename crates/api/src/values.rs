@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::shorten;
+
 /// Why a value was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -94,6 +96,9 @@ impl Default for Namespace {
 impl SqlName {
     /// The longest name PostgreSQL keeps whole, in bytes (`NAMEDATALEN - 1`).
     pub const MAX_BYTES: usize = 63;
+
+    /// How long a name is that is suggested: other names derive from it by suffixes, which have to fit as well.
+    pub const SUGGESTED_BYTES: usize = 48;
 }
 
 /// A connection limit: how many sessions at a time, at least 1.
@@ -161,9 +166,10 @@ fn check_sql_name(text: &str) -> Result<(), InvalidValue> {
     }
     if text.len() > SqlName::MAX_BYTES {
         return Err(InvalidValue(format!(
-            "`{text}` has {} bytes; PostgreSQL keeps {}",
+            "`{text}` has {} bytes; PostgreSQL keeps {}. A name that fits: `{}`",
             text.len(),
-            SqlName::MAX_BYTES
+            SqlName::MAX_BYTES,
+            shorten(text, SqlName::SUGGESTED_BYTES)
         )));
     }
     Ok(())

@@ -30,6 +30,14 @@ fn an_sql_name_is_any_text_that_postgresql_keeps_whole() {
 }
 
 #[test]
+fn an_sql_name_that_is_too_long_is_refused_with_one_that_leaves_room_for_suffixes() {
+    let error = "ö".repeat(32).parse::<SqlName>().unwrap_err().to_string();
+    let suggestion = error.rsplit('`').nth(1).unwrap();
+    assert!(error.contains("has 64 bytes") && suggestion.len() <= SqlName::SUGGESTED_BYTES, "{error}");
+    assert!(suggestion.parse::<SqlName>().is_ok());
+}
+
+#[test]
 fn a_setting_name_is_in_lower_case() {
     for name in ["work_mem", "pg_stat_statements.max", "_x.y1"] {
         assert!(name.parse::<SettingName>().is_ok(), "{name}");

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-use tenantdb_api::{InvalidValue, Namespace, ObjectName, SqlName};
+use tenantdb_api::{InvalidValue, Namespace, ObjectName, SqlName, shorten};
 
 use crate::Slot;
 
@@ -65,7 +64,7 @@ pub fn placeholders<'a>(name: &'a ObjectName, namespace: &'a Namespace) -> BTree
 /// # Errors
 /// When it is empty, holds NUL, or is longer than 63 bytes; then the message shows a shortened name.
 pub fn check_database(name: &str) -> Result<SqlName, InvalidValue> {
-    check(name, "")
+    name.parse()
 }
 
 /// An owner's name, if it fits together with every suffix.
@@ -73,33 +72,16 @@ pub fn check_database(name: &str) -> Result<SqlName, InvalidValue> {
 /// # Errors
 /// When it is empty, holds NUL, or is too long for its slots; then the message shows a shortened name.
 pub fn check_owner(name: &str) -> Result<SqlName, InvalidValue> {
-    let longest = DERIVED_SUFFIXES.iter().max_by_key(|suffix| suffix.len()).copied().unwrap_or_default();
-    check(name, longest)
-}
-
-fn check(name: &str, suffix: &str) -> Result<SqlName, InvalidValue> {
-    let room = SqlName::MAX_BYTES - suffix.len();
-    if name.len() <= room {
+    let suffix = DERIVED_SUFFIXES.iter().max_by_key(|suffix| suffix.len()).copied().unwrap_or_default();
+    if name.len() + suffix.len() <= SqlName::MAX_BYTES {
         return name.parse();
     }
-    let with = if suffix.is_empty() { String::new() } else { format!(" with the suffix `{suffix}`") };
     Err(InvalidValue(format!(
-        "`{name}` has {} bytes{with}; PostgreSQL keeps {}. A name that fits: `{}`",
+        "`{name}` has {} bytes with the suffix `{suffix}`; PostgreSQL keeps {}. A name that fits: `{}`",
         name.len() + suffix.len(),
         SqlName::MAX_BYTES,
-        shorten(name, room)
+        shorten(name, SqlName::SUGGESTED_BYTES)
     )))
-}
-
-/// A name of at most `room` bytes (at least 16) that begins like `name` and is told from others by a digest.
-#[must_use]
-pub fn shorten(name: &str, room: usize) -> String {
-    if name.len() <= room {
-        return name.to_owned();
-    }
-    let digest = crate::credential::hexadecimal(&Sha256::digest(name.as_bytes())[..4]);
-    let cut = name.floor_char_boundary(room - digest.len() - 1);
-    format!("{}-{digest}", name[..cut].trim_end_matches(['-', '_']))
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use tenantdb_core::{Authority, Claim, Delivery, Endpoint};
 use crate::ledger::{Applied, KIND};
 use crate::{ESTATE, LEDGER};
 
+/// The names that the ledger recorded for tenants that are there already.
+pub type Recorded = BTreeMap<Claim, TenantNames>;
+
 /// What one server should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
@@ -66,12 +69,33 @@ impl Desired {
         admin: &str,
         endpoint: Endpoint,
     ) -> Result<Self, Diagnostics> {
+        Self::resolve_recorded(server, tenants, authority, admin, endpoint, &Recorded::default())
+    }
+
+    /// The same, where it is known which names the ledger recorded: those stay, whatever the server's naming says now.
+    ///
+    /// # Errors
+    /// When a new name is too long, reserved, or taken by another of these tenants.
+    pub fn resolve_recorded(
+        server: &Declared<DatabaseServer>,
+        tenants: &[Declared<TenantDatabase>],
+        authority: &Authority,
+        admin: &str,
+        endpoint: Endpoint,
+        recorded: &Recorded,
+    ) -> Result<Self, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
         let mut taken = Taken::default();
         let mut resolved = BTreeMap::new();
         for declared in tenants {
-            match resolve_tenant(&server.resource, declared, authority, admin) {
-                Ok(tenant) => {
+            let claim = Self::claim(authority, &declared.resource);
+            let names = match recorded.get(&claim) {
+                Some(names) => Ok(names.clone()),
+                None => new_names(&server.resource, declared, admin),
+            };
+            match names {
+                Ok(names) => {
+                    let tenant = resolve_tenant(&server.resource, &declared.resource, claim, names);
                     diagnostics.extend(taken.add(&tenant, declared));
                     resolved.insert(tenant.claim.clone(), tenant);
                 }
@@ -116,17 +140,16 @@ impl Desired {
     }
 }
 
-fn resolve_tenant(
+/// The names that a tenant gets when it is made.
+fn new_names(
     server: &DatabaseServer,
     declared: &Declared<TenantDatabase>,
-    authority: &Authority,
     admin: &str,
-) -> Result<Tenant, Vec<Diagnostic>> {
-    let tenant = &declared.resource;
-    let spec = &tenant.spec;
+) -> Result<TenantNames, Vec<Diagnostic>> {
+    let TenantDatabase { metadata, spec } = &declared.resource;
     let naming = &server.spec.naming;
-    let namespace = tenant.namespace();
-    let mut values = names::placeholders(&tenant.metadata.name, &namespace);
+    let namespace = metadata.namespace();
+    let mut values = names::placeholders(&metadata.name, &namespace);
     let database = match &spec.database {
         Some(name) => name.to_string(),
         None => names::expand(&naming.database, &values),
@@ -136,29 +159,33 @@ fn resolve_tenant(
         Some(name) => name.to_string(),
         None => names::expand(&naming.owner, &values),
     };
-    let mut found = Vec::new();
-    let mut check = |field: &str, result: Result<SqlName, InvalidValue>| match result {
-        Ok(name) => Some(name),
-        Err(error) => {
-            found.push(declared.error(field, error.to_string()));
-            None
-        }
+    let too_long = |field: &str, error: &InvalidValue| {
+        declared.error(&format!("spec.{field}"), error.to_string()).hint(format!("set it as `{field}` in its `spec`"))
     };
-    let database = check("spec.database", names::check_database(&database));
-    let owner = check("spec.owner", names::check_owner(&owner));
-    let Some((database, owner)) = database.zip(owner) else { return Err(found) };
-    let names = TenantNames { database, owner };
-    if let Some(reserved) = reserved(names.database.as_str(), admin) {
-        found.push(declared.error("spec.database", format!("the database name {reserved}")));
-    }
-    if let Some(reserved) = names.roles().iter().find_map(|role| reserved(role, admin)) {
-        found.push(declared.error("spec.owner", format!("the role name {reserved}")));
-    }
-    if !found.is_empty() {
-        return Err(found);
-    }
-    Ok(Tenant {
-        claim: Desired::claim(authority, tenant),
+    let database = names::check_database(&database).map_err(|error| too_long("database", &error));
+    let owner = names::check_owner(&owner).map_err(|error| too_long("owner", &error));
+    let names = match (database, owner) {
+        (Ok(database), Ok(owner)) => TenantNames { database, owner },
+        // An owner that follows from the database is mended with it.
+        (Err(database), Err(_)) if spec.owner.is_none() && naming.owner.contains("{database}") => {
+            return Err(vec![database]);
+        }
+        (database, owner) => return Err([database.err(), owner.err()].into_iter().flatten().collect()),
+    };
+    let reserved = Reserved::of(server, admin);
+    let database = reserved
+        .why(names.database.as_str())
+        .map(|why| declared.error("spec.database", format!("the database name {why}")));
+    let role = names.roles().iter().find_map(|role| reserved.why(role));
+    let role = role.map(|why| declared.error("spec.owner", format!("the role name {why}")));
+    let found: Vec<Diagnostic> = database.into_iter().chain(role).collect();
+    if found.is_empty() { Ok(names) } else { Err(found) }
+}
+
+fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim, names: TenantNames) -> Tenant {
+    let spec = &tenant.spec;
+    Tenant {
+        claim,
         names,
         declared_database: spec.database.clone(),
         declared_owner: spec.owner.clone(),
@@ -170,7 +197,7 @@ fn resolve_tenant(
             formats => formats.to_vec(),
         },
         keys: spec.credentials.keys.clone(),
-    })
+    }
 }
 
 /// The attributes of a tenant, with the server's defaults beneath.
@@ -198,16 +225,30 @@ fn secret_name(tenant: &TenantDatabase) -> ObjectName {
     }
 }
 
-/// Why nobody may have a name.
-fn reserved(name: &str, admin: &str) -> Option<String> {
-    const RESERVED: [&str; 7] = ["postgres", "template0", "template1", LEDGER, ESTATE, "none", "public"];
-    if name == admin {
-        return Some(format!("`{name}` is the administrator's"));
+/// The names that nobody may have.
+struct Reserved<'a> {
+    /// The administrator's: every entry with a password may bring a login of its own.
+    admins: Vec<&'a str>,
+}
+
+impl<'a> Reserved<'a> {
+    fn of(server: &'a DatabaseServer, admin: &'a str) -> Self {
+        let sources = server.spec.admin.iter().flat_map(|admin| &admin.password_from);
+        let others = sources.filter_map(|source| source.username.as_ref().map(AsRef::as_ref));
+        Self { admins: std::iter::once(admin).chain(others).collect() }
     }
-    if RESERVED.contains(&name) || name.starts_with("pg_") {
-        return Some(format!("`{name}` is reserved"));
+
+    /// Why nobody may have this one.
+    fn why(&self, name: &str) -> Option<String> {
+        const RESERVED: [&str; 7] = ["postgres", "template0", "template1", LEDGER, ESTATE, "none", "public"];
+        if self.admins.contains(&name) {
+            return Some(format!("`{name}` is the administrator's"));
+        }
+        if RESERVED.contains(&name) || name.starts_with("pg_") {
+            return Some(format!("`{name}` is reserved"));
+        }
+        None
     }
-    None
 }
 
 /// What the tenants before have taken, and which of them.
