@@ -1,5 +1,6 @@
 //! What would have to be done: a pure comparison of what is declared with what was observed.
 
+mod conflict;
 mod credential;
 #[cfg(test)]
 mod interpreter;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::tenant_database::Adopt;
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{
     Actor, Condition, CredentialStep, PlaceView, Refusal, RefusalKind, Risk, Slot, Task, TenantChange, TenantPlan,
 };
 use tenantdb_credentials::{Decision, SlotState};
 
+use super::conflict::conflict;
 use super::credential::{Custody, SlotPlan, custody};
 use super::{PostgresTenantPlan, Room, refused};
 use crate::desired::Tenant;
@@ -40,91 +40,6 @@ pub(super) fn plan(tenant: &Tenant, observed: &Observed, place: &PlaceView, room
 
 fn recorded_names(row: &TenantRow) -> Option<TenantNames> {
     Some(TenantNames { database: row.database.parse().ok()?, owner: row.owner.parse().ok()? })
-}
-
-/// Why the tenant can't be touched at all.
-fn conflict(tenant: &Tenant, row: Option<&TenantRow>, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
-    match row {
-        Some(row) => moved(tenant, names).or_else(|| not_the_same(tenant, row, observed)),
-        None => someone_elses(names, observed).or_else(|| not_in_the_ledger(names, observed)),
-    }
-}
-
-/// A name that was declared and is not the recorded one.
-fn moved(tenant: &Tenant, names: &TenantNames) -> Option<Refusal> {
-    let declared = [
-        ("database", tenant.declared_database.as_ref(), &names.database),
-        ("owner", tenant.declared_owner.as_ref(), &names.owner),
-    ];
-    declared.into_iter().find_map(|(field, declared, recorded)| {
-        let declared = declared.filter(|declared| *declared != recorded)?;
-        let message = format!("`{field}` is `{recorded}` since it was made, and can't become `{declared}`");
-        Some(
-            Refusal::new(RefusalKind::Conflict, message)
-                .hint(format!("set `{field}: {recorded}`; moving to another name is a migration")),
-        )
-    })
-}
-
-/// A database of the recorded name that is another one than the ledger remembers, or one left behind on purpose.
-fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option<Refusal> {
-    if row.phase == Phase::Orphaned && tenant.adopt == Adopt::Never {
-        let message = format!("database `{}` was left behind by this declaration, and `adopt` is Never", row.database);
-        return Some(Refusal::new(RefusalKind::Conflict, message).hint("set `adopt: IfOrphaned` to take it back"));
-    }
-    let Some(database) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
-    match row.database_oid {
-        Some(oid) if oid != database.oid => Some(
-            Refusal::new(
-                RefusalKind::Conflict,
-                format!(
-                    "database `{}` is not the one that tenantdb made (OID {}, not {oid})",
-                    row.database, database.oid
-                ),
-            )
-            .hint("someone dropped or renamed it and made another; rename that one, and run it again"),
-        ),
-        None if database.owner != ESTATE => Some(foreign_database(&row.database, &database.owner)),
-        _ => ownership::database_out_of_reach(&observed.shared, &row.database, database),
-    }
-}
-
-/// A name that another claim holds in the ledger.
-fn someone_elses(names: &TenantNames, observed: &Observed) -> Option<Refusal> {
-    let ledger = observed.ledger.as_ref()?;
-    let conflict = |what: String, holder: &tenantdb_core::Claim, orphaned: bool| {
-        let left = if orphaned { ", which left it behind" } else { "" };
-        Refusal::new(RefusalKind::Conflict, format!("{what} belongs to {holder}{left}"))
-            .hint("choose another `database` and `owner`, or use {namespace} in the server's `naming`")
-    };
-    if let Some(holder) = ledger.database(names.database.as_str()) {
-        let orphaned = holder.phase == Phase::Orphaned;
-        return Some(conflict(format!("database `{}`", names.database), &holder.claim, orphaned));
-    }
-    let role = names.roles().into_iter().find_map(|role| ledger.roles.get(&role).map(|holder| (role, holder)));
-    role.map(|(role, holder)| conflict(format!("role `{role}`"), holder, false))
-}
-
-/// A database or role that exists, and that tenantdb did not make.
-fn not_in_the_ledger(names: &TenantNames, observed: &Observed) -> Option<Refusal> {
-    let shared = &observed.shared;
-    if let Some(database) = shared.databases.get(names.database.as_str()) {
-        return Some(foreign_database(names.database.as_str(), &database.owner));
-    }
-    let slots = Slot::ALL.map(|slot| names.slot(slot).to_string());
-    let role = std::iter::once(names.owner.to_string()).chain(slots).find(|role| shared.roles.contains_key(role))?;
-    Some(
-        Refusal::new(RefusalKind::Conflict, format!("role `{role}` exists, and tenantdb did not make it"))
-            .hint("choose another `owner`, or rename that role"),
-    )
-}
-
-fn foreign_database(name: &str, owner: &str) -> Refusal {
-    Refusal::new(
-        RefusalKind::Conflict,
-        format!("database `{name}` exists, is owned by `{owner}`, and tenantdb did not make it"),
-    )
-    .hint("choose another `database`; taking over an existing one is not supported yet")
 }
 
 fn check_extension(name: &str, shared: &Shared) -> Result<(), Refusal> {

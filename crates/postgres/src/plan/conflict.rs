@@ -1,0 +1,126 @@
+//! What keeps a tenant from being touched: names that are someone else's, and names that can't change.
+
+use tenantdb_api::tenant_database::Adopt;
+use tenantdb_api::{SqlName, shorten};
+use tenantdb_core::names::TenantNames;
+use tenantdb_core::{Claim, Refusal, RefusalKind, Slot};
+
+use crate::ESTATE;
+use crate::desired::Tenant;
+use crate::ledger::{Phase, TenantRow};
+use crate::observe::Observed;
+use crate::ownership;
+
+/// Why the tenant can't be touched at all.
+pub(super) fn conflict(
+    tenant: &Tenant,
+    row: Option<&TenantRow>,
+    names: &TenantNames,
+    observed: &Observed,
+) -> Option<Refusal> {
+    match row {
+        Some(row) => moved(tenant, names).or_else(|| not_the_same(tenant, row, observed)),
+        None => someone_elses(tenant, names, observed).or_else(|| not_in_the_ledger(names, observed)),
+    }
+}
+
+/// A name that was declared and is not the recorded one.
+fn moved(tenant: &Tenant, names: &TenantNames) -> Option<Refusal> {
+    let declared = [
+        ("database", tenant.declared_database.as_ref(), &names.database),
+        ("owner", tenant.declared_owner.as_ref(), &names.owner),
+    ];
+    declared.into_iter().find_map(|(field, declared, recorded)| {
+        let declared = declared.filter(|declared| *declared != recorded)?;
+        let message = format!("`{field}` is `{recorded}` since it was made, and can't become `{declared}`");
+        Some(
+            Refusal::new(RefusalKind::Conflict, message)
+                .hint(format!("set `{field}: {recorded}`; moving to another name is a migration")),
+        )
+    })
+}
+
+/// A database of the recorded name that is another one than the ledger remembers, or one left behind on purpose.
+fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    if row.phase == Phase::Orphaned && tenant.adopt == Adopt::Never {
+        let message = format!("database `{}` was left behind by this declaration, and `adopt` is Never", row.database);
+        return Some(Refusal::new(RefusalKind::Conflict, message).hint("set `adopt: IfOrphaned` to take it back"));
+    }
+    let Some(database) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
+    match row.database_oid {
+        Some(oid) if oid != database.oid => Some(
+            Refusal::new(
+                RefusalKind::Conflict,
+                format!(
+                    "database `{}` is not the one that tenantdb made (OID {}, not {oid})",
+                    row.database, database.oid
+                ),
+            )
+            .hint("someone dropped or renamed it and made another; rename that one, and run it again"),
+        ),
+        None if database.owner != ESTATE => Some(foreign_database(&row.database, &database.owner)),
+        _ => ownership::database_out_of_reach(&observed.shared, &row.database, database),
+    }
+}
+
+/// A name that another claim holds in the ledger.
+fn someone_elses(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+    let ledger = observed.ledger.as_ref()?;
+    let conflict = |what: String, holder: &Claim, orphaned: bool, field: &str| {
+        let left = if orphaned { ", which left it behind" } else { "" };
+        let free = free_name(&tenant.claim, observed);
+        Refusal::new(
+            RefusalKind::Conflict,
+            format!("{what} belongs to {holder}{left}, not to {} of {}", tenant.claim.path(), tenant.claim.authority),
+        )
+        .hint(format!("set `{field}: {free}`, or use {{namespace}} in the server's `naming`"))
+    };
+    if let Some(holder) = ledger.database(names.database.as_str()) {
+        let orphaned = holder.phase == Phase::Orphaned;
+        return Some(conflict(format!("database `{}`", names.database), &holder.claim, orphaned, "database"));
+    }
+    let role = names.roles().into_iter().find_map(|role| ledger.roles.get(&role).map(|holder| (role, holder)));
+    role.map(|(role, holder)| conflict(format!("role `{role}`"), holder, false, "owner"))
+}
+
+/// A name for a database and its owner that nobody has, made of namespace and name.
+fn free_name(claim: &Claim, observed: &Observed) -> String {
+    let name = shorten(&format!("{}-{}", claim.namespace, claim.name), SqlName::SUGGESTED_BYTES);
+    let others = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.clone()).chain(others).find(|name| is_free(name, observed)).unwrap_or(name)
+}
+
+fn is_free(name: &str, observed: &Observed) -> bool {
+    let Ok(name) = name.parse::<SqlName>() else { return false };
+    let names = TenantNames { database: name.clone(), owner: name };
+    let Observed { shared, ledger, .. } = observed;
+    let database = names.database.as_str();
+    let database_taken =
+        shared.databases.contains_key(database) || ledger.as_ref().is_some_and(|all| all.database(database).is_some());
+    let role_taken = |role: &String| {
+        shared.roles.contains_key(role) || ledger.as_ref().is_some_and(|all| all.roles.contains_key(role))
+    };
+    !database_taken && !names.roles().iter().any(role_taken)
+}
+
+/// A database or role that exists, and that tenantdb did not make.
+fn not_in_the_ledger(names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+    let shared = &observed.shared;
+    if let Some(database) = shared.databases.get(names.database.as_str()) {
+        return Some(foreign_database(names.database.as_str(), &database.owner));
+    }
+    let slots = Slot::ALL.map(|slot| names.slot(slot).to_string());
+    let role = std::iter::once(names.owner.to_string()).chain(slots).find(|role| shared.roles.contains_key(role))?;
+    Some(
+        Refusal::new(RefusalKind::Conflict, format!("role `{role}` exists, and tenantdb did not make it"))
+            .hint("choose another `owner`, or rename that role"),
+    )
+}
+
+fn foreign_database(name: &str, owner: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::Conflict,
+        format!("database `{name}` exists, is owned by `{owner}`, and tenantdb did not make it"),
+    )
+    .hint("choose another `database`; taking over an existing one is not supported yet")
+}
