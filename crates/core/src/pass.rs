@@ -10,8 +10,7 @@ use tokio::task::JoinSet;
 use crate::engine::PlaceView;
 use crate::{
     Claim, Condition, Consent, CredentialStep, Delivery, Depth, Engine, Failure, FailureKind, Held, Interrupt, Login,
-    Marker, Password, Place, PlaceError, Plan, Refusal, Step, Task, TenantChange, TenantPlan, Version, failpoint,
-    review,
+    Marker, Password, Place, Plan, Refusal, Step, Task, TenantChange, TenantPlan, Version, failpoint, review,
 };
 
 /// How often a tenant is looked at again because somebody else changed it meanwhile.
@@ -327,21 +326,21 @@ impl<E: Engine> Pass<E> {
         match step {
             CredentialStep::Fence { username, generation, version } => {
                 let marker = Marker { generation: *generation, writer: self.writer.clone() };
-                in_hand.version = self.place.fence(delivery, &marker, *version).await.map_err(place_failure)?;
+                in_hand.version = self.place.fence(delivery, &marker, *version).await.map_err(Failure::from)?;
                 in_hand.login = Some(Login { username: username.clone(), password: (self.new_password)() });
             }
             CredentialStep::Reuse { version } => {
                 in_hand.version = *version;
-                in_hand.login = self.place.login(delivery).await.map_err(place_failure)?;
+                in_hand.login = self.place.login(delivery).await.map_err(Failure::from)?;
                 in_hand.login()?;
             }
             CredentialStep::Probe => self.engine.probe(delivery, in_hand.login()?).await?,
             CredentialStep::Publish { generation, .. } => {
                 let login = in_hand.login()?;
                 let published = self.place.publish(delivery, login, *generation, in_hand.version).await;
-                in_hand.version = published.map_err(place_failure)?;
+                in_hand.version = published.map_err(Failure::from)?;
             }
-            CredentialStep::Withdraw { .. } => self.place.withdraw(delivery).await.map_err(place_failure)?,
+            CredentialStep::Withdraw { .. } => self.place.withdraw(delivery).await.map_err(Failure::from)?,
         }
         Ok(())
     }
@@ -390,14 +389,6 @@ fn engine_step<S>(task: &Task<S>) -> Option<&S> {
     match task {
         Task::Engine(step) => Some(step),
         Task::Credential(_) => None,
-    }
-}
-
-fn place_failure(error: PlaceError) -> Failure {
-    match error {
-        PlaceError::Moved(_) => Failure::new(FailureKind::Stale, error.to_string()),
-        PlaceError::Foreign(message) => Failure::new(FailureKind::Place, message),
-        PlaceError::Failed { message, hint } => Failure { hint, ..Failure::new(FailureKind::Place, message) },
     }
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tenantdb_api::tenant_database::SecretFormat;
 use tenantdb_api::{ObjectName, SqlName};
 
-use crate::{Claim, Digest, Generation, Login};
+use crate::{Claim, Digest, Failure, FailureKind, Generation, Login};
 
 /// Tells one place from every other, on whatever machine it is looked at: the ledger remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +106,16 @@ pub enum PlaceError {
         /// What to do next.
         hint: Option<String>,
     },
+}
+
+impl From<PlaceError> for Failure {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Moved(_) => Self::new(FailureKind::Stale, error.to_string()),
+            PlaceError::Foreign(message) => Self::new(FailureKind::Place, message),
+            PlaceError::Failed { message, hint } => Self { hint, ..Self::new(FailureKind::Place, message) },
+        }
+    }
 }
 
 /// Somewhere a credential lives: a folder of files, a cluster's Secrets, a store.

@@ -1,5 +1,6 @@
 //! `tenantdb credentials`.
 
+use tenantdb_core::Failure;
 use tenantdb_credentials::Document;
 
 use super::Context;
@@ -9,7 +10,7 @@ use crate::error::{Error, Exit};
 /// Prints the credential that was delivered for a database; asks no server.
 pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, Error> {
     let CredentialsArguments { name, namespace, format } = arguments;
-    let found = context.home.place()?.find(namespace, name).map_err(|error| Error::failed(error.to_string()))?;
+    let found = context.home.place()?.find(namespace, name).map_err(Failure::from)?;
     let Some((path, document)) = found else {
         return Err(Error::input(
             format!("no credential of {namespace}/{name} was delivered to {}", context.home.root().display()),
