@@ -258,7 +258,9 @@ impl<'a> Planner<'a> {
             }
             Some(role) => self.heal_slot(slot, role),
         }
-        let dead = slot.state != SlotState::Retired && !slot.logs_in;
+        // A place that this run does not read may still name it: whoever reads that one repairs it.
+        let elsewhere = matches!(self.custody.decision, Decision::Elsewhere { .. });
+        let dead = slot.state != SlotState::Retired && !slot.logs_in && !elsewhere;
         if let Some((state, generation)) = issued {
             let role = slot.role.clone();
             self.push(PostgresStep::RecordSlot { role, state, generation: Some(generation) }, "its login is set");
