@@ -222,7 +222,7 @@ on_servers! {
             };
             tokio::select! {
                 () = async { tokio::join!(comes_back(), comes_back(), comes_back()); } => {}
-                deleted = world.run_beside(&["delete", "--yes"]) => drop(deleted.exits(0)),
+                deleted = world.run_beside(&["delete", &name, "--yes"]) => drop(deleted.exits(0)),
             }
             let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename LIKE '{name}%'");
             assert_eq!(server.psql("postgres", &sessions), "0", "database {database}, roles {roles}");

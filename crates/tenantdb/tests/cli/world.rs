@@ -120,10 +120,10 @@ impl World {
         Run::of(&mut self.command_on(arguments))
     }
 
-    /// Runs a command on the declarations that are there, while other things go on.
-    pub async fn run_beside(&self, arguments: &[&str]) -> Run {
-        let mut command = self.command_on(arguments);
-        tokio::task::spawn_blocking(move || Run::of(&mut command)).await.unwrap()
+    /// Runs the program while other things go on.
+    pub fn run_beside(&self, arguments: &[&str]) -> impl Future<Output = Run> + use<> {
+        let mut command = self.command(arguments);
+        async { tokio::task::spawn_blocking(move || Run::of(&mut command)).await.unwrap() }
     }
 
     /// Runs a command on the declarations that are there, and kills it at a failpoint.
