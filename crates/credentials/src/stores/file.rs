@@ -1,18 +1,20 @@
 //! Credentials in a folder: `<namespace>/<secretName>.json`, one flat object, readable by its owner only.
 //!
 //! A sidecar, `<namespace>/.<secretName>.json`, says whose the credential is and who was about to write it. A lock on
-//! the namespace's folder and the sidecar's version make each write a compare-and-set.
+//! the namespace's folder, and a digest of both files as the version, make each write a compare-and-set. What is in the
+//! making is in `<namespace>/.<secretName>.new`, under the lock: a crash leaves one at most, for the next write.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use futures_util::future::{self, BoxFuture};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tenantdb_api::{Namespace, ObjectName};
-use tenantdb_core::{Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version, failpoint};
+use tenantdb_core::{Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version};
 
 use crate::format::{Document, read_login, render};
 
@@ -27,7 +29,7 @@ pub struct FilePlace {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Sidecar {
-    /// Counts the writes.
+    /// Counts its own writes, so that no two are the same.
     version: u64,
     /// Whose credential it is.
     authority: String,
@@ -76,23 +78,25 @@ impl FilePlace {
         Paths {
             document: folder.join(format!("{}.json", delivery.secret_name)),
             sidecar: folder.join(format!(".{}.json", delivery.secret_name)),
+            unfinished: folder.join(format!(".{}.new", delivery.secret_name)),
             folder,
         }
     }
 
     fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
         let paths = self.paths(delivery);
-        let document = read_document(&paths.document)?;
-        let Some(sidecar) = read_sidecar(&paths.sidecar)? else {
+        let (document, sidecar) = (read(&paths.document)?, read(&paths.sidecar)?);
+        let version = version(sidecar.as_deref(), document.as_deref());
+        let document = document.map(|text| parse_document(&text));
+        let Some(sidecar) = sidecar.map(|text| parse_sidecar(&paths.sidecar, &text)).transpose()? else {
             return Ok(match document {
-                None => Held::Nothing { version: Version(0) },
+                None => Held::Nothing { version },
                 Some(_) => Held::Foreign { what: format!("{} was not written by tenantdb", paths.document.display()) },
             });
         };
         if let Some(what) = sidecar.belongs_to_another(delivery) {
             return Ok(Held::Foreign { what: format!("{} {what}", paths.document.display()) });
         }
-        let version = Version(sidecar.version);
         let login = document.as_ref().and_then(read_login);
         let (Some(document), Some(login)) = (document, login) else { return Ok(Held::Nothing { version }) };
         let wanted = render(delivery, &login, Generation(sidecar.generation));
@@ -112,8 +116,9 @@ impl FilePlace {
     fn fence_now(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
         let paths = self.paths(delivery);
         let _lock = paths.lock()?;
-        self.expect(delivery, &paths, expected)?;
-        paths.write_sidecar(delivery, marker, expected)
+        let sidecar = self.expect(delivery, &paths, expected)?;
+        let sidecar = paths.write_sidecar(delivery, marker, sidecar.as_ref())?;
+        Ok(version(Some(&sidecar), read(&paths.document)?.as_deref()))
     }
 
     fn publish_now(
@@ -125,7 +130,12 @@ impl FilePlace {
     ) -> Result<Version, PlaceError> {
         let paths = self.paths(delivery);
         let _lock = paths.lock()?;
-        let writer = self.expect(delivery, &paths, expected)?.map_or_else(String::new, |sidecar| sidecar.writer);
+        let sidecar = self.expect(delivery, &paths, expected)?;
+        if sidecar.as_ref().is_none_or(|sidecar| sidecar.generation != generation.0) {
+            // It announces another credential, which was never made.
+            let writer = sidecar.as_ref().map_or_else(String::new, |sidecar| sidecar.writer.clone());
+            paths.write_sidecar(delivery, &Marker { generation, writer }, sidecar.as_ref())?;
+        }
         let document = render(delivery, login, generation)
             .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
         let entries: serde_json::Map<String, serde_json::Value> =
@@ -133,9 +143,11 @@ impl FilePlace {
         let mut text =
             serde_json::to_vec_pretty(&entries).map_err(|error| failed(&paths.document, "write", &error.into()))?;
         text.push(b'\n');
-        write_atomically(&paths.document, &text)?;
-        failpoint::hit("between-document-and-sidecar");
-        paths.write_sidecar(delivery, &Marker { generation, writer }, expected)
+        paths.write(&paths.document, &text)?;
+        // What both renames did reaches the disk here: whoever is told of the credential finds it after a power cut.
+        let synced = File::open(&paths.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| failed(&paths.folder, "write", &error))?;
+        Ok(version(read(&paths.sidecar)?.as_deref(), Some(&text)))
     }
 
     fn withdraw_now(&self, delivery: &Delivery) -> Result<(), PlaceError> {
@@ -146,6 +158,7 @@ impl FilePlace {
         let _lock = paths.lock()?;
         match read_sidecar(&paths.sidecar)? {
             Some(sidecar) if sidecar.belongs_to_another(delivery).is_none() => {
+                remove(&paths.unfinished)?;
                 remove(&paths.document)?;
                 remove(&paths.sidecar)
             }
@@ -162,6 +175,17 @@ impl FilePlace {
             }
             _ => Err(PlaceError::Moved(paths.document.display().to_string())),
         }
+    }
+
+    /// Writes on a thread that may wait for the disk.
+    fn writing<'a, T: Send + 'static>(
+        &self,
+        delivery: &Delivery,
+        write: impl FnOnce(&Self, &Delivery) -> Result<T, PlaceError> + Send + 'static,
+    ) -> BoxFuture<'a, Result<T, PlaceError>> {
+        let (place, delivery) = (self.clone(), delivery.clone());
+        let writing = tokio::task::spawn_blocking(move || write(&place, &delivery));
+        Box::pin(async { writing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) })
     }
 }
 
@@ -201,7 +225,8 @@ impl Place for FilePlace {
         marker: &'a Marker,
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        Box::pin(future::ready(self.fence_now(delivery, marker, expected)))
+        let marker = marker.clone();
+        self.writing(delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
     }
 
     fn publish<'a>(
@@ -211,11 +236,12 @@ impl Place for FilePlace {
         generation: Generation,
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        Box::pin(future::ready(self.publish_now(delivery, login, generation, expected)))
+        let login = login.clone();
+        self.writing(delivery, move |place, delivery| place.publish_now(delivery, &login, generation, expected))
     }
 
     fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
-        Box::pin(future::ready(self.withdraw_now(delivery)))
+        self.writing(delivery, Self::withdraw_now)
     }
 }
 
@@ -224,13 +250,20 @@ struct Paths {
     folder: PathBuf,
     document: PathBuf,
     sidecar: PathBuf,
+    unfinished: PathBuf,
 }
 
 impl Paths {
-    fn write_sidecar(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
+    /// Writes the sidecar that comes after `before`, and gives its text.
+    fn write_sidecar(
+        &self,
+        delivery: &Delivery,
+        marker: &Marker,
+        before: Option<&Sidecar>,
+    ) -> Result<Vec<u8>, PlaceError> {
         let Claim { authority, kind, name, .. } = &delivery.claim;
         let sidecar = Sidecar {
-            version: expected.0 + 1,
+            version: before.map_or(0, |before| before.version) + 1,
             authority: authority.to_string(),
             kind: (*kind).to_owned(),
             name: name.clone(),
@@ -239,8 +272,26 @@ impl Paths {
             writer: marker.writer.clone(),
         };
         let text = serde_json::to_vec(&sidecar).map_err(|error| failed(&self.sidecar, "write", &error.into()))?;
-        write_atomically(&self.sidecar, &text)?;
-        Ok(Version(sidecar.version))
+        self.write(&self.sidecar, &text)?;
+        Ok(text)
+    }
+
+    /// Writes a file of mode 0600, under the lock, so that a reader sees the old or the new one, and a crash leaves one
+    /// of them.
+    fn write(&self, path: &Path, text: &[u8]) -> Result<(), PlaceError> {
+        let write = || {
+            // One that a crash left may be readable for others: it is made anew.
+            if let Err(error) = fs::remove_file(&self.unfinished)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(error);
+            }
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&self.unfinished)?;
+            file.write_all(text)?;
+            file.sync_all()?;
+            fs::rename(&self.unfinished, path)
+        };
+        write().map_err(|error| failed(path, "write", &error))
     }
 
     /// Takes the lock of the namespace's folder; it is let go when the file is closed.
@@ -269,18 +320,39 @@ fn sidecar_of(path: &Path) -> Option<&str> {
 }
 
 fn read_document(path: &Path) -> Result<Option<Document>, PlaceError> {
-    let Some(text) = read(path)? else { return Ok(None) };
-    // What is not a flat object of strings is no credential: it counts as lost, and is replaced.
-    let entries: std::collections::BTreeMap<String, String> = serde_json::from_slice(&text).unwrap_or_default();
-    Ok(Some(Document::new(entries.into_iter().map(|(key, value)| (key, SecretString::from(value))))))
+    Ok(read(path)?.map(|text| parse_document(&text)))
 }
 
 fn read_sidecar(path: &Path) -> Result<Option<Sidecar>, PlaceError> {
-    let Some(text) = read(path)? else { return Ok(None) };
-    serde_json::from_slice(&text).map(Some).map_err(|error| PlaceError::Failed {
+    read(path)?.map(|text| parse_sidecar(path, &text)).transpose()
+}
+
+fn parse_document(text: &[u8]) -> Document {
+    // What is not a flat object of strings is no credential: it counts as lost, and is replaced.
+    let entries: std::collections::BTreeMap<String, String> = serde_json::from_slice(text).unwrap_or_default();
+    Document::new(entries.into_iter().map(|(key, value)| (key, SecretString::from(value))))
+}
+
+fn parse_sidecar(path: &Path, text: &[u8]) -> Result<Sidecar, PlaceError> {
+    serde_json::from_slice(text).map_err(|error| PlaceError::Failed {
         message: format!("{} is not readable: {error}", path.display()),
         hint: Some("it tells whose the credential beside it is; restore it, or move both away".to_owned()),
     })
+}
+
+/// Tells one state of both files from every other; 0 when there are none.
+fn version(sidecar: Option<&[u8]>, document: Option<&[u8]>) -> Version {
+    if sidecar.is_none() && document.is_none() {
+        return Version::default();
+    }
+    let mut hasher = Sha256::new();
+    for text in [sidecar, document] {
+        hasher.update(text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+        hasher.update(text.unwrap_or_default());
+    }
+    let mut start = [0; 8];
+    start.copy_from_slice(&hasher.finalize()[..8]);
+    Version(u64::from_be_bytes(start))
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
@@ -289,22 +361,6 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, "read", &error)),
     }
-}
-
-/// Writes a file of mode 0600 so that a reader sees the old or the new one, and a crash leaves one of them.
-fn write_atomically(path: &Path, text: &[u8]) -> Result<(), PlaceError> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let write = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(".writing-")
-            .permissions(fs::Permissions::from_mode(0o600))
-            .tempfile_in(folder)?;
-        file.write_all(text)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|error| failed(path, "write", &error))
 }
 
 fn remove(path: &Path) -> Result<(), PlaceError> {

@@ -38,6 +38,45 @@ fn what_was_published_is_held_and_current_until_the_delivery_changes() {
 }
 
 #[test]
+fn a_credential_whose_successor_was_only_announced_is_current_again_once_it_is_published_again() {
+    let (_folder, place) = place();
+    let (delivery, login) = (delivery("cafe"), login("cafe_a", "pass"));
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
+    let version = place.fence_now(&delivery, &marker(2), version).unwrap();
+    let held = Held::Credential { login: login.digest(), current: false, version };
+    assert_eq!(place.read_now(&delivery).unwrap(), held);
+    let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
+    let held = Held::Credential { login: login.digest(), current: true, version };
+    assert_eq!(place.read_now(&delivery).unwrap(), held);
+}
+
+#[test]
+fn an_edit_by_hand_is_a_write_like_any_other() {
+    let (_folder, place) = place();
+    let delivery = delivery("cafe");
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    let version = place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
+    let path = place.paths(&delivery).document;
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("pass", "mine")).unwrap();
+    let late = place.publish_now(&delivery, &login("cafe_a", "new"), Generation(2), version);
+    assert!(matches!(late, Err(PlaceError::Moved(_))));
+}
+
+#[test]
+fn what_a_crash_left_half_written_is_replaced_by_the_next_write() {
+    let (_folder, place) = place();
+    let delivery = delivery("cafe");
+    let paths = place.paths(&delivery);
+    fs::create_dir_all(&paths.folder).unwrap();
+    fs::write(&paths.unfinished, "{\"password\": \"ha").unwrap();
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
+    assert!(!paths.unfinished.exists());
+    assert_eq!(fs::metadata(&paths.document).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
 fn of_two_writers_on_one_version_the_second_is_refused() {
     let (_folder, place) = place();
     let delivery = delivery("cafe");
