@@ -160,22 +160,49 @@ struct Project {
     project: String,
 }
 
-/// Who speaks: the project whose `tenantdb.yaml` is nearest above the first path, else this home.
+/// Who speaks: the project whose `tenantdb.yaml` is nearest above the paths, else this home. A run speaks for one.
 pub fn authority(paths: &[PathBuf], home: &Home) -> Result<Authority, Error> {
-    let start = paths.first().filter(|path| *path != Path::new("-")).map_or_else(|| Path::new("."), PathBuf::as_path);
-    let start = std::path::absolute(start).unwrap_or_else(|_| start.to_owned());
-    let file = start.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file());
-    let (id, named_in) = match file {
-        Some(file) => {
-            let wrong = |message: String| {
-                Error::input(format!("{}: {message}", file.display()), "it holds one line: `project: <id>`")
-            };
-            let text = fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
-            let project: Project = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-            (project.project, file.display().to_string())
+    let mut found: Option<(Authority, PathBuf)> = None;
+    let here = [PathBuf::from(".")];
+    let named: Vec<&PathBuf> = paths.iter().filter(|path| *path != Path::new("-")).collect();
+    for path in if named.is_empty() { here.iter().collect() } else { named } {
+        let Some((authority, file)) = project(path)? else { continue };
+        match &found {
+            Some((first, first_file)) if *first != authority => {
+                return Err(Error::input(
+                    format!(
+                        "the paths belong to two projects: {first} ({}) and {authority} ({})",
+                        first_file.display(),
+                        file.display()
+                    ),
+                    "give each project a run of its own",
+                ));
+            }
+            Some(_) => {}
+            None => found = Some((authority, file)),
         }
-        None => (home.id()?, "this home".to_owned()),
-    };
-    Authority::project(&id)
+    }
+    match found {
+        Some((authority, _)) => Ok(authority),
+        None => checked(&home.id()?, "this home"),
+    }
+}
+
+/// The project that a path belongs to, and the file that says so.
+fn project(path: &Path) -> Result<Option<(Authority, PathBuf)>, Error> {
+    // Without `..` and links, so that the folders above it are those it is really in.
+    let start = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+    let file = start.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file());
+    let Some(file) = file else { return Ok(None) };
+    let wrong =
+        |message: String| Error::input(format!("{}: {message}", file.display()), "it holds one line: `project: <id>`");
+    let text = fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+    let project: Project = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let authority = checked(&project.project, &file.display().to_string())?;
+    Ok(Some((authority, file)))
+}
+
+fn checked(id: &str, named_in: &str) -> Result<Authority, Error> {
+    Authority::project(id)
         .map_err(|error| Error::input(format!("{named_in}: {error}"), "use letters, digits, `-`, `_`, `.` and `/`"))
 }
