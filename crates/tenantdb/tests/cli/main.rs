@@ -3,6 +3,7 @@
 mod apply;
 mod custody;
 mod deletion;
+mod docs;
 mod drift;
 mod isolation;
 mod world;

@@ -1,0 +1,281 @@
+//! What README, docs and examples show is what the program does.
+
+mod page;
+mod sandbox;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use page::Page;
+use sandbox::{Sandbox, matches, normalise, root};
+use tenantdb_testkit::{available, query_at};
+
+/// The versions that pages and examples are tried on.
+const MAJORS: [u32; 2] = [18, 15];
+
+/// Set, a page whose transcripts are no longer true is rewritten, for a person to look at.
+const REWRITE: &str = "TENANTDB_REWRITE_DOCS";
+
+macro_rules! pages {
+    ($($test:ident: $path:literal,)+) => {
+        /// Every page that has a test.
+        const PAGES: &[&str] = &[$($path),+];
+        $(
+            #[test]
+            fn $test() {
+                check($path);
+            }
+        )+
+    };
+}
+
+pages! {
+    readme: "README.md",
+    contributing: "CONTRIBUTING.md",
+    docs_index: "docs/README.md",
+    architecture: "docs/architecture.md",
+    glossary: "docs/glossary.md",
+    security: "docs/security.md",
+    guide_first_database: "docs/guide/first-database.md",
+    guide_your_server: "docs/guide/your-server.md",
+    guide_names: "docs/guide/names.md",
+    guide_credentials: "docs/guide/credentials.md",
+    guide_attributes: "docs/guide/attributes.md",
+    guide_deletion: "docs/guide/deletion.md",
+    guide_drift: "docs/guide/drift.md",
+    guide_teams: "docs/guide/teams.md",
+    guide_troubleshooting: "docs/guide/troubleshooting.md",
+    reference_manifests: "docs/reference/manifests.md",
+    reference_command_line: "docs/reference/command-line.md",
+    decision_0001: "docs/decisions/0001-a-plan-is-a-pure-function-and-data.md",
+    decision_0002: "docs/decisions/0002-engines-use-the-rules-of-custody.md",
+    decision_0003: "docs/decisions/0003-the-estate-owns-databases-and-slots-log-in.md",
+    decision_0004: "docs/decisions/0004-a-ledger-in-a-database-on-the-server.md",
+    decision_0005: "docs/decisions/0005-decode-again-without-what-was-wrong.md",
+}
+
+#[test]
+fn every_page_is_tested() {
+    let mut found = BTreeSet::new();
+    pages_in(&root(), "docs", &mut found);
+    found.extend(["README.md", "CONTRIBUTING.md"].map(str::to_owned));
+    // Its commands take minutes, and its figures are those of one machine.
+    found.remove("docs/performance.md");
+    let tested: BTreeSet<String> = PAGES.iter().map(|path| (*path).to_owned()).collect();
+    assert_eq!(found, tested, "`pages!` in docs.rs lists them all");
+}
+
+/// Links to files of the repository lead somewhere.
+#[test]
+fn every_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for page in PAGES {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let folder = root().join(page).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if link.contains("://") {
+                continue;
+            }
+            let target = if file.is_empty() { root().join(page) } else { folder.join(file) };
+            let headings = || fs::read_to_string(&target).unwrap_or_default();
+            if !target.exists() || !(anchor.is_empty() || headings().lines().any(|line| slug(line) == anchor)) {
+                broken.push(format!("{page}: {link}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_command_has_a_help_to_read() {
+    for command in [
+        "",
+        "plan",
+        "apply",
+        "status",
+        "credentials",
+        "delete",
+        "server",
+        "server start",
+        "server stop",
+        "server status",
+        "server list",
+    ] {
+        let words = command.split_whitespace().chain(["--help"]);
+        let output = Command::new(env!("CARGO_BIN_EXE_tenantdb")).args(words).env_remove("COLUMNS").output().unwrap();
+        let name = format!("help {command}").trim_end().replace(' ', "-");
+        insta::assert_snapshot!(name, String::from_utf8(output.stdout).unwrap());
+    }
+}
+
+/// The rows of the reference's list of what is not supported yet: each is still refused for that reason.
+#[test]
+fn what_the_reference_calls_not_supported_yet_is_refused() {
+    let text = fs::read_to_string(root().join("docs/reference/manifests.md")).unwrap();
+    let (_, list) = text.split_once("## Not supported yet").unwrap();
+    let rows = list.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix("` |")?.split_once(" | `"));
+    let rows: Vec<(&str, &str)> = rows.collect();
+    assert!(rows.len() > 1, "there are no rows");
+    let Some(major) = MAJORS.into_iter().find(|major| available(*major)) else { return };
+    let sandbox = Sandbox::new(major);
+    let mut wrong = Vec::new();
+    for (kind, field) in rows {
+        sandbox.write("block.yaml", &page::part(kind, field));
+        let said = sandbox.shell("tenantdb plan -f block.yaml 2>&1");
+        if !said.contains("is not supported yet") {
+            wrong.push(format!("{kind} {field}: {said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_example_works_alone_and_after_the_first() {
+    let Some(major) = MAJORS.into_iter().find(|major| available(*major)) else { return };
+    let sandbox = Sandbox::new(major);
+    for path in examples() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let first = if name == "first.yaml" { "" } else { "-f examples/first.yaml" };
+        let said = sandbox.shell(&format!("tenantdb apply {first} -f examples/{name} 2>&1; echo exit $?"));
+        assert!(said.ends_with("exit 0\n"), "{name}: {said}");
+        assert_credentials_log_in(&sandbox);
+        let again = sandbox.shell(&format!("tenantdb apply -f examples/{name} 2>&1"));
+        assert!(again.starts_with("Nothing to do: "), "{name}: {again}");
+    }
+}
+
+#[test]
+fn the_examples_work_together() {
+    for major in MAJORS.into_iter().filter(|major| available(*major)) {
+        let sandbox = Sandbox::new(major);
+        let said = sandbox.shell("tenantdb apply -f examples/ 2>&1; echo exit $?");
+        assert!(said.ends_with("exit 0\n"), "{said}");
+        assert_credentials_log_in(&sandbox);
+        let declared: usize = examples()
+            .iter()
+            .map(|path| fs::read_to_string(path).unwrap().matches("\nkind: TenantDatabase").count())
+            .sum();
+        assert_eq!(sandbox.credentials().len(), declared);
+    }
+}
+
+#[test]
+fn the_demo_finds_true_what_it_claims() {
+    let target = Path::new(env!("CARGO_BIN_EXE_tenantdb")).parent().unwrap();
+    if !target.ends_with("debug") || !MAJORS.into_iter().any(available) {
+        return;
+    }
+    let output = Command::new(root().join("scripts/demo"))
+        .env("CARGO_TARGET_DIR", target.parent().unwrap())
+        .env_remove("DEMO_KEEP")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let home = said.lines().next().and_then(|line| line.rsplit_once(' ')).unwrap().1;
+    assert!(!Path::new(home).exists(), "{home} was left behind");
+}
+
+/// Parses and plans what a page declares, and runs its commands.
+fn check(path: &str) {
+    let page = Page::read(&root(), path);
+    let known = ["yaml", "yaml refused", "yaml spec", "yaml server", "console", "sh", "text", "sql"];
+    for block in &page.blocks {
+        assert!(known.contains(&block.info.as_str()), "{path}:{}: a block is one of {known:?}", block.line);
+    }
+    let Some(major) = MAJORS.into_iter().find(|major| available(*major)) else { return };
+    declarations(&page, major);
+    let commands = page.commands();
+    if commands.is_empty() {
+        return;
+    }
+    let mut sandbox = Sandbox::new(major);
+    if page.blocks.iter().any(|block| block.text.contains("db.example.org")) {
+        sandbox = sandbox.with_elsewhere(major);
+    }
+    let mut differences = Vec::new();
+    let files = page.declarations().into_iter().filter_map(|shown| Some((shown.name?, shown.text)));
+    let mut seen = BTreeSet::new();
+    for (name, text) in files {
+        assert!(seen.insert(name.clone()), "{path}: {name} is shown twice; give the second another name");
+        sandbox.write(&name, &text);
+    }
+    let results = sandbox.run(&commands);
+    for (index, (command, (status, said))) in commands.iter().zip(&results).enumerate() {
+        let asked = commands.get(index + 1).is_some_and(|next| next.text == "echo $?");
+        let at = format!("{path}:{}: $ {}", command.line, command.text);
+        let shows_why = command.output.as_ref().is_some_and(|shown| shown.contains("error:"));
+        if *status != 0 && !asked && !shows_why {
+            differences.push(format!("{at}\nended with {status}:\n{said}"));
+        } else if let Some(shown) = &command.output {
+            let (shown, actual) = (normalise(shown), normalise(said));
+            if !matches(&shown, &actual) {
+                differences.push(format!("{at}\nprints:\n{said}\nwhere the page shows:\n{}", shown.join("\n")));
+            }
+        }
+    }
+    if !differences.is_empty() && std::env::var_os(REWRITE).is_some() {
+        page.rewrite(&root(), &mut results.iter().map(|(_, said)| said.as_str()));
+    }
+    assert!(differences.is_empty(), "{}\n{REWRITE}=1 rewrites the page", differences.join("\n---\n"));
+}
+
+/// Every declaration is one that the program takes, or refuses, as the page says.
+fn declarations(page: &Page, major: u32) {
+    let sandbox = Sandbox::new(major);
+    for page::Declaration { line, name, text, refused } in page.declarations() {
+        if name.is_some_and(|name| name.ends_with("tenantdb.yaml")) {
+            continue;
+        }
+        sandbox.write("block.yaml", &text);
+        sandbox.write("local.yaml", page::LOCAL_SERVER);
+        let server = if text.contains("kind: DatabaseServer") { "" } else { "-f local.yaml" };
+        let elsewhere = text.contains("endpoint:") && text.contains("kind: TenantDatabase");
+        assert!(!elsewhere, "{}:{line}: databases and the endpoint they are on go into two blocks", page.path);
+        let said = sandbox.shell(&format!("tenantdb plan {server} -f block.yaml 2>&1; echo exit $?"));
+        assert!(said.ends_with(if refused { "exit 2\n" } else { "exit 0\n" }), "{}:{line}: {said}", page.path);
+    }
+}
+
+fn assert_credentials_log_in(sandbox: &Sandbox) {
+    let paths = sandbox.credentials();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let keys: BTreeMap<String, String> = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        let key = |name: &str| keys.get(name).unwrap_or_else(|| panic!("{}: no {name}", path.display())).as_str();
+        let (login, database) = (key("DB_USER"), key("DB_NAME"));
+        let question = "SELECT session_user || ' ' || current_user || ' ' || current_database()";
+        let said = query_at(key("DB_PORT").parse().unwrap(), login, key("DB_PASSWORD"), database, question);
+        let owner = login.strip_suffix("_a").unwrap();
+        assert_eq!(said, Ok(format!("{login} {owner} {database}")), "{}", path.display());
+    }
+}
+
+fn examples() -> Vec<std::path::PathBuf> {
+    let mut found: Vec<_> = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    found.sort();
+    found
+}
+
+fn pages_in(root: &Path, folder: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(root.join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{folder}/{}", entry.file_name().into_string().unwrap());
+        if entry.path().is_dir() {
+            pages_in(root, &path, found);
+        } else if Path::new(&path).extension().is_some_and(|extension| extension == "md") {
+            found.insert(path);
+        }
+    }
+}
+
+/// The anchor of a heading, as forges make it.
+fn slug(line: &str) -> String {
+    let heading = line.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
