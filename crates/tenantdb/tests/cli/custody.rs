@@ -25,6 +25,9 @@ fn with_credentials(spec: &str) -> String {
     tenant("cafe", &format!("{{credentials: {spec}}}"))
 }
 
+/// What happens to a credential, how, and the reason that is told.
+type Loss<'a> = (&'a str, &'a dyn Fn(&World), &'a str);
+
 on_every_server! {
     fn a_lost_or_forged_credential_is_replaced_and_the_earlier_login_goes_on_working(server: TestServer) {
         let forged = |world: &World| {
@@ -34,7 +37,7 @@ on_every_server! {
         };
         let garbled = |world: &World| fs::write(world.credential_path("default", "cafe-secret"), "no JSON").unwrap();
         let deleted = |world: &World| fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
-        let losses: [(&str, &dyn Fn(&World), &str); 3] = [
+        let losses: [Loss; 3] = [
             ("deleted", &deleted, "its place lost it"),
             ("garbled", &garbled, "its place lost it"),
             ("forged", &forged, "the delivered one was changed by hand"),

@@ -238,7 +238,7 @@ on_servers! {
         somebody.simple_query("SELECT 1").await.expect("who can't be ended goes on");
         drop(somebody);
         let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'cafe'";
-        wait_until(Duration::from_secs(60), || server.psql("postgres", gone) == "0");
+        wait_until(Duration::from_mins(1), || server.psql("postgres", gone) == "0");
         world.run_on(&["delete", "--yes"]).exits(0);
         assert_eq!(left_of("cafe", &server, &world), "");
     }
