@@ -112,8 +112,10 @@ impl Ledger {
         if !exists.first().is_some_and(|row| row.get::<_, bool>(0)) {
             return Ok(None);
         }
-        let (server, tenants, roles, deliveries) = tokio::try_join!(
-            session.query("SELECT version FROM ledger.server", &[]),
+        // Of another version nothing else can be read for certain.
+        let server = session.query("SELECT version FROM ledger.server", &[]).await?;
+        check_version(server.first().map_or(0, |row| row.get(0)))?;
+        let (tenants, roles, deliveries) = tokio::try_join!(
             session.query(
                 "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch \
                  FROM ledger.tenant ORDER BY id",
@@ -129,7 +131,6 @@ impl Ledger {
                 &[]
             ),
         )?;
-        check_version(server.first().map_or(0, |row| row.get(0)))?;
         let mut by_id = BTreeMap::new();
         for row in &tenants {
             let tenant = tenant(row)?;
