@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenantdb_api::ObjectName;
 use tenantdb_core::{
@@ -17,6 +18,9 @@ use crate::observe::{self, Inside, Observed, Shared};
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER, plan};
 
+/// How long to wait for someone who works on a tenant.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// A PostgreSQL server, with all the connections to it.
 pub struct Postgres {
     name: ObjectName,
@@ -30,7 +34,14 @@ impl Postgres {
     #[must_use]
     pub fn new(name: ObjectName, address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize) -> Self {
         let connections = Arc::new(Connections::new(address, tls, admin, budget));
-        Self { name, connections, locks: Locks::default() }
+        Self { name, connections, locks: Locks::new(PATIENCE) }
+    }
+
+    /// The same server, with another time to wait for someone who works on a tenant; two minutes otherwise.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.locks = Locks::new(patience);
+        self
     }
 
     /// How many tenants can be in hand at a time.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tenantdb_api::DatabaseServer;
@@ -99,7 +100,10 @@ fn connected(
 ) -> Result<Connected, Error> {
     let endpoint = endpoint(server, &address);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
-    let engine = Postgres::new(server.metadata.name.clone(), address, tls, admin, budget);
+    let mut engine = Postgres::new(server.metadata.name.clone(), address, tls, admin, budget);
+    if let Some(patience) = patience()? {
+        engine = engine.with_patience(patience);
+    }
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
     let pass = Pass {
         workers: engine.workers(),
@@ -110,6 +114,15 @@ fn connected(
         interrupt: interrupt.clone(),
     };
     Ok(Connected { pass: Arc::new(pass), endpoint })
+}
+
+/// How long to wait for someone who works on the same database, if the environment says so.
+fn patience() -> Result<Option<Duration>, Error> {
+    let Some(text) = std::env::var_os("TENANTDB_LOCK_TIMEOUT").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let seconds = text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+        Error::input(format!("TENANTDB_LOCK_TIMEOUT is `{}`", text.display()), "give it a number of seconds")
+    })?;
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 fn endpoint(server: &DatabaseServer, source: &Address) -> Endpoint {

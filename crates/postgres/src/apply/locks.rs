@@ -11,14 +11,18 @@ use crate::connect::{Connections, Session, Statement};
 use crate::ledger::TENANT_LOCKS;
 use crate::sql::text;
 
-/// How long to wait for someone who holds a tenant.
-const PATIENCE: Duration = Duration::from_mins(2);
-
 /// The locks of a pass.
-#[derive(Default)]
-pub(crate) struct Locks(Mutex<Arc<OnceCell<Session>>>);
+pub(crate) struct Locks {
+    session: Mutex<Arc<OnceCell<Session>>>,
+    patience: Duration,
+}
 
 impl Locks {
+    /// No locks yet; `patience` is how long to wait for someone who holds a tenant.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { session: Mutex::default(), patience }
+    }
+
     /// Takes the lock of a database's name, and waits for whoever has it.
     pub(crate) async fn take(
         &self,
@@ -28,7 +32,7 @@ impl Locks {
     ) -> Result<i32, Failure> {
         let cell = self.cell();
         let session = cell.get_or_try_init(|| connections.locks()).await?;
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + self.patience;
         let mut pause = Duration::from_millis(20);
         let statement = Statement::labelled(
             format!(
@@ -43,7 +47,7 @@ impl Locks {
                 return Ok(key);
             }
             if Instant::now() > give_up {
-                return Err(held(session, database).await);
+                return Err(held(session, database, self.patience).await);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
@@ -62,14 +66,14 @@ impl Locks {
 
     /// Lets go of all locks.
     pub(crate) async fn close(&self) {
-        let cell = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let cell = std::mem::take(&mut *self.session.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(session) = Arc::into_inner(cell).and_then(OnceCell::into_inner) {
             session.close().await;
         }
     }
 
     fn cell(&self) -> Arc<OnceCell<Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Goes on, or ends the pass because the locks are lost.
@@ -85,7 +89,7 @@ impl Locks {
 }
 
 /// Says who holds a tenant.
-async fn held(session: &Session, database: &str) -> Failure {
+async fn held(session: &Session, database: &str, patience: Duration) -> Failure {
     let holders = session
         .query(
             "SELECT a.application_name FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) \
@@ -98,6 +102,7 @@ async fn held(session: &Session, database: &str) -> Failure {
         .ok()
         .and_then(|rows| rows.first().map(|row| row.get::<_, String>(0)))
         .unwrap_or_else(|| "another tenantdb".to_owned());
-    Failure::new(FailureKind::Held, format!("{holder} has been working on database {database} for two minutes"))
+    let seconds = patience.as_secs();
+    Failure::new(FailureKind::Held, format!("{holder} has been working on database {database} for {seconds} s"))
         .hint("wait until it is done, or end its session on the server, and run it again")
 }
