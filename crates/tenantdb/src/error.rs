@@ -91,23 +91,24 @@ impl Error {
         Self::Input { message: message.into(), hint: Some(hint.into()) }
     }
 
-    /// Tells the user, and the exit code.
-    pub fn report(self) -> ExitCode {
+    /// How the command ends because of it.
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::Diagnostics(diagnostics) => {
-                anstream::eprint!("{}", diagnostics.render(style::colours_stderr()));
-                Exit::WrongInput.into()
-            }
-            Self::Input { message, hint } => {
-                style::error(&message, hint.as_deref());
-                Exit::WrongInput.into()
-            }
-            Self::Failure(failure) => {
-                let interrupted = failure.kind == FailureKind::Interrupted;
-                style::error(&failure.to_string(), failure.hint.as_deref());
-                if interrupted { Exit::Interrupted } else { Exit::Failed }.into()
-            }
+            Self::Diagnostics(_) | Self::Input { .. } => Exit::WrongInput,
+            Self::Failure(failure) if failure.kind == FailureKind::Interrupted => Exit::Interrupted,
+            Self::Failure(_) => Exit::Failed,
         }
+    }
+
+    /// Tells the user, and how the command ends because of it.
+    pub fn report(self) -> Exit {
+        let exit = self.exit();
+        match self {
+            Self::Diagnostics(diagnostics) => anstream::eprint!("{}", diagnostics.render(style::colours_stderr())),
+            Self::Input { message, hint } => style::error(&message, hint.as_deref()),
+            Self::Failure(failure) => style::error(&failure.to_string(), failure.hint.as_deref()),
+        }
+        exit
     }
 }
 

@@ -24,13 +24,13 @@ fn main() -> ExitCode {
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return error::Error::failed(format!("can't start: {error}")).report(),
+        Err(error) => return error::Error::failed(format!("can't start: {error}")).report().into(),
     };
     let interrupt = Interrupt::default();
     runtime.spawn(stop_on_signal(interrupt.clone()));
     match runtime.block_on(commands::run(arguments, interrupt)) {
         Ok(exit) => exit.into(),
-        Err(error) => error.report(),
+        Err(error) => error.report().into(),
     }
 }
 

@@ -32,15 +32,9 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
                 exit = exit.worst(report.outcome().into());
             }
             Err(error) => {
-                let input_is_wrong = matches!(error, Error::Diagnostics(_) | Error::Input { .. });
-                let interrupted = context.interrupt.is_set();
-                error.report();
                 totals.add_failed(server.tenants.len());
-                exit = exit.worst(match (interrupted, input_is_wrong) {
-                    (true, _) => Exit::Interrupted,
-                    (_, true) => Exit::WrongInput,
-                    _ => Exit::Failed,
-                });
+                let failed = error.report();
+                exit = exit.worst(if context.interrupt.is_set() { Exit::Interrupted } else { failed });
             }
         }
     }

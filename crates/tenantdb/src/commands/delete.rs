@@ -32,9 +32,9 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
                 exit = exit.worst(report.outcome().into());
             }
             Err(error) => {
-                error.report();
                 totals.add_failed(number);
-                exit = exit.worst(Exit::Failed);
+                let failed = error.report();
+                exit = exit.worst(if context.interrupt.is_set() { Exit::Interrupted } else { failed });
             }
         }
     }
@@ -71,8 +71,7 @@ async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<
         let held = match held(context, &server, &authority).await {
             Ok(held) => held,
             Err(error) => {
-                error.report();
-                exit = Exit::Failed;
+                exit = exit.worst(error.report());
                 continue;
             }
         };

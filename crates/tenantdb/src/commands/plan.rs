@@ -23,8 +23,8 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
         let reached = match server::look(declared, &context.home, &context.interrupt) {
             Ok(reached) => reached,
             Err(error) => {
-                error.report();
-                exit = exit.worst(Exit::Failed);
+                totals.add_unknown(server.tenants.len());
+                exit = exit.worst(error.report());
                 continue;
             }
         };
@@ -50,8 +50,8 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
                 }
             }
             Err(failure) => {
-                style::error(&failure.to_string(), failure.hint.as_deref());
-                exit = exit.worst(Exit::Failed);
+                totals.add_unknown(server.tenants.len());
+                exit = exit.worst(Error::from(failure).report());
             }
         }
         connected.pass.engine.close().await;

@@ -34,8 +34,7 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
             }
             Ok(None) => {}
             Err(error) => {
-                error.report();
-                exit = exit.worst(Exit::Failed);
+                exit = exit.worst(error.report());
             }
         }
     }

@@ -14,6 +14,8 @@ pub struct Totals {
     delete: usize,
     unchanged: usize,
     refused: usize,
+    partly_refused: usize,
+    unknown: usize,
 }
 
 impl Totals {
@@ -27,12 +29,20 @@ impl Totals {
                 TenantChange::Unchanged => self.unchanged += 1,
                 TenantChange::Refused => self.refused += 1,
             }
+            if tenant.refusal.is_some() && tenant.change != TenantChange::Refused {
+                self.partly_refused += 1;
+            }
         }
+    }
+
+    /// Counts tenants whose server could not be asked.
+    pub fn add_unknown(&mut self, tenants: usize) {
+        self.unknown += tenants;
     }
 
     /// Whether anything is refused.
     pub fn refused(&self) -> bool {
-        self.refused > 0
+        self.refused + self.partly_refused > 0
     }
 
     /// The summary line.
@@ -42,6 +52,8 @@ impl Totals {
             (self.update, "to change"),
             (self.delete, "to delete"),
             (self.refused, "refused"),
+            (self.partly_refused, "partly refused"),
+            (self.unknown, "unknown"),
             (self.unchanged, "unchanged"),
         ];
         let parts: Vec<String> = parts
@@ -49,8 +61,8 @@ impl Totals {
             .filter(|(number, _)| *number > 0)
             .map(|(number, what)| format!("{number} {what}"))
             .collect();
-        match (self.create + self.update + self.delete, self.refused) {
-            (0, 0) => format!("No changes: {} as declared.", count_as(self.unchanged)),
+        match self.create + self.update + self.delete + self.refused + self.unknown {
+            0 => format!("No changes: {} as declared.", count_as(self.unchanged)),
             _ => format!("Plan: {}.", parts.join(", ")),
         }
     }
