@@ -6,4 +6,5 @@ mod deletion;
 mod docs;
 mod drift;
 mod isolation;
+mod trouble;
 mod world;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 use tenantdb_testkit::{TestServer, unprivileged_account};
@@ -120,6 +120,11 @@ impl World {
         Run::of(&mut self.command_on(arguments))
     }
 
+    /// Starts the program and lets it run.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Runs the program while other things go on.
     pub fn run_beside(&self, arguments: &[&str]) -> impl Future<Output = Run> + use<> {
         let mut command = self.command(arguments);
@@ -163,12 +168,12 @@ impl Drop for World {
 impl Run {
     /// Runs a command to its end.
     pub fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap();
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Self::from(command.output().unwrap())
+    }
+
+    /// Waits for the end of what was started.
+    pub fn end_of(started: Child) -> Self {
+        Self::from(started.wait_with_output().unwrap())
     }
 
     /// Checks the exit code.
@@ -197,6 +202,16 @@ impl Run {
     pub fn tells(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "no `{text}` in stderr:\n{}\nstdout:\n{}", self.stderr, self.stdout);
         self
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 

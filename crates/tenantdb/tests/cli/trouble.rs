@@ -1,0 +1,375 @@
+//! What can go wrong is said with its place and a hint, stops nobody else, and is over when it is mended.
+
+use std::process::Child;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tenantdb_testkit::{Admin, Options, TestServer, available, free_port, on_servers, wait_until};
+use tokio_postgres::Client;
+
+use crate::world::{Run, World, query, tenant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Checks that a run failed with a message that names the server and what to do.
+#[track_caller]
+fn fails(run: Run, server: &TestServer, message: &str) -> Run {
+    failed(run.exits(1), server.port(), message)
+}
+
+#[track_caller]
+fn failed(run: Run, port: u16, message: &str) -> Run {
+    run.tells(&format!("server shared (127.0.0.1:{port}): ")).tells(message).tells("  hint: ")
+}
+
+/// A world whose server's declaration has another text in the place of this one.
+fn world_with(server: &TestServer, text: &str, other: &str) -> World {
+    let world = World::on(server);
+    let declared = std::fs::read_to_string(world.folder().join("server.yaml")).unwrap();
+    assert!(declared.contains(text), "no `{text}` in {declared}");
+    world.write("server.yaml", &declared.replace(text, other));
+    world
+}
+
+/// Checks that a tenant is as declared and its credential works.
+#[track_caller]
+fn works(world: &World, server: &TestServer, name: &str) {
+    let credential = world.credential("default", &format!("{name}-secret"));
+    let who = query(server, &credential, "SELECT current_user || ' ' || session_user").unwrap();
+    assert_eq!(who, format!("{name} {name}_a"));
+}
+
+fn cafe() -> String {
+    tenant("cafe", "{}")
+}
+
+fn cafe_and_erp(cafe: &str) -> String {
+    tenant("cafe", cafe) + &tenant("erp", "{}")
+}
+
+on_servers! {
+    [15 Plain, 18 Plain]
+
+    fn a_server_that_does_not_answer(server: TestServer) {
+        let port = free_port();
+        let world = world_with(&server, &server.port().to_string(), &port.to_string());
+        for command in [&["plan"][..], &["plan", "--exit-code"], &["apply"], &["status"], &["delete", "--yes"]] {
+            failed(world.declare(&cafe()).run_on(command).exits(1), port, "Connection refused").tells("check host and port");
+        }
+    }
+
+    fn a_wrong_password(server: TestServer) {
+        let mut world = World::on(&server);
+        world.set("TEST_ADMIN_PASSWORD", "wrong");
+        let run = fails(world.apply(&cafe()), &server, "database postgres: password authentication failed");
+        run.tells("hint: check the administrator's password and where `admin.passwordFrom` takes it from");
+    }
+
+    fn no_password_anywhere(server: TestServer) {
+        let world = world_with(&server, "[{env: TEST_ADMIN_PASSWORD}]", "[{env: NO_SUCH}, {file: no/such}, {env: EMPTY, username: postgres}]");
+        let run = Run::of(world.declare(&cafe()).command_on(&["apply"]).env("EMPTY", "")).exits(1);
+        let run = run.tells("server shared: no password for admin_user: the variable NO_SUCH is not set; ");
+        run.tells("no/such: No such file").tells("the variable EMPTY is empty").tells("hint: set one of them");
+    }
+
+    fn an_administrator_who_may_not_do_it(server: TestServer) {
+        for (may, lacks) in [("CREATEROLE", "CREATEDB"), ("CREATEDB", "CREATEROLE"), ("", "CREATEDB and CREATEROLE")] {
+            server.psql("postgres", &format!("DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN {may} PASSWORD 'weak'"));
+            let mut world = world_with(&server, "username: admin_user", "username: weak");
+            world.set("TEST_ADMIN_PASSWORD", "weak");
+            let run = fails(world.apply(&cafe()), &server, &format!("the administrator's login weak lacks {lacks}"));
+            run.tells(&format!("hint: as a superuser run: ALTER ROLE \"weak\" {}", lacks.replace(" and", "")));
+        }
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE NOT datistemplate"), "1");
+    }
+
+    fn a_server_without_tls(server: TestServer) {
+        let world = world_with(&server, "mode: disable", "mode: require");
+        fails(world.apply(&cafe()), &server, "server does not support TLS").tells("hint: turn TLS on at the server");
+    }
+
+    fn more_connections_than_the_administrator_may_have(server: TestServer) {
+        let world = World::on(&server);
+        server.psql("postgres", "ALTER ROLE admin_user CONNECTION LIMIT 1");
+        fails(world.apply(&cafe()), &server, "too many connections for role \"admin_user\"").tells("lower `limits.connections`");
+
+        server.psql("postgres", "ALTER ROLE admin_user CONNECTION LIMIT 3");
+        let modest = world_with(&server, "default: true", "default: true\n  limits: {connections: 3}");
+        modest.apply(&(cafe_and_erp("{}") + &tenant("shop", "{}"))).exits(0);
+        works(&modest, &server, "cafe");
+    }
+
+    fn another_who_works_on_the_same_database(server: TestServer) {
+        let mut world = World::on(&server);
+        world.set("TENANTDB_LOCK_TIMEOUT", "1");
+        world.apply(&tenant("erp", "{}")).exits(0);
+        let other = HeldLock::of_database(&server, "cafe");
+        let changed = cafe() + &tenant("erp", "{comment: Orders}");
+        let run = fails(world.apply(&changed), &server, "testkit has been working on database cafe for 1 s");
+        run.tells("default/cafe: ").says("~ default/erp changed");
+        drop(other);
+        world.apply(&changed).exits(0);
+        works(&world, &server, "cafe");
+
+        world.set("TENANTDB_LOCK_TIMEOUT", "soon");
+        world.apply(&changed).exits(2).tells("TENANTDB_LOCK_TIMEOUT is `soon`").tells("hint:");
+    }
+
+    fn a_server_that_is_restarted_midway(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("erp", "{}")).exits(0);
+        let (applying, _held) = stuck(&world, &server);
+        server.restart();
+        fails(Run::end_of(applying), &server, "default/cafe: ").tells("run it again to finish");
+        world.run_on(&["apply"]).exits(0);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        works(&world, &server, "cafe");
+    }
+
+    fn a_user_who_stops_it_midway(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("erp", "{}")).exits(0);
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let (applying, held) = stuck(&world, &server);
+            kill(Pid::from_raw(applying.id().try_into().unwrap()), signal).unwrap();
+            let told = Told::by(applying, "stopping after the statements in hand");
+            drop(held);
+            told.end().exits(130).tells("interrupted before it was done").tells("hint: run it again to finish");
+            let half_made = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tenantdb%'";
+            wait_until(PATIENCE, || server.psql("postgres", half_made) == "0");
+            world.run_on(&["apply"]).exits(0);
+            works(&world, &server, "cafe");
+            world.declare(&tenant("cafe", "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"));
+            world.run_on(&["apply"]).exits(0);
+            world.run_on(&["delete", "--yes"]).exits(0);
+        }
+    }
+
+    fn an_extension_that_is_not_there_or_not_trusted(server: TestServer) {
+        let world = World::on(&server);
+        let misspelt = world.apply(&cafe_and_erp("{extensions: [pg_trgn]}")).exits(4);
+        misspelt.tells("default/cafe: the server has no extension `pg_trgn`").tells("hint: did you mean `pg_trgm`?");
+        works(&world, &server, "erp");
+        let untrusted = world.apply(&cafe_and_erp("{extensions: [pageinspect]}")).exits(4);
+        untrusted.tells("default/cafe: extension `pageinspect` is not trusted").tells("let a superuser run: CREATE EXTENSION \"pageinspect\"");
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+    }
+
+    fn a_tenant_that_fails_stops_nobody(server: TestServer) {
+        let world = World::on(&server);
+        let run = fails(world.apply(&cafe_and_erp("{settings: {statement_timeout: soon}}")), &server, "invalid value for parameter");
+        run.tells("default/cafe: ").tells("database tenantdb: ALTER ROLE: ").says("+ default/erp created").says("1 failed");
+        works(&world, &server, "erp");
+        world.apply(&cafe_and_erp("{settings: {statement_timeout: 5s}}")).exits(0);
+        works(&world, &server, "cafe");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+
+        let run = fails(world.apply(&cafe_and_erp("{settings: {no_such_setting: 1}}")), &server, "no_such_setting");
+        run.tells("default/cafe: ");
+        works(&world, &server, "cafe");
+    }
+
+    fn more_databases_than_the_server_may_hold(server: TestServer) {
+        let world = world_with(&server, "default: true", "default: true\n  limits: {databases: 1}");
+        let run = world.apply(&cafe_and_erp("{}")).exits(4).says("1 created").says("1 refused");
+        run.tells("the server holds as many databases as `limits.databases` allows (1)").tells("hint: raise `limits.databases`");
+        world.run_on(&["plan", "--exit-code"]).exits(4);
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname IN ('cafe', 'erp')"), "1");
+    }
+
+    fn a_home_that_can_not_be_written(server: TestServer) {
+        let mut world = World::on(&server);
+        let file = world.write("a-file", "").display().to_string();
+        world.set("TENANTDB_HOME", &format!("{file}/home"));
+        world.apply(&cafe()).exits(1).tells(&file).tells("hint: ");
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+
+        let world = World::on(&server);
+        let in_the_way = world.write("home/credentials/default", "").display().to_string();
+        world.apply(&cafe()).exits(4).tells("default/cafe: ").tells(&in_the_way).tells("hint: ");
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname ~ '^cafe'"), "0");
+        std::fs::remove_file(&in_the_way).unwrap();
+        world.apply(&cafe()).exits(0);
+        works(&world, &server, "cafe");
+    }
+
+    fn a_ledger_that_someone_else_made(server: TestServer) {
+        let world = World::on(&server);
+        server.psql("postgres", "CREATE ROLE mallory LOGIN CREATEDB");
+        server.psql("postgres", "CREATE DATABASE tenantdb OWNER mallory");
+        for command in [&["plan"][..], &["apply"], &["status"]] {
+            let run = fails(world.declare(&cafe()).run_on(command), &server, "database tenantdb is owned by mallory");
+            let run = run.says_nothing_of("as declared");
+            run.tells("can't be trusted as the ledger").tells("hint: find out who made it");
+        }
+        assert_eq!(server.psql("tenantdb", "SELECT count(*) FROM pg_namespace WHERE nspname = 'ledger'"), "0");
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+
+        server.psql("postgres", "ALTER DATABASE tenantdb RENAME TO not_the_ledger");
+        world.apply(&cafe()).exits(0);
+        server.psql("postgres", "GRANT CONNECT ON DATABASE tenantdb TO mallory");
+        let run = fails(world.run_on(&["apply"]), &server, "database tenantdb is open to mallory");
+        run.tells("REVOKE ALL ON DATABASE tenantdb FROM");
+    }
+
+    fn a_ledger_that_a_newer_tenantdb_wrote(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&cafe()).exits(0);
+        server.psql("tenantdb", "UPDATE ledger.server SET version = 2; ALTER TABLE ledger.tenant RENAME COLUMN epoch TO era");
+        for command in [&["plan"][..], &["apply", "--yes"], &["status"], &["delete", "--yes"]] {
+            let run = fails(world.run_on(command), &server, "the ledger has version 2, and this tenantdb knows version 1");
+            run.tells("hint: use the newer tenantdb that wrote it");
+        }
+    }
+}
+
+#[test]
+fn a_server_without_room_for_another_connection() {
+    for major in [15, 18].into_iter().filter(|major| available(*major)) {
+        let server = Options::new(major, Admin::Plain).setting("max_connections", "10").start();
+        let world = World::on(&server);
+        let crowd = Sessions::of(&server, 7);
+        fails(world.apply(&cafe()), &server, "connection").tells("raise max_connections on the server");
+        drop(crowd);
+        let quiet = "SELECT count(*) < 3 FROM pg_stat_activity WHERE datname IS NOT NULL";
+        wait_until(PATIENCE, || server.psql("postgres", quiet) == "t");
+        world.apply(&cafe()).exits(0);
+        works(&world, &server, "cafe");
+    }
+}
+
+#[test]
+fn a_certificate_of_a_stranger() {
+    for major in [15, 18].into_iter().filter(|major| available(*major)) {
+        let (authority, stranger) = (Authority::new(), Authority::new());
+        let (certificate, key) = authority.issue("127.0.0.1");
+        let server = Options::new(major, Admin::Plain)
+            .setting("ssl", "on")
+            .setting("ssl_cert_file", "test.crt")
+            .setting("ssl_key_file", "test.key")
+            .file("test.crt", certificate)
+            .file("test.key", key)
+            .start();
+        let verified = "mode: verify-full, caFrom: {file: ca.pem}";
+        let world = world_with(&server, "mode: disable", verified);
+        world.write("ca.pem", &stranger.certificate);
+        fails(world.apply(&cafe()), &server, "certificate").tells("hint: check `tls.caFrom`, the host name");
+        world.write("ca.pem", &authority.certificate);
+        world.apply(&cafe()).exits(0);
+
+        let other_name = world_with(&server, "mode: disable", verified);
+        let declared = std::fs::read_to_string(other_name.folder().join("server.yaml")).unwrap();
+        other_name.write("server.yaml", &declared.replace("127.0.0.1", "localhost"));
+        other_name.write("ca.pem", &authority.certificate);
+        other_name
+            .apply(&cafe())
+            .exits(1)
+            .tells("server shared (localhost:")
+            .tells("hint: check `tls.caFrom`, the host name");
+    }
+}
+
+/// An authority that signs certificates.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// A certificate for a host, and its key.
+    fn issue(&self, host: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+/// Sessions that stay open until they are dropped.
+struct Sessions {
+    _clients: Vec<Client>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Sessions {
+    fn of(server: &TestServer, number: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let login = || server.connect(server.admin_username(), server.admin_password(), "postgres");
+        let clients = (0..number).map(|_| runtime.block_on(login()).unwrap()).collect();
+        Self { _clients: clients, _runtime: runtime }
+    }
+}
+
+/// A lock in the ledger that somebody holds until it is dropped.
+struct HeldLock {
+    _client: Client,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl HeldLock {
+    /// The lock that a run holds on a database while it works on it.
+    fn of_database(server: &TestServer, database: &str) -> Self {
+        Self::taken(server, &format!("SELECT pg_advisory_lock(x'74646201'::int, hashtext('{database}'))"))
+    }
+
+    /// The lock around changes of roles, which a run takes for each transaction.
+    fn of_role_changes(server: &TestServer) -> Self {
+        Self::taken(server, "SELECT pg_advisory_lock(x'746462726f6c6573'::bigint)")
+    }
+
+    fn taken(server: &TestServer, sql: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let client = server.superuser("tenantdb").await;
+            client.simple_query(sql).await.unwrap();
+            client
+        });
+        Self { _client: client, _runtime: runtime }
+    }
+}
+
+/// A run that makes `cafe` and has come as far as its roles, where it waits for the lock.
+fn stuck(world: &World, server: &TestServer) -> (Child, HeldLock) {
+    let held = HeldLock::of_role_changes(server);
+    world.declare(&cafe());
+    let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    wait_until(PATIENCE, || server.psql("postgres", waiting) == "1");
+    (applying, held)
+}
+
+/// A run that has told something.
+struct Told {
+    child: Child,
+    before: Vec<u8>,
+}
+
+impl Told {
+    /// Waits until a run has told this.
+    fn by(mut child: Child, text: &str) -> Self {
+        use std::io::Read;
+        let (mut before, mut byte) = (Vec::new(), [0]);
+        let stderr = child.stderr.as_mut().unwrap();
+        while !String::from_utf8_lossy(&before).contains(text) {
+            assert_eq!(stderr.read(&mut byte).unwrap(), 1, "it ended and told {}", String::from_utf8_lossy(&before));
+            before.push(byte[0]);
+        }
+        Self { child, before }
+    }
+
+    /// Waits for its end.
+    fn end(self) -> Run {
+        let mut output = self.child.wait_with_output().unwrap();
+        output.stderr.splice(0..0, self.before);
+        Run::from(output)
+    }
+}
