@@ -1,0 +1,283 @@
+//! A crash at any moment: run it again and all is as declared, and nothing that was handed out ever stops working.
+//!
+//! `TENANTDB_SOAK=1` makes the full numbers of kills, which take about half an hour.
+
+mod reader;
+mod scenarios;
+mod site;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tenantdb_core::CredentialStep;
+use tenantdb_postgres::PostgresStep;
+
+use crate::world::{Run, tenant};
+use reader::Reader;
+use scenarios::{SCENARIOS, Scenario};
+use site::{Left, Site};
+
+/// Servers at work at the same time.
+const SERVERS: usize = 4;
+
+/// A process that ends itself at the n-th passage of a failpoint.
+#[derive(Clone, Debug)]
+struct Kill {
+    scenario: usize,
+    failpoint: String,
+    passage: usize,
+    major: u32,
+}
+
+#[test]
+fn a_crash_at_any_kind_of_step_is_mended_by_running_again() {
+    let Some(majors) = majors() else { return };
+    let traced: Vec<BTreeMap<String, usize>> = in_parallel(SERVERS, (0..SCENARIOS.len()).collect(), |index| {
+        passages(&SCENARIOS[index], majors[index % majors.len()])
+    });
+    let kills = if soak() { every_failpoint(&traced, &majors) } else { every_kind(&traced, &majors) };
+    in_parallel(SERVERS, kills.clone(), |kill| crash(&kill));
+
+    let mut done = BTreeMap::<&str, usize>::new();
+    for kill in &kills {
+        *done.entry(kind(&kill.failpoint)).or_default() += 1;
+    }
+    say(&format!("{} kills at steps: {done:?}", kills.len()));
+    let of_steps: BTreeSet<&str> = PostgresStep::KINDS.iter().chain(CredentialStep::KINDS).copied().collect();
+    let missed: Vec<&&str> = of_steps.iter().filter(|kind| !done.contains_key(*kind)).collect();
+    assert!(missed.is_empty(), "no scenario passes {missed:?}: add one to scenarios.rs");
+}
+
+/// How often an undisturbed run passes each failpoint.
+fn passages(scenario: &Scenario, major: u32) -> BTreeMap<String, usize> {
+    let _context = Context(format!("undisturbed, {}, PostgreSQL {major}", scenario.name));
+    let mut site = scenario.site(major);
+    let run = Run::of(scenario.command(&site).env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
+    scenario.check(&mut site);
+    let mut passages = BTreeMap::new();
+    for (_, name) in run.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: ")) {
+        *passages.entry(name.to_owned()).or_default() += 1;
+    }
+    passages
+}
+
+fn crash(kill: &Kill) {
+    let scenario = &SCENARIOS[kill.scenario];
+    let _context = Context(format!("killed during {}: {kill:?}", scenario.name));
+    let mut site = scenario.site(kill.major);
+    let failpoint = format!("{}:{}", kill.failpoint, kill.passage);
+    let killed = Run::of(scenario.command(&site).env("TENANTDB_FAILPOINT", failpoint));
+    assert_eq!(killed.code, None, "it was not killed: {killed:?}");
+    site.look();
+    Run::of(&mut scenario.command(&site)).exits(0);
+    scenario.check(&mut site);
+}
+
+/// What a failpoint is about: the kind of a step, or itself.
+fn kind(failpoint: &str) -> &str {
+    failpoint.strip_prefix("before-").or(failpoint.strip_prefix("after-")).unwrap_or(failpoint)
+}
+
+/// One kill for each kind of step, before or after it, spread over the scenarios.
+fn every_kind(traced: &[BTreeMap<String, usize>], majors: &[u32]) -> Vec<Kill> {
+    let kinds: BTreeSet<&str> = traced.iter().flat_map(BTreeMap::keys).map(|name| kind(name)).collect();
+    let choose = |(index, wanted): (usize, &&str)| {
+        let places: Vec<(usize, &String, usize)> =
+            places(traced).filter(|(_, failpoint, _)| kind(failpoint) == *wanted).collect();
+        let (scenario, failpoint, count) = places[index * 7 % places.len()];
+        let (passage, major) = (1 + index * 3 % count, majors[index % majors.len()]);
+        Kill { scenario, failpoint: failpoint.clone(), passage, major }
+    };
+    kinds.iter().enumerate().map(choose).collect()
+}
+
+/// At least five kills at each failpoint, at different passages, in each scenario that passes it.
+fn every_failpoint(traced: &[BTreeMap<String, usize>], majors: &[u32]) -> Vec<Kill> {
+    let names: BTreeSet<&String> = traced.iter().flat_map(BTreeMap::keys).collect();
+    let mut kills = Vec::new();
+    for name in names {
+        let places: Vec<(usize, &String, usize)> =
+            places(traced).filter(|(_, failpoint, _)| *failpoint == name).collect();
+        for round in 0..places.len().max(5) {
+            let (scenario, failpoint, count) = places[round % places.len()];
+            let major = majors[(round + kills.len()) % majors.len()];
+            kills.push(Kill { scenario, failpoint: failpoint.clone(), passage: 1 + round % count, major });
+        }
+    }
+    kills
+}
+
+/// Scenario, failpoint and how often it is passed there.
+fn places(traced: &[BTreeMap<String, usize>]) -> impl Iterator<Item = (usize, &String, usize)> {
+    let of = |(scenario, passages)| BTreeMap::iter(passages).map(move |(name, count)| (scenario, name, *count));
+    traced.iter().enumerate().flat_map(of)
+}
+
+#[test]
+fn a_kill_at_any_moment_is_mended_by_running_again_while_applications_keep_logging_in() {
+    let Some(majors) = majors() else { return };
+    let seed: u32 = std::env::var("TENANTDB_SEED").map_or_else(|_| rand::rng().random(), |seed| seed.parse().unwrap());
+    let (alone, in_pairs) = if soak() { (200, 50) } else { (10, 4) };
+    say(&format!("TENANTDB_SEED={seed}"));
+    let shares: Vec<Share> = (0..majors.len())
+        .map(|index| Share {
+            major: majors[index],
+            seed: u64::from(seed) * 100 + index as u64,
+            alone: share(alone, index, majors.len()),
+            in_pairs: share(in_pairs, index, majors.len()),
+        })
+        .collect();
+    let outcomes = in_parallel(majors.len(), shares, Share::run);
+    for outcome in outcomes {
+        say(&outcome);
+    }
+}
+
+/// The part of one of several workers.
+fn share(whole: usize, index: usize, workers: usize) -> usize {
+    (whole + workers - 1 - index) / workers
+}
+
+/// Kills at random moments on servers of one version.
+struct Share {
+    major: u32,
+    seed: u64,
+    /// Kills of a process that works alone.
+    alone: usize,
+    /// Kills of processes that work in pairs.
+    in_pairs: usize,
+}
+
+/// What is created while the process is killed.
+fn fifty() -> BTreeMap<String, &'static str> {
+    let spec = |number: usize| if number.is_multiple_of(5) { scenarios::FULL } else { "{connectionLimit: 20}" };
+    (0..50).map(|number| (format!("tenant-{number:02}"), spec(number))).collect()
+}
+
+impl Share {
+    fn run(self) -> String {
+        let mut random = StdRng::seed_from_u64(self.seed);
+        let (mut killed, mut logins, mut lengths) = ([0, 0], 0, [Duration::ZERO; 2]);
+        for (processes, wanted) in [(1, self.alone), (2, self.in_pairs)] {
+            let index = processes - 1;
+            lengths[index] = self.undisturbed(processes);
+            while killed[index] < wanted {
+                let moments = (0..processes).map(|_| lengths[index].mul_f64(random.random())).collect();
+                let (kills, reads) = self.round(moments);
+                killed[index] += kills;
+                logins += reads;
+            }
+        }
+        format!(
+            "{} kills of one process and {} of two at random moments of 50 creations on PostgreSQL {} ({:.1} s and \
+             {:.1} s when undisturbed); {logins} logins by an application meanwhile",
+            killed[0],
+            killed[1],
+            self.major,
+            lengths[0].as_secs_f64(),
+            lengths[1].as_secs_f64()
+        )
+    }
+
+    fn site(&self) -> Site {
+        let site = Site::new(self.major);
+        let tenants: String = fifty().iter().map(|(name, spec)| tenant(name, spec)).collect();
+        site.world.write("tenants.yaml", &tenants);
+        site
+    }
+
+    /// How long it takes when nobody kills it.
+    fn undisturbed(&self, processes: usize) -> Duration {
+        let _context = Context(format!("{processes} undisturbed on PostgreSQL {}", self.major));
+        let site = self.site();
+        let began = Instant::now();
+        let running: Vec<Child> = (0..processes).map(|_| start(&site)).collect();
+        for mut process in running {
+            assert!(process.wait().unwrap().success());
+        }
+        began.elapsed()
+    }
+
+    /// Kills a process at each of these moments after they were started together; gives the number of those that were
+    /// still at work then, and how often an application logged in meanwhile.
+    fn round(&self, mut moments: Vec<Duration>) -> (usize, usize) {
+        let _context = Context(format!("killed after {moments:?} on PostgreSQL {}", self.major));
+        let mut site = self.site();
+        let reader = Reader::start(&site);
+        let began = Instant::now();
+        let running: Vec<Child> = moments.iter().map(|_| start(&site)).collect();
+        moments.sort();
+        let mut kills = 0;
+        for (mut process, moment) in running.into_iter().zip(moments.clone()) {
+            thread::sleep(moment.saturating_sub(began.elapsed()));
+            if process.try_wait().unwrap().is_none() {
+                kills += 1;
+                process.kill().unwrap();
+            }
+            process.wait().unwrap();
+        }
+        site.look();
+        site.world.run(&APPLY).exits(0);
+        let left = fifty().into_keys().map(|name| (name, Left::Whole)).collect();
+        site.check(&left);
+        site.is_as_declared();
+        (kills, reader.stop())
+    }
+}
+
+const APPLY: [&str; 5] = ["apply", "-f", "server.yaml", "-f", "tenants.yaml"];
+
+fn start(site: &Site) -> Child {
+    site.world.command(&APPLY).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Whether the full numbers are wanted.
+fn soak() -> bool {
+    std::env::var("TENANTDB_SOAK").is_ok_and(|value| value == "1")
+}
+
+/// The versions to kill on, in turn.
+fn majors() -> Option<Vec<u32>> {
+    let majors: Vec<u32> = [15, 18].into_iter().filter(|major| tenantdb_testkit::available(*major)).collect();
+    (!majors.is_empty()).then_some(majors)
+}
+
+/// Prints past the test harness, which shows nothing of a test that passed.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "crash: {text}");
+}
+
+/// Works on each item, several at a time; the outcomes are in the order of the items.
+fn in_parallel<T: Send, R: Send>(workers: usize, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let waiting = Mutex::new(items.into_iter().enumerate());
+    let done = Mutex::new(BTreeMap::new());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some((index, item)) = next() {
+                    let outcome = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).insert(index, outcome);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+/// Says what was going on when a check fails.
+struct Context(String);
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            say(&self.0);
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What a process is killed at: each scenario is there to pass some kinds of steps.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use tenantdb_testkit::{query_at, wait_until};
+
+use super::site::{Left, SPOILT, Site};
+use crate::world::{Run, tenant};
+
+/// The tenants of each scenario: a step of a kind is passed at least once for each.
+const TENANTS: [&str; 5] = ["blog", "cafe", "erp", "shop", "wiki"];
+
+/// All that can be declared.
+pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
+                        extensions: [pg_trgm]}";
+
+/// Something to be done, and how it is when it is done.
+pub struct Scenario {
+    pub name: &'static str,
+    /// What was declared and applied before.
+    before: Option<&'static str>,
+    /// What somebody else did then.
+    damage: fn(&mut Site),
+    task: Task,
+    left: Left,
+}
+
+enum Task {
+    Apply { spec: &'static str, options: &'static [&'static str] },
+    Delete,
+}
+
+const APPLY: Task = Task::Apply { spec: FULL, options: &[] };
+
+/// Looks at everything, and consents to everything.
+const HEAL: Task = Task::Apply { spec: FULL, options: &["--refresh", "--yes"] };
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "creation on an empty server", before: None, damage: |_| {}, task: APPLY, left: Left::Whole },
+    Scenario {
+        name: "change of everything that is declared",
+        before: Some(FULL),
+        damage: |_| {},
+        task: Task::Apply {
+            spec: "{connectionLimit: 5, settings: {work_mem: 8MB}, schemas: [app, shop], extensions: [pg_trgm, hstore], \
+                   credentials: {keys: {CAFE_URL: '{uri}'}}, deletionProtection: false}",
+            options: &[],
+        },
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "credential lost",
+        before: Some(FULL),
+        damage: |site| {
+            for (index, tenant) in TENANTS.iter().enumerate() {
+                fs::remove_file(site.world.credential_path("default", &format!("{tenant}-secret"))).unwrap();
+                if index.is_multiple_of(2) {
+                    fs::remove_file(site.world.credential_path("default", &format!(".{tenant}-secret"))).unwrap();
+                }
+            }
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "credential edited",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                let mut credential = site.world.credential("default", &format!("{tenant}-secret"));
+                SPOILT.clone_into(credential.get_mut("password").unwrap());
+                let path = site.world.credential_path("default", &format!("{tenant}-secret"));
+                fs::write(path, serde_json::to_vec(&credential).unwrap()).unwrap();
+            }
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "login taken away",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                site.server.psql("postgres", &format!("ALTER ROLE {tenant}_a NOLOGIN PASSWORD NULL"));
+            }
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "login dropped",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                site.server.psql(tenant, &format!("DROP OWNED BY {tenant}_a; DROP ROLE {tenant}_a"));
+            }
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "password changed by hand",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                site.server.psql("postgres", &format!("ALTER ROLE {tenant}_a PASSWORD 'other'"));
+            }
+        },
+        task: HEAL,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "database and roles dropped by hand",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                site.server.psql("postgres", &format!("DROP DATABASE {tenant}"));
+                site.server.psql("postgres", &format!("DROP ROLE {tenant}, {tenant}_a, {tenant}_b"));
+            }
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "database dropped halfway",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                let half = format!("UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{tenant}'");
+                site.server.psql("postgres", &half);
+            }
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "everything meddled with",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                site.server.psql(
+                    tenant,
+                    &format!(
+                        "ALTER ROLE {tenant} LOGIN; ALTER ROLE {tenant}_a INHERIT CONNECTION LIMIT 3; \
+                         ALTER ROLE {tenant}_a SET work_mem = '1MB'; ALTER ROLE {tenant}_b RESET role; \
+                         REVOKE {tenant} FROM {tenant}_b GRANTED BY tenantdb_owner; ALTER ROLE {tenant}_b LOGIN; \
+                         ALTER SCHEMA public OWNER TO admin_user; DROP SCHEMA app; DROP EXTENSION pg_trgm; \
+                         COMMENT ON DATABASE {tenant} IS 'mine'; ALTER DATABASE {tenant} CONNECTION LIMIT 99; \
+                         GRANT CONNECT ON DATABASE {tenant} TO PUBLIC; ALTER DATABASE {tenant} OWNER TO admin_user"
+                    ),
+                );
+            }
+            // Each is visited by its neighbour.
+            for (host, guest) in TENANTS.iter().zip(TENANTS.iter().cycle().skip(1)) {
+                stay(site, guest, host);
+            }
+        },
+        task: HEAL,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "database closed by hand",
+        before: Some(FULL),
+        damage: |site| {
+            for tenant in TENANTS {
+                site.server.psql("postgres", &format!("ALTER DATABASE {tenant} ALLOW_CONNECTIONS false"));
+            }
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "deletion of everything",
+        before: Some("{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"),
+        damage: in_use,
+        task: Task::Delete,
+        left: Left::Nothing,
+    },
+    Scenario {
+        name: "deletion of the logins",
+        before: Some("{deletionProtection: false, roleDeletionPolicy: Delete}"),
+        damage: in_use,
+        task: Task::Delete,
+        left: Left::Database,
+    },
+    Scenario {
+        name: "deletion of the database",
+        before: Some("{deletionProtection: false, dbDeletionPolicy: Delete}"),
+        damage: in_use,
+        task: Task::Delete,
+        left: Left::Roles,
+    },
+    Scenario {
+        name: "deletion that keeps everything",
+        before: Some("{deletionProtection: false}"),
+        damage: in_use,
+        task: Task::Delete,
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "declared again after a deletion that was killed",
+        before: Some("{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"),
+        damage: |site| {
+            // Each at another point.
+            let points = ["record-deletion", "withdraw-credential", "close-database", "drop-database", "drop-roles"];
+            for (name, point) in TENANTS.into_iter().zip(points) {
+                site.world.write("tenants.yaml", &tenant(name, "{}"));
+                let mut delete = site.world.command(&DELETE);
+                let killed = Run::of(delete.env("TENANTDB_FAILPOINT", format!("after-{point}")));
+                assert_eq!(killed.code, None, "{killed:?}");
+            }
+            // A deletion takes credentials back: only what it left is promised.
+            site.forget();
+            site.look();
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+];
+
+const DELETE: [&str; 6] = ["delete", "--yes", "-f", "server.yaml", "-f", "tenants.yaml"];
+
+impl Scenario {
+    /// A server on which only the task is left to do.
+    pub fn site(&self, major: u32) -> Site {
+        let mut site = Site::new(major);
+        if let Some(spec) = self.before {
+            site.world.apply(&all(spec)).exits(0);
+            site.look();
+        }
+        (self.damage)(&mut site);
+        if let Task::Apply { spec, .. } = &self.task {
+            site.world.write("tenants.yaml", &all(spec));
+        }
+        site
+    }
+
+    /// The task.
+    pub fn command(&self, site: &Site) -> Command {
+        match &self.task {
+            Task::Delete => site.world.command(&DELETE),
+            Task::Apply { options, .. } => {
+                let mut command = site.world.command(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+                command.args(*options);
+                command
+            }
+        }
+    }
+
+    /// Whether the task is done, and nothing else.
+    #[track_caller]
+    pub fn check(&self, site: &mut Site) {
+        let left: BTreeMap<String, Left> = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
+        site.check(&left);
+        if let Task::Apply { .. } = self.task {
+            site.is_as_declared();
+        }
+    }
+}
+
+fn all(spec: &str) -> String {
+    TENANTS.iter().map(|name| tenant(name, spec)).collect()
+}
+
+/// An application is connected, and a slot owns what it should not.
+fn in_use(site: &mut Site) {
+    for tenant in TENANTS {
+        stay(site, tenant, tenant);
+        site.server.psql(tenant, &format!("CREATE TABLE odd (id int); ALTER TABLE odd OWNER TO {tenant}_a"));
+    }
+}
+
+/// Opens a session of a tenant's login in a database, which stays until it is ended.
+fn stay(site: &Site, tenant: &str, database: &str) {
+    let credential = site.world.credential("default", &format!("{tenant}-secret"));
+    let (user, password) = (credential["username"].clone(), credential["password"].clone());
+    let (port, place) = (site.server.port(), database.to_owned());
+    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{user}' AND datname = '{database}'");
+    thread::spawn(move || query_at(port, &user, &password, &place, "SET statement_timeout = 0; SELECT pg_sleep(600)"));
+    wait_until(Duration::from_secs(10), || site.server.psql("postgres", &sessions) != "0");
+}

@@ -1,0 +1,164 @@
+//! A server and a home, and what must be true of them after a crash. It is worked out here from the declarations
+//! alone, and shares nothing with the program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use tenantdb_testkit::{Admin, TestServer};
+
+use crate::world::World;
+
+/// The password of a credential that somebody spoilt by hand: nobody promised that it works.
+pub const SPOILT: &str = "spoilt";
+
+/// What has to be left of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// All of it, and every credential that was ever delivered logs in.
+    Whole,
+    /// The database and its owner; nobody logs in.
+    Database,
+    /// The roles; none of them logs in.
+    Roles,
+    /// Nothing.
+    Nothing,
+}
+
+/// A user name and its password.
+pub type Login = (String, String);
+
+/// A server of its own, and a home.
+pub struct Site {
+    pub server: TestServer,
+    pub world: World,
+    /// Every login that was ever seen in a tenant's credential, and so has to work.
+    seen: BTreeMap<String, BTreeSet<Login>>,
+    /// Users whose credential was taken back; the login may be there for a while.
+    forgotten: BTreeSet<String>,
+}
+
+impl Site {
+    pub fn new(major: u32) -> Self {
+        let server = TestServer::start(major, Admin::Plain);
+        let world = World::on(&server);
+        Self { server, world, seen: BTreeMap::new(), forgotten: BTreeSet::new() }
+    }
+
+    /// Remembers every credential that is delivered now.
+    pub fn look(&mut self) {
+        for (tenant, login) in delivered(&self.folder()) {
+            if login.1 != SPOILT {
+                self.seen.entry(tenant).or_default().insert(login);
+            }
+        }
+    }
+
+    /// Takes back what was promised of every credential so far.
+    pub fn forget(&mut self) {
+        let users = std::mem::take(&mut self.seen).into_values().flatten().map(|(user, _)| user);
+        self.forgotten.extend(users);
+    }
+
+    /// The server holds what the tenants have left and nothing else, and so does the folder of credentials.
+    #[track_caller]
+    pub fn check(&mut self, left: &BTreeMap<String, Left>) {
+        self.look();
+        self.has_no_stray_database(left);
+        self.has_no_stray_role(left);
+        self.has_no_stray_file(left);
+        for (tenant, left) in left {
+            let seen = self.seen.get(tenant).cloned().unwrap_or_default();
+            assert!(*left != Left::Whole || !seen.is_empty(), "{tenant} has no credential");
+            for (user, password) in seen {
+                let came_in = self.server.psql_as(&user, &password, tenant, "SELECT current_user");
+                match left {
+                    Left::Whole => assert_eq!(came_in.as_ref(), Ok(tenant), "{user} was delivered"),
+                    _ => assert!(came_in.is_err(), "{user} should be gone"),
+                }
+            }
+        }
+    }
+
+    /// A closer look than `apply`'s own finds nothing to do.
+    #[track_caller]
+    pub fn is_as_declared(&self) {
+        self.world.run(&["plan", "--exit-code", "--refresh", "-f", "server.yaml", "-f", "tenants.yaml"]).exits(0);
+    }
+
+    #[track_caller]
+    fn has_no_stray_database(&self, left: &BTreeMap<String, Left>) {
+        let ours = left.iter().filter(|(_, left)| matches!(left, Left::Whole | Left::Database));
+        let expected: BTreeSet<String> = ["postgres", "template0", "template1", "tenantdb"]
+            .into_iter()
+            .chain(ours.map(|(tenant, _)| tenant.as_str()))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(self.lines("SELECT datname FROM pg_database"), expected);
+    }
+
+    /// Every role and who can log in; and the estate keeps no membership in a tenant but the one that PostgreSQL gives
+    /// to whoever makes a role, which has neither INHERIT nor SET.
+    #[track_caller]
+    fn has_no_stray_role(&self, left: &BTreeMap<String, Left>) {
+        let found = self.lines("SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_'");
+        let mut expected: BTreeSet<String> =
+            ["admin_user|t", "postgres|t", "tenantdb_owner|f"].map(str::to_owned).into();
+        for (tenant, left) in left {
+            let logins: BTreeSet<&str> =
+                self.seen.get(tenant).into_iter().flatten().map(|(user, _)| user.as_str()).collect();
+            let roles: &[&str] = match left {
+                Left::Whole | Left::Roles => &["", "_a", "_b"],
+                Left::Database => &[""],
+                Left::Nothing => &[],
+            };
+            for role in roles.iter().map(|suffix| format!("{tenant}{suffix}")) {
+                let login = *left == Left::Whole && logins.contains(role.as_str());
+                let either = *left == Left::Whole && self.forgotten.contains(&role);
+                let login = login || either && found.contains(&format!("{role}|t"));
+                expected.insert(format!("{role}|{}", if login { 't' } else { 'f' }));
+            }
+        }
+        assert_eq!(found, expected);
+        let elevated = if self.server.major() >= 16 { "inherit_option OR set_option" } else { "true" };
+        let memberships = self.lines(&format!(
+            "SELECT roleid::regrole FROM pg_auth_members WHERE member = 'tenantdb_owner'::regrole AND ({elevated})"
+        ));
+        assert_eq!(memberships, BTreeSet::new());
+    }
+
+    #[track_caller]
+    fn has_no_stray_file(&self, left: &BTreeMap<String, Left>) {
+        let of_tenants = left
+            .iter()
+            .filter(|(_, left)| **left == Left::Whole)
+            .flat_map(|(tenant, _)| [format!("{tenant}-secret.json"), format!(".{tenant}-secret.json")]);
+        let expected: BTreeSet<String> = of_tenants.chain([".lock".to_owned()]).collect();
+        let found = fs::read_dir(self.folder()).unwrap();
+        let found: BTreeSet<String> = found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(found, expected);
+    }
+
+    fn lines(&self, sql: &str) -> BTreeSet<String> {
+        self.server.psql("postgres", sql).lines().map(str::to_owned).collect()
+    }
+
+    /// Where the credentials are.
+    pub fn folder(&self) -> PathBuf {
+        self.world.home().join("credentials/default")
+    }
+}
+
+/// The credentials that are delivered now, by tenant.
+pub fn delivered(folder: &std::path::Path) -> Vec<(String, Login)> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let read = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_suffix("-secret.json")?;
+        // A file that goes away between the two reads is no credential any more.
+        let text = fs::read_to_string(&path).ok().filter(|_| !name.starts_with('.'))?;
+        let credential: BTreeMap<String, String> =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}: {text:?}", path.display()));
+        Some((name.to_owned(), (credential["username"].clone(), credential["password"].clone())))
+    };
+    entries.filter_map(|entry| read(entry.ok()?.path())).collect()
+}
