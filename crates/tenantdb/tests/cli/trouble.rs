@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use crate::world::{Run, World, query, tenant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Checks that a run failed with a message that names the server and what to do.
 #[track_caller]
