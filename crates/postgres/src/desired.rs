@@ -10,6 +10,7 @@ use tenantdb_core::names::{self, TenantNames};
 use tenantdb_core::{Authority, Claim, Delivery, Endpoint};
 
 use crate::ledger::{Applied, KIND};
+use crate::observe::Observed;
 use crate::{ESTATE, LEDGER};
 
 /// The names that the ledger recorded for tenants that are there already.
@@ -24,6 +25,8 @@ pub struct Desired {
     pub(crate) database_limit: Option<u32>,
     pub(crate) tenants: BTreeMap<Claim, Tenant>,
     pub(crate) removals: BTreeSet<Claim>,
+    /// Claims that another server holds: their tenants are not made here as well.
+    pub(crate) elsewhere: BTreeMap<Claim, ObjectName>,
 }
 
 /// What one tenant should be.
@@ -118,6 +121,7 @@ impl Desired {
             database_limit: server.spec.limits.databases,
             tenants: BTreeMap::new(),
             removals: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
         }
     }
 
@@ -126,6 +130,20 @@ impl Desired {
     pub fn removing(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         self.removals.extend(claims);
         self
+    }
+
+    /// The same server, where it is known that other servers hold some of its claims.
+    #[must_use]
+    pub fn held_elsewhere(mut self, elsewhere: impl IntoIterator<Item = (Claim, ObjectName)>) -> Self {
+        self.elsewhere.extend(elsewhere);
+        self
+    }
+
+    /// The claims that are new to a server: what must be on no other.
+    #[must_use]
+    pub fn newcomers(&self, observed: &Observed) -> BTreeSet<Claim> {
+        let known = |claim: &Claim| observed.ledger.as_ref().is_some_and(|ledger| ledger.tenants.contains_key(claim));
+        self.tenants.keys().filter(|claim| !known(claim)).cloned().collect()
     }
 
     /// The claim of a declaration.

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::apply::{self, Hold, Locks};
 use crate::connect::{Address, AdminLogin, Connections, Session, TlsSettings};
-use crate::desired::Desired;
+use crate::desired::{Desired, Recorded};
 use crate::ledger::{Ledger, Phase};
 use crate::observe::{self, Inside, Observed, Shared};
 use crate::step::PostgresStep;
@@ -48,6 +48,13 @@ impl Postgres {
     #[must_use]
     pub fn workers(&self) -> usize {
         self.connections.workers()
+    }
+
+    /// The names that a server's ledger recorded.
+    #[must_use]
+    pub fn recorded(observed: &Observed) -> Recorded {
+        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
+        rows.filter_map(|row| Some((row.claim.clone(), row.names()?))).collect()
     }
 
     /// Says goodbye on every connection that nobody uses.

@@ -16,7 +16,7 @@ mod sql;
 mod step;
 
 pub use connect::{Address, AdminLogin, TlsSettings};
-pub use desired::{Desired, Tenant};
+pub use desired::{Desired, Recorded, Tenant};
 pub use engine::Postgres;
 pub use observe::Observed;
 pub use ownership::Taking;

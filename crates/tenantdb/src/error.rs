@@ -91,6 +91,15 @@ impl Error {
         Self::Input { message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// What happened, in a line.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Diagnostics(diagnostics) => diagnostics.to_string(),
+            Self::Input { message, .. } => message.clone(),
+            Self::Failure(failure) => failure.to_string(),
+        }
+    }
+
     /// How the command ends because of it.
     pub fn exit(&self) -> Exit {
         match self {

@@ -10,6 +10,7 @@ use tenantdb_api::{
     DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, nearest, parse,
 };
 use tenantdb_core::Authority;
+use tenantdb_postgres::Recorded;
 
 use crate::error::Error;
 use crate::home::Home;
@@ -23,6 +24,15 @@ pub struct ServerInput {
     pub server: Declared<DatabaseServer>,
     /// Its tenants.
     pub tenants: Vec<Declared<TenantDatabase>>,
+    /// The names that its ledger recorded, as far as it was asked.
+    pub recorded: Recorded,
+}
+
+impl ServerInput {
+    /// A server of which nothing is declared.
+    pub fn without_tenants(server: Declared<DatabaseServer>) -> Self {
+        Self { server, tenants: Vec::new(), recorded: Recorded::default() }
+    }
 }
 
 /// Declarations, by the server they are for.
@@ -31,6 +41,8 @@ pub struct Input {
     pub authority: Authority,
     /// Each server with its tenants, in the order of their names.
     pub servers: Vec<ServerInput>,
+    /// The servers that are known and of which nothing is declared.
+    pub others: Vec<ServerInput>,
 }
 
 impl Input {
@@ -39,7 +51,6 @@ impl Input {
     /// # Errors
     /// When a path can't be read, or anything in any of them is wrong.
     pub fn read(paths: &[PathBuf], home: &Home) -> Result<Self, Error> {
-        let authority = authority(paths, home)?;
         let mut sources = Vec::new();
         for path in paths {
             collect(path, &mut sources)?;
@@ -51,16 +62,17 @@ impl Input {
         for server in &mut manifests.servers {
             anchor_paths(server);
         }
-        Ok(Self { authority, servers: by_server(manifests, home)? })
+        let (others, servers) = by_server(manifests, home)?.into_iter().partition(|input| input.tenants.is_empty());
+        Ok(Self { authority: authority(paths, home)?, servers, others })
     }
 }
 
-/// Assigns each tenant to its server; all that can't be are told at once.
+/// Assigns each tenant to its server, of all that are known; all that can't be are told at once.
 fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Error> {
     let known = home.servers()?.into_iter().map(Declared::synthetic);
     let mut servers: BTreeMap<String, ServerInput> = known
         .chain(manifests.servers)
-        .map(|server| (server.resource.metadata.name.to_string(), ServerInput { server, tenants: Vec::new() }))
+        .map(|server| (server.resource.metadata.name.to_string(), ServerInput::without_tenants(server)))
         .collect();
     let defaults: Vec<String> =
         servers.iter().filter(|(_, input)| input.server.resource.spec.default).map(|(name, _)| name.clone()).collect();
@@ -86,7 +98,7 @@ fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Erro
     if !problems.is_empty() {
         return Err(problems.into());
     }
-    Ok(servers.into_values().filter(|input| !input.tenants.is_empty()).collect())
+    Ok(servers.into_values().collect())
 }
 
 /// The server that a tenant names, else the default.

@@ -6,6 +6,7 @@ mod error;
 mod home;
 mod input;
 mod output;
+mod resolve;
 mod server;
 
 use std::process::ExitCode;

@@ -39,6 +39,27 @@ pub fn admin_name(server: &DatabaseServer) -> String {
 
 /// Reaches a server; a local one is started, and made the first time.
 pub fn connect(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+    if server.source() != SourceKind::Local && server.spec.tls.is_none() {
+        style::warning(
+            &format!("server {}: TLS is used if the server offers it, and not verified", server.metadata.name),
+            "set `tls: {mode: verify-full, caFrom: {file: …}}`, or `tls: {mode: disable}` on a trusted way",
+        );
+    }
+    reach(server, home, interrupt)
+}
+
+/// Reaches a server that is only asked in passing: a local one that doesn't run is let sleep.
+pub fn ask(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Option<Connected>, Error> {
+    if server.source() == SourceKind::Local {
+        let state = LocalServer::new(home.root(), server.metadata.name.as_str())?.state()?;
+        if !matches!(state, State::Running { .. }) {
+            return Ok(None);
+        }
+    }
+    reach(server, home, interrupt).map(Some)
+}
+
+fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
     match server.source() {
         SourceKind::Local => {
             let local = LocalServer::new(home.root(), server.metadata.name.as_str())?;
@@ -178,12 +199,6 @@ fn tls(server: &DatabaseServer) -> Result<TlsSettings, Error> {
     let authority: Option<PathBuf> = declared.and_then(|tls| tls.ca_from.as_ref()).map(|from| from.file.clone());
     let mode = declared.and_then(|tls| tls.mode);
     let mode = mode.unwrap_or(if authority.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
-    if declared.is_none() {
-        style::warning(
-            &format!("server {}: TLS is used if the server offers it, and not verified", server.metadata.name),
-            "set `tls: {mode: verify-full, caFrom: {file: …}}`, or `tls: {mode: disable}` on a trusted way",
-        );
-    }
     let pem = match &authority {
         Some(path) => Some(fs::read(path).map_err(|error| {
             Error::input(format!("can't read {}: {error}", path.display()), "check `tls.caFrom.file`")

@@ -4,6 +4,7 @@
 //! the namespace's folder, and a digest of both files as the version, make each write a compare-and-set. What is in the
 //! making is in `<namespace>/.<secretName>.new`, under the lock: a crash leaves one at most, for the next write.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -55,13 +56,7 @@ impl FilePlace {
     /// When the folder or a file in it can't be read.
     pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Option<(PathBuf, Document)>, PlaceError> {
         let folder = self.folder.join(namespace.as_str());
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(&folder, "read", &error)),
-        };
-        for entry in entries {
-            let path = entry.map_err(|error| failed(&folder, "read", &error))?.path();
+        for path in entries(&folder)? {
             let Some(secret) = sidecar_of(&path) else { continue };
             let document = folder.join(format!("{secret}.json"));
             if read_sidecar(&path)?.is_some_and(|sidecar| sidecar.name == *name)
@@ -71,6 +66,24 @@ impl FilePlace {
             }
         }
         Ok(None)
+    }
+
+    /// For which server each of these claims has a credential here, whatever the credential is called. What can't be
+    /// read says nothing: the tenant whose it is can't go on without it, and the others do.
+    #[must_use]
+    pub fn servers(&self, claims: &BTreeSet<Claim>) -> BTreeMap<Claim, ObjectName> {
+        let mut servers = BTreeMap::new();
+        let namespaces: BTreeSet<&Namespace> = claims.iter().map(|claim| &claim.namespace).collect();
+        for namespace in namespaces {
+            let wanted: Vec<&Claim> = claims.iter().filter(|claim| claim.namespace == *namespace).collect();
+            let paths = entries(&self.folder.join(namespace.as_str())).unwrap_or_default();
+            for path in paths.iter().filter(|path| sidecar_of(path).is_some()) {
+                let Ok(Some(sidecar)) = read_sidecar(path) else { continue };
+                let owners = wanted.iter().filter(|claim| sidecar.is_of(claim));
+                servers.extend(owners.map(|claim| ((*claim).clone(), sidecar.server.clone())));
+            }
+        }
+        servers
     }
 
     fn paths(&self, delivery: &Delivery) -> Paths {
@@ -190,12 +203,14 @@ impl FilePlace {
 }
 
 impl Sidecar {
+    /// Whether it is of this claim, whose namespace is that of the folder.
+    fn is_of(&self, claim: &Claim) -> bool {
+        self.authority == claim.authority.as_str() && self.kind == claim.kind && self.name == claim.name
+    }
+
     /// Whose it is, when it is not the delivery's.
     fn belongs_to_another(&self, delivery: &Delivery) -> Option<String> {
-        let claim = &delivery.claim;
-        let same_claim =
-            self.authority == claim.authority.as_str() && self.kind == claim.kind && self.name == claim.name;
-        if !same_claim {
+        if !self.is_of(&delivery.claim) {
             return Some(format!("belongs to {} {} of {}", self.kind, self.name, self.authority));
         }
         (self.server != delivery.server).then(|| format!("is the credential on server {}", self.server))
@@ -317,6 +332,15 @@ impl Paths {
 /// The name of the credential that a file is the sidecar of.
 fn sidecar_of(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".json")
+}
+
+/// What is in a folder, which need not exist.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, PlaceError> {
+    let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    match listed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(|error| failed(folder, "read", &error)),
+    }
 }
 
 fn read_document(path: &Path) -> Result<Option<Document>, PlaceError> {

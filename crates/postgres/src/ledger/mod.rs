@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use applied::Applied;
 use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, PlaceId, Slot};
 use tenantdb_credentials::{Delivered, SlotState};
 use tokio_postgres::Row;
@@ -74,6 +75,13 @@ pub(crate) struct TenantRow {
     pub(crate) epoch: i64,
     pub(crate) slots: BTreeMap<Slot, SlotRow>,
     pub(crate) deliveries: Vec<DeliveryRow>,
+}
+
+impl TenantRow {
+    /// The names that were recorded when it was made.
+    pub(crate) fn names(&self) -> Option<TenantNames> {
+        Some(TenantNames { database: self.database.parse().ok()?, owner: self.owner.parse().ok()? })
+    }
 }
 
 /// A login slot as the ledger has it.

@@ -6,7 +6,7 @@ use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Claim, Refusal, RefusalKind, Slot};
 
 use crate::ESTATE;
-use crate::desired::Tenant;
+use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, TenantRow};
 use crate::observe::Observed;
 use crate::ownership;
@@ -16,12 +16,25 @@ pub(super) fn conflict(
     tenant: &Tenant,
     row: Option<&TenantRow>,
     names: &TenantNames,
+    desired: &Desired,
     observed: &Observed,
 ) -> Option<Refusal> {
     match row {
         Some(row) => moved(tenant, names).or_else(|| not_the_same(tenant, row, observed)),
-        None => someone_elses(tenant, names, observed).or_else(|| not_in_the_ledger(names, observed)),
+        None => on_another_server(tenant, desired)
+            .or_else(|| someone_elses(tenant, names, observed))
+            .or_else(|| not_in_the_ledger(names, observed)),
     }
+}
+
+/// A tenant that has its database already, on another server.
+fn on_another_server(tenant: &Tenant, desired: &Desired) -> Option<Refusal> {
+    let holder = desired.elsewhere.get(&tenant.claim)?;
+    let message = format!("`server` is `{holder}` since it was made, and can't become `{}`", desired.server);
+    Some(
+        Refusal::new(RefusalKind::Conflict, message)
+            .hint(format!("set `server: {holder}`; moving to another server is a migration")),
+    )
 }
 
 /// A name that was declared and is not the recorded one.

@@ -30,7 +30,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
     let mut tenants = BTreeMap::new();
     let mut room = Room::new(desired, observed);
     for (claim, tenant) in &desired.tenants {
-        tenants.insert(claim.clone(), tenant::plan(tenant, observed, place, &mut room));
+        tenants.insert(claim.clone(), tenant::plan(tenant, desired, observed, place, &mut room));
     }
     for claim in &desired.removals {
         tenants.insert(claim.clone(), removal::plan(claim, observed, place));

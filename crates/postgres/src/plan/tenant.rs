@@ -11,7 +11,7 @@ use tenantdb_credentials::{Decision, SlotState};
 use super::conflict::conflict;
 use super::credential::{Custody, SlotPlan, custody};
 use super::{PostgresTenantPlan, Room, refused};
-use crate::desired::Tenant;
+use crate::desired::{Desired, Tenant};
 use crate::ledger::{Applied, Phase, TenantRow};
 use crate::observe::{Database, Inside, Observed, Role, Shared};
 use crate::ownership;
@@ -22,10 +22,16 @@ use crate::{ESTATE, Taking};
 const SPARE_SESSIONS: i32 = 3;
 
 /// Plans for one tenant.
-pub(super) fn plan(tenant: &Tenant, observed: &Observed, place: &PlaceView, room: &mut Room) -> PostgresTenantPlan {
+pub(super) fn plan(
+    tenant: &Tenant,
+    desired: &Desired,
+    observed: &Observed,
+    place: &PlaceView,
+    room: &mut Room,
+) -> PostgresTenantPlan {
     let row = super::row(observed, &tenant.claim);
-    let names = row.and_then(recorded_names).unwrap_or_else(|| tenant.names.clone());
-    let planned = conflict(tenant, row, &names, observed).map_or(Ok(()), Err).and_then(|()| {
+    let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
+    let planned = conflict(tenant, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
         if row.is_none() {
             room.take()?;
         }
@@ -36,10 +42,6 @@ pub(super) fn plan(tenant: &Tenant, observed: &Observed, place: &PlaceView, room
         Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
     });
     planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal))
-}
-
-fn recorded_names(row: &TenantRow) -> Option<TenantNames> {
-    Some(TenantNames { database: row.database.parse().ok()?, owner: row.owner.parse().ok()? })
 }
 
 fn check_extension(name: &str, shared: &Shared) -> Result<(), Refusal> {

@@ -4,27 +4,28 @@ use std::io::IsTerminal;
 
 use std::time::Instant;
 
-use tenantdb_core::{Authority, Consent, Depth, Failure, Plan, Report, Risk};
-use tenantdb_postgres::{Desired, PostgresStep};
+use tenantdb_core::{Consent, Depth, Plan, Report, Risk};
+use tenantdb_postgres::PostgresStep;
 
-use super::{Context, check, resolve};
+use super::Context;
 use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
 use crate::input::{Input, ServerInput};
 use crate::output::progress::Progress;
 use crate::output::{plan as plan_output, report as output, style};
+use crate::resolve::{self, Looked};
 use crate::server::{self, Connected};
 
 /// Makes it so.
 pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, Error> {
     let began = Instant::now();
-    let input = Input::read(&arguments.files.files, &context.home)?;
-    check(&input.servers, &input.authority)?;
+    let mut input = Input::read(&arguments.files.files, &context.home)?;
+    resolve::check(context, &mut input).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
     let mut totals = output::Totals::default();
     let mut exit = Exit::Done;
     for server in &input.servers {
-        let applied = one_server(context, server, &input.authority, depth, arguments.yes).await;
+        let applied = one_server(context, &input, server, depth, arguments.yes).await;
         match applied {
             Ok(report) => {
                 output::print(&report);
@@ -44,30 +45,33 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
 
 async fn one_server(
     context: &Context,
-    input: &ServerInput,
-    authority: &Authority,
+    input: &Input,
+    server: &ServerInput,
     depth: Depth,
     yes: bool,
 ) -> Result<Report, Error> {
     context.interrupt.check()?;
-    let declared = &input.server.resource;
+    let declared = &server.server.resource;
     let connected = server::connect(declared, &context.home, &context.interrupt)?;
-    let desired = resolve(input, authority, connected.endpoint.clone())?;
     context.home.remember(declared)?;
-    let report = carry_out(&connected, &desired, depth, yes).await;
+    let looked = resolve::look(context, input, server, &connected, None, depth).await;
+    let report = match looked {
+        Ok(looked) => Ok(carry_out(&connected, looked, yes).await),
+        Err(error) => Err(error),
+    };
     connected.pass.engine.close().await;
-    Ok(report?)
+    report
 }
 
-/// Plans, asks for consent where it is needed, and carries out.
-pub async fn carry_out(connected: &Connected, desired: &Desired, depth: Depth, yes: bool) -> Result<Report, Failure> {
-    let (observed, plan) = connected.pass.plan(desired, depth).await?;
+/// Asks for consent where it is needed, and carries out.
+pub async fn carry_out(connected: &Connected, looked: Looked, yes: bool) -> Report {
+    let Looked { desired, observed, plan } = looked;
     let consent = consent(&plan, yes);
     let work = plan.tenants.iter().filter(|tenant| !tenant.steps.is_empty()).count();
     let progress = Progress::new(work);
-    let report = connected.pass.apply(desired, observed, plan, consent, progress.listener()).await;
+    let report = connected.pass.apply(&desired, observed, plan, consent, progress.listener()).await;
     progress.finish();
-    Ok(report)
+    report
 }
 
 /// Asks for consent to what can hurt, on a terminal; elsewhere only `--yes` gives it.

@@ -12,6 +12,7 @@ use crate::arguments::DeleteArguments;
 use crate::error::{Error, Exit};
 use crate::input::{self, Input, ServerInput};
 use crate::output::{report as output, style};
+use crate::resolve::Looked;
 use crate::server::{self, Connected, Reached};
 
 /// Deletes what is named, as far as the policies say that the ledgers recorded.
@@ -52,7 +53,7 @@ struct Target {
 fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>, Error> {
     let input = Input::read(&arguments.files, &context.home)?;
     let authority = input.authority;
-    let target = |ServerInput { server, tenants }| Target {
+    let target = |ServerInput { server, tenants, .. }| Target {
         server,
         claims: tenants.iter().map(|tenant| Desired::claim(&authority, &tenant.resource)).collect(),
         authority: authority.clone(),
@@ -120,7 +121,10 @@ async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb
     let server = &target.server.resource;
     let connected: Connected = server::connect(server, &context.home, &context.interrupt)?;
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
-    let report = carry_out(&connected, &desired, Depth::Shallow, yes).await;
+    let report = match connected.pass.plan(&desired, Depth::Shallow).await {
+        Ok((observed, plan)) => Ok(carry_out(&connected, Looked { desired, observed, plan }, yes).await),
+        Err(failure) => Err(failure.into()),
+    };
     connected.pass.engine.close().await;
-    Ok(report?)
+    report
 }

@@ -3,17 +3,18 @@
 use tenantdb_core::Depth;
 use tenantdb_postgres::Observed;
 
-use super::{Context, check, resolve};
+use super::Context;
 use crate::arguments::PlanArguments;
 use crate::error::{Error, Exit};
 use crate::input::Input;
 use crate::output::{plan as output, style};
+use crate::resolve::{self, Looked};
 use crate::server::{self, Reached};
 
 /// Shows what would change and why.
 pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
-    let input = Input::read(&arguments.files.files, &context.home)?;
-    check(&input.servers, &input.authority)?;
+    let mut input = Input::read(&arguments.files.files, &context.home)?;
+    resolve::check(context, &mut input).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
     let mut totals = output::Totals::default();
     let mut exit = Exit::Done;
@@ -35,23 +36,18 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
                 (server::unconnected(declared, &context.home, &context.interrupt)?, true)
             }
         };
-        let desired = resolve(server, &input.authority, connected.endpoint.clone())?;
-        let planned = if is_new {
-            connected.pass.plan_from(&desired, &Observed::nothing(), depth).await
-        } else {
-            connected.pass.plan(&desired, depth).await.map(|(_, plan)| plan)
-        };
-        match planned {
-            Ok(plan) => {
+        let nothing = is_new.then(Observed::nothing);
+        match resolve::look(context, &input, server, &connected, nothing, depth).await {
+            Ok(Looked { plan, .. }) => {
                 output::print(&plan);
                 totals.add(&plan);
                 if !plan.is_empty() && arguments.exit_code {
                     exit = exit.worst(Exit::Pending);
                 }
             }
-            Err(failure) => {
+            Err(error) => {
                 totals.add_unknown(server.tenants.len());
-                exit = exit.worst(Error::from(failure).report());
+                exit = exit.worst(error.report());
             }
         }
         connected.pass.engine.close().await;

@@ -4,32 +4,33 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::{Declared, ObjectName};
 use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary};
-use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep};
+use tenantdb_postgres::{Observed, Postgres, PostgresStep};
 
-use super::{Context, check, resolve};
+use super::Context;
 use crate::arguments::StatusArguments;
 use crate::error::{Error, Exit};
 use crate::input::{self, Input, ServerInput};
 use crate::output::{count, status as output, style};
+use crate::resolve::{self, Looked};
 use crate::server::{self, Connected, Reached};
 
 /// Shows each database and how it is.
 pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, Error> {
     let compared = !arguments.files.is_empty();
-    let input = if compared {
+    let mut input = if compared {
         Input::read(&arguments.files, &context.home)?
     } else {
         let known = context.home.servers()?.into_iter().map(Declared::synthetic);
-        let servers = known.map(|server| ServerInput { server, tenants: Vec::new() });
-        Input { authority: input::authority(&[], &context.home)?, servers: servers.collect() }
+        let servers = known.map(ServerInput::without_tenants).collect();
+        Input { authority: input::authority(&[], &context.home)?, servers, others: Vec::new() }
     };
-    check(&input.servers, &input.authority)?;
+    resolve::check(context, &mut input).await?;
     let mut rows = Vec::new();
     let mut exit = Exit::Done;
     for server in &input.servers {
         let looked = look(context, &input, server).await;
         match looked {
-            Ok(Some((observed, plan))) => {
+            Ok(Some(Looked { observed, plan, .. })) => {
                 rows.extend(rows_of(&server.server.resource.metadata.name, &observed, &plan, compared));
             }
             Ok(None) => {}
@@ -61,19 +62,14 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
     Ok(exit)
 }
 
-async fn look(
-    context: &Context,
-    input: &Input,
-    server: &ServerInput,
-) -> Result<Option<(Observed, Plan<PostgresStep>)>, Error> {
+async fn look(context: &Context, input: &Input, server: &ServerInput) -> Result<Option<Looked>, Error> {
     let connected: Connected = match server::look(&server.server.resource, &context.home, &context.interrupt)? {
         Reached::Connected(connected) => connected,
         Reached::Uninitialised => return Ok(None),
     };
-    let desired: Desired = resolve(server, &input.authority, connected.endpoint.clone())?;
-    let looked = connected.pass.plan(&desired, Depth::Shallow).await;
+    let looked = resolve::look(context, input, server, &connected, None, Depth::Shallow).await;
     connected.pass.engine.close().await;
-    Ok(Some(looked?))
+    looked.map(Some)
 }
 
 struct Row {

@@ -1,0 +1,143 @@
+//! What each server should be, with what only servers know: names that were recorded when tenants were made, and claims
+//! that another server holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantdb_api::{Declared, Diagnostics, ObjectName, TenantDatabase};
+use tenantdb_core::{Authority, Claim, Depth, Endpoint, Engine as _, Plan};
+use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep};
+
+use crate::commands::Context;
+use crate::error::Error;
+use crate::input::{Input, ServerInput};
+use crate::output::style;
+use crate::server::{self, Connected, Reached};
+
+/// Checks the declarations of every server, before any of them is touched; all that is wrong is told at once. What is
+/// wrong with names that `naming` gives may be so for new tenants only: then the servers are asked which names they
+/// recorded.
+pub async fn check(context: &Context, input: &mut Input) -> Result<(), Error> {
+    if problems(input).is_empty() {
+        return Ok(());
+    }
+    let authority = input.authority.clone();
+    for server in input.servers.iter_mut().filter(|server| server.tenants.iter().any(is_named_by_its_server)) {
+        let connected = match server::look(&server.server.resource, &context.home, &context.interrupt) {
+            Ok(Reached::Connected(connected)) => connected,
+            // Without an answer what is wrong stays wrong.
+            Ok(Reached::Uninitialised) | Err(_) => continue,
+        };
+        if let Ok(observed) = observe(&connected, server, &authority).await {
+            server.recorded = Postgres::recorded(&observed);
+        }
+    }
+    let problems = problems(input);
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
+fn problems(input: &Input) -> Diagnostics {
+    let resolved = input.servers.iter().map(|server| {
+        let endpoint = server::unknown_endpoint(&server.server.resource);
+        resolve(server, &input.authority, endpoint)
+    });
+    resolved.filter_map(Result::err).flatten().collect()
+}
+
+fn is_named_by_its_server(tenant: &Declared<TenantDatabase>) -> bool {
+    let spec = &tenant.resource.spec;
+    spec.database.is_none() || spec.owner.is_none()
+}
+
+/// What a server should be, once it is known what applications are told to connect to.
+pub fn resolve(input: &ServerInput, authority: &Authority, endpoint: Endpoint) -> Result<Desired, Diagnostics> {
+    let ServerInput { server, tenants, recorded } = input;
+    let admin = server::admin_name(&server.resource);
+    Desired::resolve_recorded(server, tenants, authority, &admin, endpoint, recorded)
+}
+
+/// What a plan is made from, and the plan.
+pub struct Looked {
+    /// What the server should be.
+    pub desired: Desired,
+    /// What it is.
+    pub observed: Observed,
+    /// What would have to be done.
+    pub plan: Plan<PostgresStep>,
+}
+
+/// Looks and plans; `observed` is what is there of a server that can't be looked at. What is new to the server is
+/// looked for on all others: a claim has one database, and moving it is a migration.
+pub async fn look(
+    context: &Context,
+    input: &Input,
+    server: &ServerInput,
+    connected: &Connected,
+    observed: Option<Observed>,
+    depth: Depth,
+) -> Result<Looked, Error> {
+    let desired = resolve(server, &input.authority, connected.endpoint.clone())?;
+    let observed = match observed {
+        Some(observed) => observed,
+        None => connected.pass.engine.observe(&desired, depth).await?,
+    };
+    let newcomers = desired.newcomers(&observed);
+    let desired = match newcomers.is_empty() {
+        true => desired,
+        false => desired.held_elsewhere(elsewhere(context, input, server, &newcomers).await?),
+    };
+    let plan = connected.pass.plan_from(&desired, &observed, depth).await?;
+    Ok(Looked { desired, observed, plan })
+}
+
+/// Which other server holds each of these claims: as the servers themselves say, else the credentials that were
+/// delivered here.
+async fn elsewhere(
+    context: &Context,
+    input: &Input,
+    here: &ServerInput,
+    claims: &BTreeSet<Claim>,
+) -> Result<BTreeMap<Claim, ObjectName>, Error> {
+    let name_of = |input: &ServerInput| input.server.resource.metadata.name.clone();
+    let here = name_of(here);
+    let mut found = context.home.place()?.servers(claims);
+    found.retain(|_, server| *server != here);
+    for other in input.servers.iter().chain(&input.others) {
+        let name = name_of(other);
+        if name == here {
+            continue;
+        }
+        match held(context, other, &input.authority).await {
+            Ok(None) => {}
+            Ok(Some(held)) => {
+                found.retain(|claim, server| *server != name || held.contains(claim));
+                found.extend(claims.intersection(&held).map(|claim| (claim.clone(), name.clone())));
+            }
+            Err(error) => style::note(&format!(
+                "server {name} can't be asked whether it holds what is new on {here}: {}",
+                error.message()
+            )),
+        }
+    }
+    Ok(found)
+}
+
+/// The claims that a server holds; `None` when it doesn't run.
+async fn held(
+    context: &Context,
+    server: &ServerInput,
+    authority: &Authority,
+) -> Result<Option<BTreeSet<Claim>>, Error> {
+    let Some(connected) = server::ask(&server.server.resource, &context.home, &context.interrupt)? else {
+        return Ok(None);
+    };
+    let observed = observe(&connected, server, authority).await?;
+    let tenants = Postgres::tenants(&observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
+    Ok(Some(tenants.map(|tenant| tenant.claim).collect()))
+}
+
+async fn observe(connected: &Connected, server: &ServerInput, authority: &Authority) -> Result<Observed, Error> {
+    let desired = Desired::nothing(&server.server.resource, authority, connected.endpoint.clone());
+    let observed = connected.pass.engine.observe(&desired, Depth::Shallow).await;
+    connected.pass.engine.close().await;
+    Ok(observed?)
+}
