@@ -7,5 +7,6 @@ mod deletion;
 mod docs;
 mod drift;
 mod isolation;
+mod names;
 mod trouble;
 mod world;

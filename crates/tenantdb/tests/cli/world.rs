@@ -143,6 +143,34 @@ impl World {
         self.command(&[arguments, &["-f", "server.yaml", "-f", "tenants.yaml"]].concat())
     }
 
+    /// Runs something that has to leave the server and the credentials as they are.
+    #[track_caller]
+    pub fn untouched(&self, server: &TestServer, run: impl FnOnce() -> Run) -> Run {
+        let before = self.traces(server);
+        let run = run();
+        assert_eq!(self.traces(server), before, "something was touched; stderr:\n{}", run.stderr);
+        run
+    }
+
+    /// What a run may leave behind: databases, roles and memberships, and the files with credentials.
+    fn traces(&self, server: &TestServer) -> Vec<String> {
+        let mut traces: Vec<String> = [
+            "SELECT oid, datname, datdba, datallowconn, datconnlimit, datacl FROM pg_database ORDER BY oid",
+            "SELECT a FROM pg_authid a ORDER BY oid",
+            "SELECT roleid, member, admin_option FROM pg_auth_members ORDER BY 1, 2",
+        ]
+        .map(|catalog| server.psql("postgres", catalog))
+        .into();
+        for namespace in fs::read_dir(self.home.join("credentials")).into_iter().flatten() {
+            for file in fs::read_dir(namespace.unwrap().path()).unwrap() {
+                let path = file.unwrap().path();
+                traces.push(format!("{}: {}", path.display(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+        traces.sort();
+        traces
+    }
+
     /// Where a credential is delivered.
     pub fn credential_path(&self, namespace: &str, secret: &str) -> PathBuf {
         self.home.join("credentials").join(namespace).join(format!("{secret}.json"))
@@ -232,9 +260,17 @@ pub fn server_yaml(server: &TestServer) -> String {
     )
 }
 
-/// The declaration of a tenant; `spec` is YAML in flow style.
+/// The declaration of a tenant in the namespace `default`; `spec` is YAML in flow style.
 pub fn tenant(name: &str, spec: &str) -> String {
-    format!("---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+    tenant_in("default", name, spec)
+}
+
+/// The declaration of a tenant in a namespace.
+pub fn tenant_in(namespace: &str, name: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\n\
+         metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
+    )
 }
 
 /// Logs in with a delivered credential and runs one statement.
