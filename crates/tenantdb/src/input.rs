@@ -53,12 +53,12 @@ impl Input {
     pub fn read(paths: &[PathBuf], home: &Home) -> Result<Self, Error> {
         let mut sources = Vec::new();
         for path in paths {
-            collect(path, &mut sources)?;
-        }
-        if sources.iter().all(|source| source.text.trim().is_empty()) {
-            return Err(Error::input("there is no declaration in what was given", "`-f` takes files, folders and `-`"));
+            collect(path, &mut Vec::new(), &mut sources)?;
         }
         let mut manifests = parse(&sources)?;
+        if manifests.servers.is_empty() && manifests.tenants.is_empty() {
+            return Err(Error::input("there is no declaration in what was given", "`-f` takes files, folders and `-`"));
+        }
         for server in &mut manifests.servers {
             anchor_paths(server);
         }
@@ -120,7 +120,9 @@ fn server_name(tenant: &Declared<TenantDatabase>, defaults: &[String]) -> Result
 fn anchor_paths(server: &mut Declared<DatabaseServer>) {
     let location = server.location();
     let file = Path::new(location.rsplit_once(':').map_or("", |(file, _)| file));
-    let Some(folder) = file.parent().and_then(|folder| std::path::absolute(folder).ok()) else { return };
+    // `parent` of a bare file name is empty, and so is that of standard input: both stand for where we are.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let Ok(folder) = std::path::absolute(folder) else { return };
     let spec = &mut server.resource.spec;
     let passwords =
         spec.admin.iter_mut().flat_map(|admin| &mut admin.password_from).filter_map(|from| from.file.as_mut());
@@ -130,7 +132,8 @@ fn anchor_paths(server: &mut Declared<DatabaseServer>) {
     }
 }
 
-fn collect(path: &Path, sources: &mut Vec<Source>) -> Result<(), Error> {
+/// Reads a path; `above` are the folders it is in, as they are called without links.
+fn collect(path: &Path, above: &mut Vec<PathBuf>, sources: &mut Vec<Source>) -> Result<(), Error> {
     let unreadable = |error: &io::Error| {
         let hint = match error.kind() {
             io::ErrorKind::NotFound => "`-f` takes files, folders and `-`",
@@ -144,13 +147,20 @@ fn collect(path: &Path, sources: &mut Vec<Source>) -> Result<(), Error> {
         io::stdin().read_to_string(&mut text).map_err(|error| unreadable(&error))?;
         sources.push(Source { name: "<stdin>".to_owned(), text });
     } else if path.is_dir() {
+        let folder = fs::canonicalize(path).map_err(|error| unreadable(&error))?;
+        // A link to a folder that it is in leads nowhere new.
+        if above.contains(&folder) {
+            return Ok(());
+        }
+        above.push(folder);
         let mut entries: Vec<PathBuf> = fs::read_dir(path)
             .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
             .map_err(|error| unreadable(&error))?;
         entries.sort();
         for entry in entries.iter().filter(|entry| is_manifest(entry)) {
-            collect(entry, sources)?;
+            collect(entry, above, sources)?;
         }
+        above.pop();
     } else {
         let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
         sources.push(Source { name: path.display().to_string(), text });

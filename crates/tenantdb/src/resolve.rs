@@ -81,9 +81,10 @@ pub async fn look(
         None => connected.pass.engine.observe(&desired, depth).await?,
     };
     let newcomers = desired.newcomers(&observed);
-    let desired = match newcomers.is_empty() {
-        true => desired,
-        false => desired.held_elsewhere(elsewhere(context, input, server, &newcomers).await?),
+    let desired = if newcomers.is_empty() {
+        desired
+    } else {
+        desired.held_elsewhere(elsewhere(context, input, server, &newcomers).await?)
     };
     let plan = connected.pass.plan_from(&desired, &observed, depth).await?;
     Ok(Looked { desired, observed, plan })
