@@ -18,7 +18,10 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return wrong_call(&error),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("TENANTDB_LOG").unwrap_or_else(|_| EnvFilter::new("off")))
         .with_writer(std::io::stderr)
@@ -33,6 +36,19 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => error.report().into(),
     }
+}
+
+/// Tells what is wrong with the call, or the help that was asked for. What was typed can't steer the terminal.
+fn wrong_call(error: &clap::Error) -> ExitCode {
+    let steers = |argument: std::ffi::OsString| argument.to_string_lossy().contains(char::is_control);
+    if std::env::args_os().any(steers) {
+        let text = error.render().to_string();
+        text.lines().for_each(|line| eprintln!("{}", output::printable(line)));
+    } else if error.print().is_err() {
+        // Nobody listens any more.
+        return ExitCode::FAILURE;
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// The first Ctrl-C or SIGTERM stops the work between two statements, the second at once.

@@ -41,7 +41,12 @@ fn json(document: &Document) -> Result<String, Error> {
     let entries: serde_json::Map<String, serde_json::Value> =
         document.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
     let text = serde_json::to_string_pretty(&entries).map_err(|error| Error::failed(error.to_string()))?;
-    Ok(text + "\n")
+    // JSON leaves the upper control characters as they are; a terminal doesn't.
+    let escaped = |c: char| match c {
+        '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
+        _ => c.to_string(),
+    };
+    Ok(text.chars().map(escaped).collect::<String>() + "\n")
 }
 
 /// Whether a key is a variable's name by convention: upper case, digits and `_`.
