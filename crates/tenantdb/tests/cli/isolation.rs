@@ -116,11 +116,12 @@ on_servers! {
 async fn on_a_local_server_no_tenant_reaches_postgres_and_template1() {
     for major in [15, 18].into_iter().filter(|major| available(*major)) {
         let mut world = World::new();
-        world.set("TENANTDB_PG_BIN", bin_dir(major).to_str().unwrap());
+        world.set("TENANTDB_POSTGRES_BIN", bin_dir(major).to_str().unwrap());
         let server = "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {name: dev}\n\
                       spec: {default: true, source: {local: {}}}\n";
         world.write("server.yaml", server);
         world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0).says("2 created");
+        world.run(&["server", "status", "dev"]).exits(0).says(&format!("PostgreSQL {major} "));
         for (name, other) in [("cafe", "erp"), ("erp", "cafe")] {
             let credential = world.credential("default", &format!("{name}-secret"));
             let tenant = Tenant { database: name.to_owned(), credential };

@@ -6,6 +6,7 @@ mod custody;
 mod deletion;
 mod docs;
 mod drift;
+mod input;
 mod isolation;
 mod names;
 mod trouble;
