@@ -14,10 +14,13 @@ use futures_util::future::{self, BoxFuture};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_api::{Namespace, ObjectName, shorten};
 use tenantdb_core::{Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version};
 
 use crate::format::{Document, read_login, render};
+
+/// The most bytes of a Secret's name that fit into the name of a file, which may have 255.
+const LONGEST_NAME: usize = 255 - "..json".len();
 
 /// A folder of credentials.
 #[derive(Clone, Debug)]
@@ -88,10 +91,11 @@ impl FilePlace {
 
     fn paths(&self, delivery: &Delivery) -> Paths {
         let folder = self.folder.join(delivery.claim.namespace.as_str());
+        let name = shorten(delivery.secret_name.as_str(), LONGEST_NAME);
         Paths {
-            document: folder.join(format!("{}.json", delivery.secret_name)),
-            sidecar: folder.join(format!(".{}.json", delivery.secret_name)),
-            unfinished: folder.join(format!(".{}.new", delivery.secret_name)),
+            document: folder.join(format!("{name}.json")),
+            sidecar: folder.join(format!(".{name}.json")),
+            unfinished: folder.join(format!(".{name}.new")),
             folder,
         }
     }

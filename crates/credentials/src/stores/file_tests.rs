@@ -139,3 +139,14 @@ fn a_credential_is_found_by_the_name_of_its_declaration() {
     assert_eq!(document.get("username"), Some("cafe_a"));
     assert!(place.find(&namespace, &"erp".parse().unwrap()).unwrap().is_none());
 }
+
+#[test]
+fn the_longest_name_of_a_secret_becomes_a_file_name_that_fits() {
+    let (_folder, place) = place();
+    let mut delivery = delivery("cafe");
+    delivery.secret_name = "x".repeat(253).parse().unwrap();
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
+    let (path, _) = place.find(&delivery.claim.namespace, &delivery.claim.name).unwrap().unwrap();
+    assert_eq!(path, place.paths(&delivery).document);
+}

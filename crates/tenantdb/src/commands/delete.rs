@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tenantdb_api::{Declared, ObjectName};
 use tenantdb_core::{Authority, Claim, Depth, Engine as _};
-use tenantdb_postgres::{Desired, Postgres};
+use tenantdb_postgres::{Desired, Observed, Postgres};
 
 use super::Context;
 use super::apply::carry_out;
@@ -13,7 +13,7 @@ use crate::error::{Error, Exit};
 use crate::input::{self, Input, ServerInput};
 use crate::output::{report as output, style};
 use crate::resolve::Looked;
-use crate::server::{self, Connected, Reached};
+use crate::server::{self, Reached};
 
 /// Deletes what is named, as far as the policies say that the ledgers recorded.
 pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, Error> {
@@ -119,9 +119,19 @@ async fn held(
 
 async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb_core::Report, Error> {
     let server = &target.server.resource;
-    let connected: Connected = server::connect(server, &context.home, &context.interrupt)?;
+    // A local server that was never started holds nothing, and is not made to see that.
+    let (connected, is_new) = match server::look(server, &context.home, &context.interrupt)? {
+        Reached::Connected(connected) => (connected, false),
+        Reached::Uninitialised => (server::unconnected(server, &context.home, &context.interrupt)?, true),
+    };
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
-    let report = match connected.pass.plan(&desired, Depth::Shallow).await {
+    let planned = if is_new {
+        let observed = Observed::nothing();
+        connected.pass.plan_from(&desired, &observed, Depth::Shallow).await.map(|plan| (observed, plan))
+    } else {
+        connected.pass.plan(&desired, Depth::Shallow).await
+    };
+    let report = match planned {
         Ok((observed, plan)) => Ok(carry_out(&connected, Looked { desired, observed, plan }, yes).await),
         Err(failure) => Err(failure.into()),
     };

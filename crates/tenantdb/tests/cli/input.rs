@@ -161,6 +161,18 @@ on_servers! {
     }
 }
 
+#[test]
+fn what_only_looks_makes_no_local_server() {
+    let world = World::new();
+    let server = "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {name: dev}\n\
+                  spec: {default: true, source: {local: {}}}\n";
+    world.write("server.yaml", server);
+    world.plan(&tenant("cafe", "{}")).exits(3).says("Plan: 1 to create.");
+    world.run(&["status", "-f", "server.yaml", "-f", "tenants.yaml"]).exits(0);
+    world.run(&["delete", "--yes", "-f", "server.yaml", "-f", "tenants.yaml"]).exits(0).tells("AlreadyGone");
+    assert!(!world.home().join("servers").exists());
+}
+
 /// Runs the program with a text on its standard input.
 fn with_stdin(world: &World, arguments: &[&str], text: &str) -> Run {
     let mut command = world.command(arguments);

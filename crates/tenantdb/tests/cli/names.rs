@@ -25,6 +25,15 @@ on_servers! {
         }
     }
 
+    fn names_may_be_as_long_as_they_fit(server: TestServer) {
+        let world = World::on(&server);
+        let (name, database, owner) = ("n".repeat(246), "d".repeat(63), "o".repeat(60));
+        world.apply(&tenant(&name, &format!("{{database: {database}, owner: {owner}}}"))).exits(0).says("1 created");
+        let json = world.run(&["credentials", &name, "--format", "json"]).exits(0).stdout;
+        let credential = serde_json::from_str(&json).unwrap();
+        assert_eq!(query(&server, &credential, "SELECT current_database() || current_user").unwrap(), database + &owner);
+    }
+
     fn a_reserved_name_is_nobodys(server: TestServer) {
         let reserved = ["postgres", "template0", "template1", "tenantdb", "tenantdb_owner", "none", "public", "pg_x"];
         let world = World::on(&server);

@@ -262,15 +262,12 @@ pub fn server_yaml(server: &TestServer) -> String {
 
 /// The declaration of a tenant in the namespace `default`; `spec` is YAML in flow style.
 pub fn tenant(name: &str, spec: &str) -> String {
-    tenant_in("default", name, spec)
+    format!("---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
 /// The declaration of a tenant in a namespace.
 pub fn tenant_in(namespace: &str, name: &str, spec: &str) -> String {
-    format!(
-        "---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\n\
-         metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-    )
+    tenant(&format!("{name}, namespace: {namespace}"), spec)
 }
 
 /// Logs in with a delivered credential and runs one statement.
