@@ -14,7 +14,7 @@ Environment:
   TENANTDB_HOME          Where state and credentials are kept [default: /var/lib/tenantdb for root,
                          else tenantdb in the user's data folder]
   TENANTDB_POSTGRES_BIN  The folder of initdb and postgres, for local servers [default: searched]
-  TENANTDB_LOCK_TIMEOUT  How many seconds to wait for another tenantdb that works on the same database
+  TENANTDB_LOCK_TIMEOUT  Seconds to wait for another tenantdb that has a database in hand
                          [default: 120]
   TENANTDB_LOG           What to log to standard error, such as `debug` [default: off]
   NO_COLOR               No colours, if it is not empty
