@@ -225,7 +225,7 @@ impl Share {
         site.look();
         site.world.run(&APPLY).exits(0);
         let left = fifty().into_keys().map(|name| (name, Left::Whole)).collect();
-        site.check(&left);
+        site.check(left);
         site.is_as_declared();
         (kills, reader.stop())
     }

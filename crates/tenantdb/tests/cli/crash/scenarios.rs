@@ -1,6 +1,5 @@
 //! What a process is killed at: each scenario is there to pass some kinds of steps.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::thread;
@@ -13,6 +12,9 @@ use crate::world::{Run, tenant};
 
 /// The tenants of each scenario: a step of a kind is passed at least once for each.
 const TENANTS: [&str; 5] = ["blog", "cafe", "erp", "shop", "wiki"];
+
+/// One that is there in some of them and is not what they are about.
+const HOST: &str = "host";
 
 /// All that can be declared.
 pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
@@ -181,6 +183,20 @@ pub const SCENARIOS: &[Scenario] = &[
         left: Left::Nothing,
     },
     Scenario {
+        name: "deletion of what was let into another tenant's database",
+        before: Some("{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"),
+        damage: |site| {
+            site.world.write("host.yaml", &tenant(HOST, "{}"));
+            site.world.run(&["apply", "-f", "server.yaml", "-f", "host.yaml"]).exits(0);
+            let guests = TENANTS.map(|guest| format!("{guest}, {guest}_a")).join(", ");
+            let sql = format!("SET ROLE {HOST}; CREATE TABLE shared (id int); GRANT SELECT ON shared TO {guests}");
+            site.server.psql(HOST, &sql);
+            site.keeps(HOST);
+        },
+        task: Task::Delete,
+        left: Left::Nothing,
+    },
+    Scenario {
         name: "deletion of the logins",
         before: Some("{deletionProtection: false, roleDeletionPolicy: Delete}"),
         damage: in_use,
@@ -254,8 +270,8 @@ impl Scenario {
     /// Whether the task is done, and nothing else.
     #[track_caller]
     pub fn check(&self, site: &mut Site) {
-        let left: BTreeMap<String, Left> = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
-        site.check(&left);
+        let left = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
+        site.check(left);
         if let Task::Apply { .. } = self.task {
             site.is_as_declared();
         }

@@ -36,13 +36,15 @@ pub struct Site {
     seen: BTreeMap<String, BTreeSet<Login>>,
     /// Users whose credential was taken back; the login may be there for a while.
     forgotten: BTreeSet<String>,
+    /// Further tenants that stay whole.
+    kept: BTreeSet<String>,
 }
 
 impl Site {
     pub fn new(major: u32) -> Self {
         let server = TestServer::start(major, Admin::Plain);
         let world = World::on(&server);
-        Self { server, world, seen: BTreeMap::new(), forgotten: BTreeSet::new() }
+        Self { server, world, seen: BTreeMap::new(), forgotten: BTreeSet::new(), kept: BTreeSet::new() }
     }
 
     /// Remembers every credential that is delivered now.
@@ -60,10 +62,17 @@ impl Site {
         self.forgotten.extend(users);
     }
 
+    /// Expects a further tenant to stay whole.
+    pub fn keeps(&mut self, tenant: &str) {
+        self.kept.insert(tenant.to_owned());
+    }
+
     /// The server holds what the tenants have left and nothing else, and so does the folder of credentials.
     #[track_caller]
-    pub fn check(&mut self, left: &BTreeMap<String, Left>) {
+    pub fn check(&mut self, mut left: BTreeMap<String, Left>) {
         self.look();
+        left.extend(self.kept.iter().map(|tenant| (tenant.clone(), Left::Whole)));
+        let left = &left;
         self.has_no_stray_database(left);
         self.has_no_stray_role(left);
         self.has_no_stray_file(left);
