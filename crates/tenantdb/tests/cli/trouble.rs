@@ -310,7 +310,7 @@ impl Sessions {
 }
 
 /// A lock in the ledger that somebody holds until it is dropped.
-struct HeldLock {
+pub struct HeldLock {
     _client: Client,
     _runtime: tokio::runtime::Runtime,
 }
@@ -322,7 +322,7 @@ impl HeldLock {
     }
 
     /// The lock around changes of roles, which a run takes for each transaction.
-    fn of_role_changes(server: &TestServer) -> Self {
+    pub fn of_role_changes(server: &TestServer) -> Self {
         Self::taken(server, "SELECT pg_advisory_lock(x'746462726f6c6573'::bigint)")
     }
 
@@ -342,9 +342,14 @@ fn stuck(world: &World, server: &TestServer) -> (Child, HeldLock) {
     let held = HeldLock::of_role_changes(server);
     world.declare(&cafe());
     let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
-    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-    wait_until(PATIENCE, || server.psql("postgres", waiting) == "1");
+    wait_for_a_lock(server);
     (applying, held)
+}
+
+/// Waits until some run waits for a lock.
+pub fn wait_for_a_lock(server: &TestServer) {
+    let waiting = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    wait_until(PATIENCE, || server.psql("postgres", waiting) == "t");
 }
 
 /// A run that has told something.
