@@ -42,25 +42,22 @@ pub(crate) fn base_directory() -> PathBuf {
 
 /// An exclusive lock on a file, made if missing; held until the value is dropped.
 pub(crate) fn lock(path: &Path) -> File {
-    let file = open_lock(path);
+    let file = open_lock(path).unwrap_or_else(|error| panic!("can't open {}: {error}", path.display()));
     file.lock().unwrap_or_else(|error| panic!("can't lock {}: {error}", path.display()));
     file
 }
 
-/// The same if nobody holds it.
+/// The same if nobody holds it; a directory that somebody removes meanwhile is theirs.
 pub(crate) fn try_lock(path: &Path) -> Option<File> {
-    let file = open_lock(path);
+    let file = match open_lock(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        opened => opened.unwrap_or_else(|error| panic!("can't open {}: {error}", path.display())),
+    };
     file.try_lock().is_ok().then_some(file)
 }
 
-fn open_lock(path: &Path) -> File {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .unwrap_or_else(|error| panic!("can't open {}: {error}", path.display()))
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// A new directory with a random name, private to the account.
