@@ -21,6 +21,10 @@ use crate::{ESTATE, LEDGER, plan};
 /// How long to wait for someone who works on a tenant.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// What to do about a tenant's login that the server does not let in.
+const TENANT_REFUSED: &str =
+    "see that the server's pg_hba.conf lets the tenants' logins in, and run it again to finish";
+
 /// A PostgreSQL server, with all the connections to it.
 pub struct Postgres {
     name: ObjectName,
@@ -265,7 +269,11 @@ impl Engine for Postgres {
     }
 
     async fn probe(&self, delivery: &Delivery, login: &Login) -> Result<(), Failure> {
-        probe(&self.connections, delivery, login).await.map_err(|failure| self.at(failure))
+        probe(&self.connections, delivery, login).await.map_err(|failure| {
+            let refused = failure.kind == FailureKind::LoginRefused;
+            let failure = if refused { failure.hint(TENANT_REFUSED) } else { failure };
+            self.at(failure)
+        })
     }
 
     async fn release(&self, hold: Hold) {

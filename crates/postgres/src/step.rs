@@ -84,6 +84,11 @@ pub enum PostgresStep {
         /// Its name.
         role: String,
     },
+    /// Lets a slot's password work for good.
+    LiftExpiry {
+        /// Its name.
+        role: String,
+    },
     /// Keeps a slot from using the tenant's privileges without switching to it.
     DisableInherit {
         /// Its name.
@@ -367,6 +372,7 @@ impl PostgresStep {
             }
             Self::EnableLogin { role } => vec![format!("ALTER ROLE {} LOGIN PASSWORD {verifier}", name(role))],
             Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
+            Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
             Self::DisableInherit { role } => vec![format!("ALTER ROLE {} NOINHERIT", name(role))],
             Self::GrantMembership { role, owner, options } => {
                 let options = if *options { " WITH INHERIT FALSE, SET TRUE" } else { "" };
@@ -466,6 +472,7 @@ impl Step for PostgresStep {
             | Self::CreateExtension { .. } => Some('+'),
             Self::EnableLogin { .. }
             | Self::DisableLogin { .. }
+            | Self::LiftExpiry { .. }
             | Self::DisableInherit { .. }
             | Self::GrantMembership { .. }
             | Self::Set { .. }
@@ -525,6 +532,7 @@ impl Step for PostgresStep {
             }
             Self::EnableLogin { role } => format!("login {role}: may log in"),
             Self::DisableLogin { role } => format!("role {role}: may not log in, no password"),
+            Self::LiftExpiry { role } => format!("login {role}: valid for good"),
             Self::DisableInherit { role } => format!("login {role}: NOINHERIT"),
             Self::GrantMembership { role, owner, .. } => format!("login {role}: member of {owner}"),
             Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),

@@ -14,6 +14,8 @@ use crate::connect::Session;
 pub(crate) struct Role {
     pub(crate) login: bool,
     pub(crate) inherit: bool,
+    /// Whether its password stops working at some time.
+    pub(crate) expires: bool,
     pub(crate) superuser: bool,
     pub(crate) create_db: bool,
     pub(crate) create_role: bool,
@@ -110,7 +112,8 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
     let (server, roles, members, settings, databases, grants, comments, sessions, extensions) = tokio::try_join!(
         session.query("SELECT current_setting('server_version_num')::int, session_user::text", &[]),
         session.query(
-            "SELECT oid, rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit \
+            "SELECT oid, rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit, \
+             coalesce(rolvaliduntil < 'infinity', false) \
              FROM pg_catalog.pg_roles",
             &[]
         ),
@@ -182,6 +185,7 @@ fn roles_of(
                 create_db: row.get(5),
                 create_role: row.get(6),
                 connection_limit: row.get(7),
+                expires: row.get(8),
                 ..Role::default()
             };
             (row.get(0), role)

@@ -183,6 +183,7 @@ impl World {
                 self.role(role).login = false;
                 self.accepted.remove(role);
             }
+            PostgresStep::LiftExpiry { role } => self.role(role).expires = false,
             PostgresStep::DisableInherit { role } => self.role(role).inherit = false,
             PostgresStep::GrantMembership { role, owner, .. } => {
                 self.role(role).member_of.insert(owner.clone());

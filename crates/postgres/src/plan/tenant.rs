@@ -285,6 +285,9 @@ impl<'a> Planner<'a> {
         } else if role.login && !slot.logs_in {
             self.push(PostgresStep::DisableLogin { role: name.clone() }, "it could log in, and holds no credential");
         }
+        if role.expires {
+            self.push(PostgresStep::LiftExpiry { role: name.clone() }, "its password was made to expire");
+        }
         if role.inherit {
             self.push(PostgresStep::DisableInherit { role: name.clone() }, "it was INHERIT");
         }

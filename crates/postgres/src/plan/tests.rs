@@ -177,6 +177,7 @@ const DRIFTS: &[(&str, Drift)] = &[
     ("a slot's setting added", |world| {
         role(world, "cafe_a").settings.insert((None, "search_path".to_owned()), "evil".to_owned());
     }),
+    ("a slot made to expire", |world| role(world, "cafe_a").expires = true),
     ("a slot made INHERIT", |world| role(world, "cafe_a").inherit = true),
     ("a slot thrown out of the tenant", |world| {
         role(world, "cafe_b").member_of.remove("cafe");

@@ -120,7 +120,11 @@ fn no_password_is_in_the_error_of_a_login_that_is_refused() {
         let world = World::on(&server);
         world.declare(&declared("Orders"));
         let secrets = Secrets::of(&server);
-        let refused = traced(&world, &["apply"]).exits(1).tells("default/cafe: ").tells("cafe_a").tells("hint: ");
+        let refused = traced(&world, &["apply"])
+            .exits(1)
+            .tells("default/cafe: ")
+            .tells("cafe_a")
+            .tells("hint: see that the server's pg_hba.conf");
         secrets.are_not_said(&refused);
 
         let mut wrong = World::on(&server);

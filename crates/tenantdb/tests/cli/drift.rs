@@ -188,6 +188,13 @@ const DRIFTS: &[Drift] = &[
         look: Look::Shallow,
     },
     Drift {
+        name: "slot expired",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_a VALID UNTIL '2000-01-01'",
+        reason: "login cafe_a: valid for good  # its password was made to expire",
+        look: Look::Shallow,
+    },
+    Drift {
         name: "slot inherits",
         by: CATALOG,
         sql: "ALTER ROLE cafe_a INHERIT",
