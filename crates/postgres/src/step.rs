@@ -273,8 +273,8 @@ pub enum PostgresStep {
     LeaveDatabase {
         /// The roles.
         roles: Vec<String>,
-        /// The role of the tenant whose database it is.
-        owner: String,
+        /// The roles of the tenant whose database it is: what they granted is taken back as theirs.
+        holders: Vec<String>,
         /// The database.
         database: String,
         /// Whether the server knows membership options.
@@ -430,9 +430,9 @@ impl PostgresStep {
                     format!("REVOKE {owner}, {slot} FROM {ESTATE}"),
                 ]
             }
-            Self::LeaveDatabase { roles, owner, options, .. } => {
+            Self::LeaveDatabase { roles, holders, options, .. } => {
                 let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
-                let (all, roles) = (format!("{}, {}", name(owner), names(roles)), names(roles));
+                let (all, roles) = (format!("{}, {}", names(holders), names(roles)), names(roles));
                 vec![
                     format!("GRANT {all} TO {ESTATE}{options}"),
                     format!("DROP OWNED BY {roles}"),

@@ -209,8 +209,11 @@ impl Removal<'_> {
             let roles: Vec<String> = roles.iter().filter(|role| entangled.contains_key(*role)).cloned().collect();
             let holder = self.observed.ledger.as_ref().and_then(|ledger| ledger.database(database));
             if let (Some(holder), false) = (holder, roles.is_empty()) {
-                let (database, owner) = (database.clone(), holder.owner.clone());
-                self.destroy(PostgresStep::LeaveDatabase { roles, owner, database, options });
+                let slots = holder.slots.values().map(|slot| slot.role.clone());
+                let exists = |role: &String| self.observed.shared.roles.contains_key(role);
+                let holders = slots.chain([holder.owner.clone()]).filter(exists).collect();
+                let database = database.clone();
+                self.destroy(PostgresStep::LeaveDatabase { roles, holders, database, options });
             }
         }
     }
