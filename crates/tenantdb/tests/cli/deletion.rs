@@ -261,6 +261,21 @@ on_servers! {
         assert_eq!(left_of("cafe", &server, &world), "");
     }
 
+    fn tenants_that_let_each_other_in_go_together(server: TestServer) {
+        let world = World::on(&server);
+        let names = ["blog", "cafe", "erp", "shop"];
+        let all: String = names.iter().map(|name| removable(name, "Delete", "Delete")).collect();
+        world.apply(&all).exits(0);
+        for (name, next) in names.iter().zip(names.iter().cycle().skip(1)) {
+            let credential = world.credential("default", &format!("{name}-secret"));
+            query(&server, &credential, &format!("CREATE TABLE t (); GRANT SELECT ON t TO {next}, {next}_a")).unwrap();
+        }
+        world.run_on(&["delete", "--yes"]).exits(0);
+        for name in names {
+            assert_eq!(left_of(name, &server, &world), "");
+        }
+    }
+
     fn what_another_tenant_granted_to_it_does_not_keep_it(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(removable("cafe", "Delete", "Delete") + &removable("erp", "Delete", "Delete"))).exits(0);
