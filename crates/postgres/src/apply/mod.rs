@@ -118,7 +118,7 @@ pub(crate) async fn carry_out(
         let done = match venue {
             Venue::Claim => bookkeeping::claim(connections, hold, first).await,
             Venue::Ledger => ledger(connections, hold, batch, login).await,
-            Venue::Alone => connections.ledger().await?.run(&statements(first, "")).await,
+            Venue::Alone => alone_in_ledger(connections, first).await,
             Venue::Tenant => in_tenant(connections, hold, batch).await,
             Venue::Inside => inside(connections, hold, first).await,
             Venue::Maintenance => prepare(connections, &[(*first).clone()]).await,
@@ -130,6 +130,22 @@ pub(crate) async fn carry_out(
         rest = after;
     }
     Ok(())
+}
+
+/// One statement in the ledger database that can't be in a transaction.
+async fn alone_in_ledger(connections: &Connections, step: &PostgresStep) -> Result<(), Failure> {
+    let done = connections.ledger().await?.run(&statements(step, "")).await;
+    match step {
+        PostgresStep::DropDatabase { .. } => done.map_err(stale_if_in_use),
+        _ => done,
+    }
+}
+
+/// A session that was about to come in when the database was closed is seen only after the others were ended (42501:
+/// it is not the estate's to end; 55006: it is still there). The next look sees it, and ends it if it is ours to end.
+fn stale_if_in_use(failure: Failure) -> Failure {
+    let in_use = ["42501", "55006"].iter().any(|code| failure.has_code(code));
+    if in_use { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
 }
 
 /// One transaction in the ledger database. It begins with the lock on DDL for roles, and ends when the tenant was
