@@ -1,0 +1,210 @@
+//! How long it takes to create tenants, compared with the bare work: the same statements and one login for each tenant,
+//! by a plain parallel client that keeps no ledger and delivers nothing. What is compared, and what came of it, is in
+//! `docs/performance.md`.
+//!
+//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200), `BENCH_ROUNDS` (3) and `BENCH_SERVERS` (18,16) change it.
+
+mod bare;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use tempfile::TempDir;
+use tenantdb_testkit::{Admin, Options, TestServer};
+
+/// How many of a plain client's workers are tried; the best of them is what we are compared with.
+const WORKERS: [usize; 3] = [2, 4, 8];
+
+/// The file with the declarations.
+const DECLARATIONS: &str = "declarations.yaml";
+
+/// How often what takes no time is run.
+const QUICK_RUNS: usize = 7;
+
+fn main() {
+    let tenants = variable("BENCH_TENANTS", 200);
+    let rounds = variable("BENCH_ROUNDS", 3);
+    let servers = std::env::var("BENCH_SERVERS").unwrap_or_else(|_| "18,16".to_owned());
+    for major in servers.split(',').map(|major| major.trim().parse().expect("BENCH_SERVERS holds major versions")) {
+        if tenantdb_testkit::available(major) {
+            measure(major, tenants, rounds);
+        }
+    }
+}
+
+fn measure(major: u32, tenants: usize, rounds: usize) {
+    println!("PostgreSQL {major}, fsync on, plain admin, {tenants} tenants, median of {rounds}");
+    let mut bare = WORKERS.map(|_| Vec::new());
+    let mut ours = Vec::new();
+    for round in 0..rounds {
+        // Each in its turn, and another one first each time.
+        for step in 0..=WORKERS.len() {
+            match (round + step) % (WORKERS.len() + 1) {
+                0 => ours.push(cost(major, |server| create(server, tenants))),
+                turn => bare[turn - 1].push(cost(major, |server| bare::measure(server, tenants, WORKERS[turn - 1]))),
+            }
+        }
+    }
+    for (workers, costs) in WORKERS.iter().zip(&bare) {
+        println!("  bare, {workers} workers: {}", Shown(costs));
+    }
+    println!("  tenantdb apply:  {}", Shown(&ours));
+    let best = bare.iter().map(|costs| median(costs)).min().expect("several numbers of workers");
+    let ratio = median(&ours).took.as_secs_f64() / best.took.as_secs_f64();
+    println!("  ratio of the time to the best bare: {ratio:.2}");
+    quick(major, tenants);
+}
+
+/// What is measured of something.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Cost {
+    took: Duration,
+    /// The processor time of the server and its client together, which other work on the machine changes less.
+    processor: Duration,
+}
+
+/// Does something on a server of its own.
+fn cost(major: u32, work: impl FnOnce(&TestServer) -> Duration) -> Cost {
+    let server = start(major);
+    let before = processor();
+    let took = work(&server);
+    drop(server);
+    Cost { took, processor: processor().saturating_sub(before) }
+}
+
+/// What this process and all that have ended below it have used.
+fn processor() -> Duration {
+    let used = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN].map(|who| {
+        let usage = getrusage(who).expect("a process knows what it used");
+        [usage.user_time(), usage.system_time()]
+    });
+    let whole = |number: i64| u64::try_from(number).unwrap_or_default();
+    let duration =
+        |time: &TimeVal| Duration::from_secs(whole(time.tv_sec())) + Duration::from_micros(whole(time.tv_usec()));
+    used.iter().flatten().map(duration).sum()
+}
+
+struct Shown<'a>(&'a [Cost]);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut all = self.0.to_vec();
+        all.sort();
+        let all: Vec<String> = all.iter().map(|cost| format!("{:.2}", cost.took.as_secs_f64())).collect();
+        let Cost { took, processor } = median(self.0);
+        write!(f, "{:6.2} s ({}), {:.2} s of processor", took.as_secs_f64(), all.join(" "), processor.as_secs_f64())
+    }
+}
+
+fn median<T: Copy + Ord>(values: &[T]) -> T {
+    let mut sorted = values.to_vec();
+    sorted.sort();
+    sorted[sorted.len() / 2]
+}
+
+fn variable<T: FromStr>(name: &str, default: T) -> T {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// A server of its own for each measurement, with nothing left to be written by the one before.
+fn start(major: u32) -> TestServer {
+    let synced = Command::new("sync").status();
+    assert!(synced.is_ok_and(|status| status.success()), "sync(1) failed");
+    let quiet = [("log_statement", "none"), ("log_connections", "off"), ("log_disconnections", "off")];
+    let options = Options::new(major, Admin::Plain).fsync(true);
+    quiet.into_iter().fold(options, |options, (name, value)| options.setting(name, value)).start()
+}
+
+/// A whole process: how long it took, and its peak memory in KiB.
+type Run = (Duration, u64);
+
+/// Creates the tenants with the program, as a whole process.
+fn create(server: &TestServer, tenants: usize) -> Duration {
+    run(declarations(server, tenants).path(), server, &APPLY).0
+}
+
+const APPLY: [&str; 3] = ["apply", "-f", DECLARATIONS];
+
+/// What the program takes once they are there.
+fn quick(major: u32, tenants: usize) {
+    let server = start(major);
+    let folder = declarations(&server, tenants);
+    let (_, peak) = run(folder.path(), &server, &APPLY);
+    println!("  tenantdb apply: peak memory {} MiB", peak / 1024);
+    let commands: [(&str, &[&str]); 4] = [
+        ("apply, nothing to do", &APPLY),
+        ("plan", &["plan", "-f", DECLARATIONS]),
+        ("plan --refresh", &["plan", "--refresh", "-f", DECLARATIONS]),
+        ("--version", &["--version"]),
+    ];
+    for (what, arguments) in commands {
+        let runs: Vec<Run> = (0..QUICK_RUNS).map(|_| run(folder.path(), &server, arguments)).collect();
+        let (took, peak) = median(&runs);
+        println!("  tenantdb {what}: {:.1} ms, peak memory {} MiB", took.as_secs_f64() * 1000.0, peak / 1024);
+    }
+    println!();
+}
+
+fn declarations(server: &TestServer, tenants: usize) -> TempDir {
+    let mut text = format!(
+        "apiVersion: tenantdb.dev/v1alpha1\n\
+         kind: DatabaseServer\n\
+         metadata: {{name: shared}}\n\
+         spec:\n  \
+           default: true\n  \
+           source: {{endpoint: {{host: {}, port: {}}}}}\n  \
+           admin: {{username: {}, passwordFrom: [{{env: BENCH_ADMIN_PASSWORD}}]}}\n  \
+           tls: {{mode: disable}}\n",
+        server.host(),
+        server.port(),
+        server.admin_username(),
+    );
+    for number in 0..tenants {
+        let _ = write!(
+            text,
+            "---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {}}}\n\
+             spec: {{connectionLimit: {}}}\n",
+            bare::name(number),
+            bare::CONNECTION_LIMIT,
+        );
+    }
+    let folder = tempfile::Builder::new().prefix("tenantdb-bench-").tempdir().expect("a folder");
+    std::fs::write(folder.path().join(DECLARATIONS), text).expect("a file");
+    folder
+}
+
+fn run(folder: &Path, server: &TestServer, arguments: &[&str]) -> Run {
+    let began = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tenantdb"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("TENANTDB_HOME", folder.join("home"))
+        .env("BENCH_ADMIN_PASSWORD", server.admin_password())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let (status, mut peak) = (format!("/proc/{}/status", child.id()), 0);
+    loop {
+        peak = peak.max(peak_memory(Path::new(&status)));
+        if let Some(end) = child.try_wait().expect("a child that was not waited for") {
+            let took = began.elapsed();
+            assert!(end.success(), "{arguments:?} ended with {end}");
+            return (took, peak);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What Linux says of a process's peak; 0 elsewhere.
+fn peak_memory(status: &Path) -> u64 {
+    let text = std::fs::read_to_string(status).unwrap_or_default();
+    let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    peak.and_then(|peak| peak.trim().parse().ok()).unwrap_or_default()
+}
