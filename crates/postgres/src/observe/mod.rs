@@ -10,6 +10,8 @@ pub(crate) use inside::Inside;
 pub(crate) use shared::{Database, Role, Shared};
 pub(crate) use ties::Tie;
 
+use tenantdb_core::Claim;
+
 use crate::ledger::Ledger;
 
 /// Everything that a plan is made from.
@@ -32,6 +34,13 @@ impl Observed {
     #[must_use]
     pub fn nothing() -> Self {
         Self::default()
+    }
+
+    /// Other tenants' logins that have a session in a tenant's database, where they should not be.
+    pub(crate) fn strangers(&self, database: &Database, claim: &Claim) -> Vec<String> {
+        let roles = self.ledger.as_ref().map(|ledger| &ledger.roles);
+        let is_stranger = |login: &&String| roles.and_then(|all| all.get(*login)).is_some_and(|holder| holder != claim);
+        database.sessions.keys().filter(is_stranger).cloned().collect()
     }
 
     /// The server's major version.

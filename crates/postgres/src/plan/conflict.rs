@@ -60,20 +60,11 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
         return Some(Refusal::new(RefusalKind::Conflict, message).hint("set `adopt: IfOrphaned` to take it back"));
     }
     let Some(database) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
-    match row.database_oid {
-        Some(oid) if oid != database.oid => Some(
-            Refusal::new(
-                RefusalKind::Conflict,
-                format!(
-                    "database `{}` is not the one that tenantdb made (OID {}, not {oid})",
-                    row.database, database.oid
-                ),
-            )
-            .hint("someone dropped or renamed it and made another; rename that one, and run it again"),
-        ),
-        None if database.owner != ESTATE => Some(foreign_database(&row.database, &database.owner)),
-        _ => ownership::database_out_of_reach(&observed.shared, &row.database, database),
+    if row.database_oid.is_none() && database.owner != ESTATE {
+        return Some(foreign_database(&row.database, &database.owner));
     }
+    super::replaced(row, database)
+        .or_else(|| ownership::database_out_of_reach(&observed.shared, &row.database, database))
 }
 
 /// A name that another claim holds in the ledger.

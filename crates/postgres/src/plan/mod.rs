@@ -18,7 +18,7 @@ use tenantdb_core::{
 
 use crate::desired::Desired;
 use crate::ledger::TenantRow;
-use crate::observe::Observed;
+use crate::observe::{Database, Observed};
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER};
 
@@ -81,6 +81,15 @@ fn renamed(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
         Refusal::new(RefusalKind::Conflict, format!("its database {recorded} was renamed to {name}"))
             .hint(format!("rename it back: ALTER DATABASE {name} RENAME TO {recorded}"))
     })
+}
+
+/// Another database under the recorded name than the one that the ledger remembers: it is never touched.
+fn replaced(row: &TenantRow, found: &Database) -> Option<Refusal> {
+    let oid = row.database_oid.filter(|oid| *oid != found.oid)?;
+    let message =
+        format!("database `{}` is not the one that tenantdb made (OID {}, not {oid})", row.database, found.oid);
+    let hint = "someone dropped or renamed it and made another; rename that one, and run it again";
+    Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
 }
 
 /// How many more databases the server may hold.
@@ -166,7 +175,7 @@ fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
 fn conditions(observed: &Observed) -> Vec<Condition> {
     let open: Vec<&str> = ["postgres", "template1"]
         .into_iter()
-        .filter(|name| observed.shared.databases.get(*name).is_some_and(crate::observe::Database::open_to_public))
+        .filter(|name| observed.shared.databases.get(*name).is_some_and(Database::open_to_public))
         .collect();
     if open.is_empty() {
         return Vec::new();

@@ -47,14 +47,8 @@ fn unknown(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
 /// What is destroyed must be what was made.
 fn another_database(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
     let Some(found) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
-    let oid = row.database_oid?;
-    if found.oid != oid {
-        let message =
-            format!("database `{}` is not the one that tenantdb made (OID {}, not {oid})", row.database, found.oid);
-        let hint = "someone dropped or renamed it and made another; rename that one, and run it again";
-        return Some(Refusal::new(RefusalKind::Conflict, message).hint(hint));
-    }
-    ownership::database_out_of_reach(&observed.shared, &row.database, found)
+    row.database_oid?;
+    super::replaced(row, found).or_else(|| ownership::database_out_of_reach(&observed.shared, &row.database, found))
 }
 
 struct Removal<'a> {
@@ -108,16 +102,6 @@ impl Removal<'_> {
         slots.filter(|role| self.made(role)).collect()
     }
 
-    /// Other tenants' logins that are in its database, where they should not be.
-    fn strangers(&self) -> Vec<String> {
-        let ledger = self.observed.ledger.as_ref();
-        let sessions = self.database().into_iter().flat_map(|found| found.sessions.keys());
-        let stranger = |login: &&String| {
-            ledger.and_then(|ledger| ledger.roles.get(*login)).is_some_and(|holder| *holder != self.row.claim)
-        };
-        sessions.filter(stranger).cloned().collect()
-    }
-
     /// Whether a role is there and ours: roles are made in the transaction that tells the ledger of the database.
     fn made(&self, role: &String) -> bool {
         self.row.database_oid.is_some() && self.observed.shared.roles.contains_key(role)
@@ -160,6 +144,7 @@ impl Removal<'_> {
         let database = self.row.database.clone();
         let Some(found) = self.database() else { return };
         let (owner, invalid) = (found.owner.clone(), found.invalid());
+        let strangers = self.observed.strangers(found, &self.row.claim);
         if owner != ESTATE
             && let Some(taking) = Taking::of(&self.observed.shared, &owner)
         {
@@ -170,7 +155,6 @@ impl Removal<'_> {
             let options = self.observed.shared.has_membership_options();
             self.destroy(PostgresStep::CloseDatabase { database: database.clone() });
             let own = self.logins();
-            let strangers = self.strangers();
             self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers, options });
         }
         self.destroy(PostgresStep::DropDatabase { database });

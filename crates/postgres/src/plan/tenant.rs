@@ -550,9 +550,7 @@ impl<'a> Planner<'a> {
     /// Whoever came in while PUBLIC could connect is still inside, also when it was shut out since.
     fn strangers(&mut self) {
         let Some(found) = self.database else { return };
-        let Some(ledger) = &self.observed.ledger else { return };
-        let is_stranger = |login: &&String| ledger.roles.get(*login).is_some_and(|holder| *holder != self.tenant.claim);
-        let strangers: Vec<String> = found.sessions.keys().filter(is_stranger).cloned().collect();
+        let strangers = self.observed.strangers(found, &self.tenant.claim);
         if strangers.is_empty() {
             return;
         }

@@ -1,7 +1,6 @@
 //! `tenantdb apply`.
 
 use std::io::IsTerminal;
-
 use std::time::Instant;
 
 use tenantdb_core::{Consent, Depth, Plan, Report, Risk};
