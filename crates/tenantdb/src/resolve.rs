@@ -40,7 +40,8 @@ fn problems(input: &Input) -> Diagnostics {
         let endpoint = server::unknown_endpoint(&server.server.resource);
         resolve(server, &input.authority, endpoint)
     });
-    resolved.filter_map(Result::err).flatten().collect()
+    let servers = input.servers.iter().filter_map(|server| server::problem(&server.server));
+    servers.chain(resolved.filter_map(Result::err).flatten()).collect()
 }
 
 fn is_named_by_its_server(tenant: &Declared<TenantDatabase>) -> bool {

@@ -1,13 +1,12 @@
 //! From a server's declaration to something that can be asked.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tenantdb_api::DatabaseServer;
 use tenantdb_api::database_server::{Admin, PasswordSource, SourceKind, TlsMode};
+use tenantdb_api::{DatabaseServer, Declared, Diagnostic};
 use tenantdb_core::{Endpoint, Failure, FailureKind, Interrupt, Pass, Password};
 use tenantdb_local::{LocalServer, State};
 use tenantdb_postgres::{Address, AdminLogin, Postgres, TlsSettings};
@@ -79,7 +78,8 @@ fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<
             let (username, password) = password(server, declared)?;
             let admin =
                 AdminLogin { username, password, maintenance_database: declared.maintenance_database.to_string() };
-            connected(server, address, admin, tls(server)?, home, interrupt)
+            let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
+            connected(server, address, admin, tls, home, interrupt)
         }
     }
 }
@@ -194,19 +194,24 @@ fn read_password(from: &PasswordSource) -> Result<Password, String> {
     }
 }
 
-fn tls(server: &DatabaseServer) -> Result<TlsSettings, Error> {
+/// What a declaration says of a server and this machine contradicts: a certificate that can't be read.
+pub fn problem(server: &Declared<DatabaseServer>) -> Option<Diagnostic> {
+    let message = tls(&server.resource).err()?;
+    let message = format!("server {}: {message}", server.resource.metadata.name);
+    Some(server.error("spec.tls.caFrom.file", message).hint(TLS_HINT))
+}
+
+const TLS_HINT: &str = "name a file with the PEM certificate of who signed the server's";
+
+fn tls(server: &DatabaseServer) -> Result<TlsSettings, String> {
     let declared = server.spec.tls.as_ref();
-    let authority: Option<PathBuf> = declared.and_then(|tls| tls.ca_from.as_ref()).map(|from| from.file.clone());
+    let authority = declared.and_then(|tls| tls.ca_from.as_ref()).map(|from| &from.file);
     let mode = declared.and_then(|tls| tls.mode);
     let mode = mode.unwrap_or(if authority.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
-    let pem = match &authority {
-        Some(path) => Some(fs::read(path).map_err(|error| {
-            Error::input(format!("can't read {}: {error}", path.display()), "check `tls.caFrom.file`")
-        })?),
+    let pem = match authority {
+        Some(path) => Some(fs::read(path).map_err(|error| format!("can't read {}: {error}", path.display()))?),
         None => None,
     };
-    TlsSettings::new(mode, pem.as_deref()).map_err(|message| {
-        let path = authority.map_or_else(String::new, |path| format!("{}: ", path.display()));
-        Error::input(format!("{path}{message}"), "check `tls`")
-    })
+    TlsSettings::new(mode, pem.as_deref())
+        .map_err(|message| authority.map_or_else(String::new, |path| format!("{}: ", path.display())) + &message)
 }

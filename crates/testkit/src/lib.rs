@@ -1,7 +1,8 @@
 //! Real servers for tests.
 //!
 //! What lives here: throw-away PostgreSQL clusters ([`TestServer`]), the matrix of server versions and
-//! admin kinds over which a test runs ([`on_every_server!`], [`on_servers!`]), and small helpers that tests share.
+//! admin kinds over which a test runs ([`on_every_server!`], [`on_servers!`]), declarations, and small helpers that tests
+//! share.
 //!
 //! What may not: anything that a program outside a test needs. This crate is only ever a dev-dependency, and it
 //! depends on none of our crates, so that what tests a crate never shares a mistake with it. It panics where a test
@@ -14,6 +15,7 @@ mod binaries;
 mod client;
 mod files;
 mod leftovers;
+mod manifests;
 mod matrix;
 mod options;
 mod ports;
@@ -25,6 +27,7 @@ mod wait;
 pub use account::{Account, unprivileged_account};
 pub use binaries::{available, bin_dir, try_bin_dir};
 pub use client::{query_at, run_blocking};
+pub use manifests::{ADMIN_PASSWORD_VARIABLE, server_manifest, tenant_manifest};
 pub use matrix::{Outcome, run_async, run_sync};
 pub use options::{Admin, Options};
 pub use ports::{PortLease, free_port};

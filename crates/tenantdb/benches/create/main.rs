@@ -6,7 +6,6 @@
 
 mod bare;
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use tempfile::TempDir;
-use tenantdb_testkit::{Admin, Options, TestServer};
+use tenantdb_testkit::{ADMIN_PASSWORD_VARIABLE, Admin, Options, TestServer, server_manifest, tenant_manifest};
 
 /// How many of a plain client's workers are tried; the best of them is what we are compared with.
 const WORKERS: [usize; 3] = [2, 4, 8];
@@ -151,30 +150,10 @@ fn quick(major: u32, tenants: usize) {
 }
 
 fn declarations(server: &TestServer, tenants: usize) -> TempDir {
-    let mut text = format!(
-        "apiVersion: tenantdb.dev/v1alpha1\n\
-         kind: DatabaseServer\n\
-         metadata: {{name: shared}}\n\
-         spec:\n  \
-           default: true\n  \
-           source: {{endpoint: {{host: {}, port: {}}}}}\n  \
-           admin: {{username: {}, passwordFrom: [{{env: BENCH_ADMIN_PASSWORD}}]}}\n  \
-           tls: {{mode: disable}}\n",
-        server.host(),
-        server.port(),
-        server.admin_username(),
-    );
-    for number in 0..tenants {
-        let _ = write!(
-            text,
-            "---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {}}}\n\
-             spec: {{connectionLimit: {}}}\n",
-            bare::name(number),
-            bare::CONNECTION_LIMIT,
-        );
-    }
+    let spec = format!("{{connectionLimit: {}}}", bare::CONNECTION_LIMIT);
+    let tenants: String = (0..tenants).map(|number| tenant_manifest(&bare::name(number), &spec)).collect();
     let folder = tempfile::Builder::new().prefix("tenantdb-bench-").tempdir().expect("a folder");
-    std::fs::write(folder.path().join(DECLARATIONS), text).expect("a file");
+    std::fs::write(folder.path().join(DECLARATIONS), server_manifest(server) + &tenants).expect("a file");
     folder
 }
 
@@ -184,7 +163,7 @@ fn run(folder: &Path, server: &TestServer, arguments: &[&str]) -> Run {
         .args(arguments)
         .current_dir(folder)
         .env("TENANTDB_HOME", folder.join("home"))
-        .env("BENCH_ADMIN_PASSWORD", server.admin_password())
+        .env(ADMIN_PASSWORD_VARIABLE, server.admin_password())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

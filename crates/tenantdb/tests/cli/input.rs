@@ -85,6 +85,24 @@ on_servers! {
         assert!(!world.home().exists());
     }
 
+    fn a_certificate_that_cant_be_used_is_refused_before_any_server_is_touched(server: TestServer) {
+        let world = World::on(&server);
+        let second = server_yaml(&server).replace("name: shared", "name: zebra").replace("  default: true\n", "");
+        world.write("second.yaml", &second.replace("mode: disable", "caFrom: {file: ca.pem}"));
+        let tenants = tenant("cafe", "{server: shared}") + &tenant("erp", "{server: zebra}");
+        world.write("tenants.yaml", &tenants);
+        let all = ["-f", "server.yaml", "-f", "second.yaml", "-f", "tenants.yaml"];
+        for (certificate, message) in
+            [(None, "ca.pem: No such file"), (Some("not a certificate"), "no certificate in it"), (Some("-----BEGIN CERTIFICATE-----\n%\n"), "not a PEM certificate")]
+        {
+            certificate.map(|text| world.write("ca.pem", text));
+            for command in ["apply", "plan"] {
+                let refused = world.untouched(&server, || world.run(&[&[command], &all[..]].concat())).exits(2);
+                refused.tells("server zebra: ").tells(message).tells("--> second.yaml:7:").tells("hint: ");
+            }
+        }
+    }
+
     fn folders_standard_input_and_json_are_declarations_as_well(server: TestServer) {
         let world = World::on(&server);
         world.write("all/server.yml", &server_yaml(&server));

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
-use tenantdb_testkit::{TestServer, unprivileged_account};
+use tenantdb_testkit::{ADMIN_PASSWORD_VARIABLE, TestServer, unprivileged_account};
+pub use tenantdb_testkit::{server_manifest as server_yaml, tenant_manifest as tenant};
 
 /// A folder for a test: the program's home, and the declarations it is given.
 pub struct World {
@@ -40,7 +41,7 @@ impl World {
     /// A world whose declarations use a test server, as its administrator, by the name `shared`.
     pub fn on(server: &TestServer) -> Self {
         let mut world = Self::new();
-        world.set("TEST_ADMIN_PASSWORD", server.admin_password());
+        world.set(ADMIN_PASSWORD_VARIABLE, server.admin_password());
         world.write("server.yaml", &server_yaml(server));
         world
     }
@@ -241,28 +242,6 @@ impl From<Output> for Run {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
-}
-
-/// The declaration of a test server as `shared`.
-pub fn server_yaml(server: &TestServer) -> String {
-    format!(
-        "apiVersion: tenantdb.dev/v1alpha1\n\
-         kind: DatabaseServer\n\
-         metadata: {{name: shared}}\n\
-         spec:\n  \
-           default: true\n  \
-           source: {{endpoint: {{host: {}, port: {}}}}}\n  \
-           admin: {{username: {}, passwordFrom: [{{env: TEST_ADMIN_PASSWORD}}]}}\n  \
-           tls: {{mode: disable}}\n",
-        server.host(),
-        server.port(),
-        server.admin_username(),
-    )
-}
-
-/// The declaration of a tenant in the namespace `default`; `spec` is YAML in flow style.
-pub fn tenant(name: &str, spec: &str) -> String {
-    format!("---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
 /// The declaration of a tenant in a namespace.

@@ -1,0 +1,339 @@
+//! What can be done to a server, one kind of step each; `statements` has what is sent, `words` what people read.
+
+mod statements;
+mod words;
+
+use std::collections::BTreeMap;
+
+use strum::{IntoStaticStr, VariantNames};
+use tenantdb_core::{Generation, PlaceId, Slot};
+use tenantdb_credentials::SlotState;
+
+use crate::Taking;
+use crate::ledger::Applied;
+pub(crate) use statements::REDACTED;
+
+/// One step. Its kind is the variant's name: `create-database`.
+#[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum PostgresStep {
+    /// Makes the estate, and the administrator's login a member of it.
+    CreateEstate {
+        /// The administrator's login.
+        admin: String,
+        /// Whether the role itself is missing, or only the membership.
+        create: bool,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Makes the ledger's database, closed until PUBLIC is out.
+    CreateLedger {
+        /// Whether the database itself is missing, or only what follows.
+        create: bool,
+    },
+    /// Makes the ledger's tables.
+    CreateLedgerTables,
+    /// Takes a tenant's names in the ledger.
+    Claim {
+        /// The database.
+        database: String,
+        /// The tenant's role.
+        owner: String,
+        /// Its slots.
+        slots: BTreeMap<Slot, String>,
+        /// Every other name that derives from it.
+        reserved: Vec<String>,
+        /// What is declared.
+        applied: Applied,
+    },
+    /// Makes a database that nobody can connect to yet.
+    CreateDatabase {
+        /// Its name.
+        database: String,
+        /// How many sessions it may have in all.
+        limit: Option<i32>,
+    },
+    /// Makes the tenant's role.
+    CreateOwner {
+        /// Its name.
+        owner: String,
+    },
+    /// Makes a login slot.
+    CreateSlot {
+        /// Its name.
+        role: String,
+        /// The tenant's role.
+        owner: String,
+        /// The database its settings hold for.
+        database: String,
+        /// Whether it can log in, with the credential in hand.
+        login: bool,
+        /// How many sessions it may have.
+        limit: Option<i32>,
+        /// Its settings.
+        settings: BTreeMap<String, String>,
+    },
+    /// Lets a slot log in with the credential in hand.
+    EnableLogin {
+        /// Its name.
+        role: String,
+    },
+    /// Keeps a role from logging in, and forgets its password.
+    DisableLogin {
+        /// Its name.
+        role: String,
+    },
+    /// Lets a slot's password work for good.
+    LiftExpiry {
+        /// Its name.
+        role: String,
+    },
+    /// Keeps a slot from using the tenant's privileges without switching to it.
+    DisableInherit {
+        /// Its name.
+        role: String,
+    },
+    /// Makes a slot a member of the tenant's role.
+    GrantMembership {
+        /// The slot.
+        role: String,
+        /// The tenant's role.
+        owner: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Sets a parameter of a role.
+    Set {
+        /// The role.
+        role: String,
+        /// In this database only.
+        database: Option<String>,
+        /// The parameter.
+        parameter: String,
+        /// Its value.
+        value: String,
+    },
+    /// Removes a parameter of a role.
+    Reset {
+        /// The role.
+        role: String,
+        /// In this database only.
+        database: Option<String>,
+        /// The parameter.
+        parameter: String,
+    },
+    /// Sets how many sessions a login may have.
+    LimitRole {
+        /// The login.
+        role: String,
+        /// How many; unlimited when absent.
+        limit: Option<i32>,
+    },
+    /// Takes PUBLIC out of a database, and lets the tenant in.
+    Isolate {
+        /// The database.
+        database: String,
+        /// Whether PUBLIC has to be taken out.
+        public: bool,
+        /// The logins that are let in.
+        connect: Vec<String>,
+        /// The tenant's role, if it has to be allowed to make schemas and extensions.
+        create: Option<String>,
+    },
+    /// Makes the estate the owner of a database again.
+    OwnDatabase {
+        /// The database.
+        database: String,
+        /// How it is taken from its owner.
+        taking: Taking,
+    },
+    /// Sets how many sessions a database may have.
+    LimitDatabase {
+        /// The database.
+        database: String,
+        /// How many; unlimited when absent.
+        limit: Option<i32>,
+    },
+    /// Sets or removes a database's comment.
+    Comment {
+        /// The database.
+        database: String,
+        /// The comment.
+        comment: Option<String>,
+    },
+    /// Lets sessions into a database.
+    OpenDatabase {
+        /// The database.
+        database: String,
+        /// Whether somebody had closed it, and it is not just being made.
+        drifted: bool,
+    },
+    /// Keeps new sessions out of a database.
+    CloseDatabase {
+        /// The database.
+        database: String,
+    },
+    /// Notes in the ledger which login a slot was given, in the transaction that gives it.
+    RecordSlot {
+        /// The slot's role.
+        role: String,
+        /// Its new state.
+        state: SlotState,
+        /// Its generation; absent when it has no login any more.
+        generation: Option<Generation>,
+    },
+    /// Notes in the ledger that the database it knows is gone, and that only the tenant's names are sure.
+    ForgetDatabase {
+        /// The database.
+        database: String,
+    },
+    /// Notes in the ledger which database this is.
+    RecordDatabase {
+        /// The database.
+        database: String,
+    },
+    /// Gives a schema to the tenant.
+    OwnSchema {
+        /// The schema.
+        schema: String,
+        /// The tenant's role.
+        owner: String,
+        /// How it is taken from its owner.
+        taking: Taking,
+    },
+    /// Makes a schema of the tenant's.
+    CreateSchema {
+        /// The schema.
+        schema: String,
+        /// The tenant's role.
+        owner: String,
+    },
+    /// Makes an extension.
+    CreateExtension {
+        /// Its name.
+        extension: String,
+        /// The schema it is made in.
+        schema: String,
+    },
+    /// Notes in the ledger where the credential in hand was delivered.
+    RecordDelivery {
+        /// The slot's role.
+        role: String,
+        /// The place.
+        place: PlaceId,
+        /// Where that is, for people.
+        location: String,
+        /// The name of the Secret or file.
+        secret_name: String,
+        /// The generation.
+        generation: Generation,
+    },
+    /// Notes in the ledger what was applied.
+    Settle {
+        /// What is declared now.
+        applied: Applied,
+        /// What was declared before, when the policies differ.
+        policies: Option<(String, String)>,
+        /// Whether the declaration had been gone.
+        returns: bool,
+        /// What the audit trail calls it.
+        action: &'static str,
+    },
+    /// Ends the sessions of these logins, or all but ours, in a database.
+    EndSessions {
+        /// The database.
+        database: String,
+        /// The tenant's own logins, whose sessions the estate can end.
+        own: Vec<String>,
+        /// Other tenants' logins.
+        strangers: Vec<String>,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Notes in the ledger that a deletion has begun.
+    RecordDeletion,
+    /// Destroys a database.
+    DropDatabase {
+        /// The database.
+        database: String,
+    },
+    /// Hands what a slot owns in a database to the tenant, and takes its privileges there away.
+    EmptySlot {
+        /// The slot.
+        role: String,
+        /// The tenant's role.
+        owner: String,
+        /// The database.
+        database: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Takes away what roles were granted in another tenant's database.
+    LeaveDatabase {
+        /// The roles.
+        roles: Vec<String>,
+        /// The roles of the tenant whose database it is: what they granted is taken back as theirs.
+        holders: Vec<String>,
+        /// The database.
+        database: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Destroys roles.
+    DropRoles {
+        /// The roles.
+        roles: Vec<String>,
+    },
+    /// Notes in the ledger what is left of a tenant whose declaration is gone.
+    RecordOrphan {
+        /// Whether its database is still there.
+        database: bool,
+        /// Whether its logins are still there.
+        logins: bool,
+    },
+    /// Takes a tenant out of the ledger.
+    Forget,
+}
+
+/// Where a step's statements are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Venue {
+    /// In the maintenance database, before there is a ledger.
+    Maintenance,
+    /// In the ledger database, in the transaction that takes the tenant's names.
+    Claim,
+    /// In the ledger database, together with its neighbours in one transaction.
+    Ledger,
+    /// In the ledger database, alone: it can't run in a transaction.
+    Alone,
+    /// In the tenant's database, together with its neighbours in one transaction, as a member of the tenant's role.
+    Tenant,
+    /// In the tenant's database, by itself.
+    Inside,
+}
+
+impl PostgresStep {
+    /// Every kind of step.
+    pub const KINDS: &'static [&'static str] = <Self as VariantNames>::VARIANTS;
+
+    pub(crate) fn venue(&self) -> Venue {
+        match self {
+            Self::CreateEstate { .. } | Self::CreateLedger { .. } | Self::CreateLedgerTables => Venue::Maintenance,
+            Self::Claim { .. } => Venue::Claim,
+            Self::CreateDatabase { .. } | Self::DropDatabase { .. } => Venue::Alone,
+            Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,
+            Self::CreateExtension { .. } | Self::EmptySlot { .. } | Self::LeaveDatabase { .. } => Venue::Inside,
+            _ => Venue::Ledger,
+        }
+    }
+
+    /// Whether other sessions must see what the steps before it did: new sessions come in until that is committed.
+    pub(crate) fn needs_what_was_committed(&self) -> bool {
+        matches!(self, Self::EndSessions { .. })
+    }
+
+    /// Whether its statements hold the credential in hand.
+    pub(crate) fn needs_login(&self) -> bool {
+        matches!(self, Self::CreateSlot { login: true, .. } | Self::EnableLogin { .. })
+    }
+}

@@ -1,0 +1,159 @@
+//! The statements of each step.
+
+use super::PostgresStep;
+use crate::sql::{name, names, text, text_or_null};
+use crate::{ESTATE, LEDGER};
+
+/// What is sent in the place of a verifier when a statement is shown.
+pub(crate) const REDACTED: &str = "'<verifier>'";
+
+impl PostgresStep {
+    /// The statements of the step, with a placeholder for the verifier; those of the ledger are with its tables.
+    #[allow(clippy::too_many_lines, reason = "one arm for each kind of step, and nothing else")]
+    pub(crate) fn sql(&self, verifier: &str) -> Vec<String> {
+        match self {
+            Self::CreateEstate { admin, create, options } => {
+                let role = format!("CREATE ROLE {ESTATE} NOLOGIN CREATEDB CREATEROLE");
+                let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+                let membership = format!("GRANT {ESTATE} TO {}{options}", name(admin));
+                if *create { vec![role, membership] } else { vec![membership] }
+            }
+            Self::CreateLedger { create } => {
+                let database = format!("CREATE DATABASE {LEDGER} TEMPLATE template0 ALLOW_CONNECTIONS false");
+                let rest = [
+                    format!("REVOKE ALL ON DATABASE {LEDGER} FROM PUBLIC"),
+                    format!("ALTER DATABASE {LEDGER} ALLOW_CONNECTIONS true"),
+                ];
+                create.then_some(database).into_iter().chain(rest).collect()
+            }
+            Self::CreateDatabase { database, limit } => {
+                let limit = limit.map_or_else(String::new, |limit| format!(" CONNECTION LIMIT {limit}"));
+                vec![format!("CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false{limit}", name(database))]
+            }
+            Self::CreateOwner { owner } => vec![format!("CREATE ROLE {} NOLOGIN", name(owner))],
+            Self::CreateSlot { role, owner, database, login, limit, settings } => {
+                let login = if *login { format!("LOGIN PASSWORD {verifier}") } else { "NOLOGIN".to_owned() };
+                let limit = limit.map_or_else(String::new, |limit| format!(" CONNECTION LIMIT {limit}"));
+                let role_name = name(role);
+                let create = format!("CREATE ROLE {role_name} NOINHERIT IN ROLE {} {login}{limit}", name(owner));
+                let switch = format!("ALTER ROLE {role_name} SET role = {}", text(owner));
+                let settings = settings.iter().map(|(parameter, value)| set(role, Some(database), parameter, value));
+                [create, switch].into_iter().chain(settings).collect()
+            }
+            Self::EnableLogin { role } => vec![format!("ALTER ROLE {} LOGIN PASSWORD {verifier}", name(role))],
+            Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
+            Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
+            Self::DisableInherit { role } => vec![format!("ALTER ROLE {} NOINHERIT", name(role))],
+            Self::GrantMembership { role, owner, options } => {
+                let options = if *options { " WITH INHERIT FALSE, SET TRUE" } else { "" };
+                vec![format!("GRANT {} TO {}{options}", name(owner), name(role))]
+            }
+            Self::Set { role, database, parameter, value } => vec![set(role, database.as_deref(), parameter, value)],
+            Self::Reset { role, database, parameter } => {
+                vec![format!("ALTER ROLE {}{} RESET {}", name(role), in_database(database.as_deref()), name(parameter))]
+            }
+            Self::LimitRole { role, limit } => {
+                vec![format!("ALTER ROLE {} CONNECTION LIMIT {}", name(role), limit.unwrap_or(-1))]
+            }
+            Self::Isolate { database, public, connect, create } => {
+                let database = name(database);
+                let revoke = public.then(|| format!("REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"));
+                let connect = (!connect.is_empty())
+                    .then(|| format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {}", names(connect)));
+                let create =
+                    create.as_ref().map(|owner| format!("GRANT CREATE ON DATABASE {database} TO {}", name(owner)));
+                [revoke, connect, create].into_iter().flatten().collect()
+            }
+            Self::OwnDatabase { database, taking } => {
+                taking.around(format!("ALTER DATABASE {} OWNER TO {ESTATE}", name(database)))
+            }
+            Self::LimitDatabase { database, limit } => {
+                vec![format!("ALTER DATABASE {} CONNECTION LIMIT {}", name(database), limit.unwrap_or(-1))]
+            }
+            Self::Comment { database, comment } => {
+                vec![format!("COMMENT ON DATABASE {} IS {}", name(database), text_or_null(comment.as_ref()))]
+            }
+            Self::OpenDatabase { database, .. } => {
+                vec![format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", name(database))]
+            }
+            Self::CloseDatabase { database } => {
+                vec![format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", name(database))]
+            }
+            Self::OwnSchema { schema, owner, taking } => {
+                taking.around(format!("ALTER SCHEMA {} OWNER TO {}", name(schema), name(owner)))
+            }
+            Self::CreateSchema { schema, owner } => {
+                vec![format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", name(schema), name(owner))]
+            }
+            Self::CreateExtension { extension, schema } => {
+                vec![format!("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {}", name(extension), name(schema))]
+            }
+            Self::EndSessions { database, own, strangers, options } => end_sessions(database, own, strangers, *options),
+            Self::DropDatabase { database } => vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name(database))],
+            Self::EmptySlot { role, owner, options, .. } => {
+                let (slot, owner) = (name(role), name(owner));
+                let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+                vec![
+                    format!("GRANT {owner}, {slot} TO {ESTATE}{options}"),
+                    format!("REASSIGN OWNED BY {slot} TO {owner}"),
+                    format!("DROP OWNED BY {slot}"),
+                    format!("REVOKE {owner}, {slot} FROM {ESTATE}"),
+                ]
+            }
+            Self::LeaveDatabase { roles, holders, options, .. } => {
+                let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+                let (all, roles) = (format!("{}, {}", names(holders), names(roles)), names(roles));
+                vec![
+                    format!("GRANT {all} TO {ESTATE}{options}"),
+                    format!("DROP OWNED BY {roles}"),
+                    format!("REVOKE {all} FROM {ESTATE}"),
+                ]
+            }
+            Self::DropRoles { roles } => {
+                roles.iter().map(|role| format!("DROP ROLE IF EXISTS {}", name(role))).collect()
+            }
+            Self::CreateLedgerTables
+            | Self::Claim { .. }
+            | Self::RecordSlot { .. }
+            | Self::ForgetDatabase { .. }
+            | Self::RecordDatabase { .. }
+            | Self::RecordDelivery { .. }
+            | Self::RecordDeletion
+            | Self::RecordOrphan { .. }
+            | Self::Settle { .. }
+            | Self::Forget => Vec::new(),
+        }
+    }
+}
+
+fn set(role: &str, database: Option<&str>, parameter: &str, value: &str) -> String {
+    format!("ALTER ROLE {}{} SET {} = {}", name(role), in_database(database), name(parameter), text(value))
+}
+
+fn in_database(database: Option<&str>) -> String {
+    database.map_or_else(String::new, |database| format!(" IN DATABASE {}", name(database)))
+}
+
+/// Ending a session takes the privileges of its login: they are taken for the length of the transaction only.
+fn end_sessions(database: &str, own: &[String], strangers: &[String], options: bool) -> Vec<String> {
+    let logins: Vec<&String> = own.iter().chain(strangers).collect();
+    let mut statements = Vec::new();
+    if !logins.is_empty() {
+        let options = if options { " WITH INHERIT TRUE, SET FALSE" } else { "" };
+        statements.push(format!("GRANT {} TO {ESTATE}{options}", names(&logins)));
+    }
+    let list = logins.iter().map(text).collect::<Vec<_>>().join(", ");
+    let condition = if logins.is_empty() { "false".to_owned() } else { format!("usename IN ({list})") };
+    // A session that ends by itself between the look and the signal is worth no warning.
+    statements.push("SET LOCAL client_min_messages = error".to_owned());
+    statements.push(format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity \
+         WHERE datname = {} AND {condition}",
+        text(database)
+    ));
+    statements.push("SET LOCAL client_min_messages = notice".to_owned());
+    if !logins.is_empty() {
+        statements.push(format!("REVOKE {} FROM {ESTATE}", names(&logins)));
+    }
+    statements
+}

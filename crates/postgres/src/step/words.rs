@@ -1,0 +1,143 @@
+//! What a plan says of each step.
+
+use tenantdb_core::Step;
+
+use super::{PostgresStep, REDACTED};
+use crate::{ESTATE, LEDGER};
+
+impl Step for PostgresStep {
+    fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    fn sign(&self) -> Option<char> {
+        match self {
+            Self::CreateEstate { .. }
+            | Self::CreateLedger { .. }
+            | Self::CreateDatabase { .. }
+            | Self::CreateOwner { .. }
+            | Self::CreateSlot { .. }
+            | Self::CreateSchema { .. }
+            | Self::CreateExtension { .. } => Some('+'),
+            Self::EnableLogin { .. }
+            | Self::DisableLogin { .. }
+            | Self::LiftExpiry { .. }
+            | Self::DisableInherit { .. }
+            | Self::GrantMembership { .. }
+            | Self::Set { .. }
+            | Self::Reset { .. }
+            | Self::LimitRole { .. }
+            | Self::Isolate { .. }
+            | Self::OwnDatabase { .. }
+            | Self::LimitDatabase { .. }
+            | Self::Comment { .. }
+            | Self::OpenDatabase { drifted: true, .. }
+            | Self::OwnSchema { .. }
+            | Self::Settle { policies: Some(_), .. }
+            | Self::Settle { returns: true, .. }
+            | Self::RecordOrphan { database: true, logins: true } => Some('~'),
+            Self::EndSessions { .. }
+            | Self::DropDatabase { .. }
+            | Self::LeaveDatabase { .. }
+            | Self::DropRoles { .. } => Some('-'),
+            Self::CreateLedgerTables
+            | Self::Claim { .. }
+            | Self::OpenDatabase { .. }
+            | Self::CloseDatabase { .. }
+            | Self::RecordSlot { .. }
+            | Self::ForgetDatabase { .. }
+            | Self::RecordDatabase { .. }
+            | Self::RecordDelivery { .. }
+            | Self::Settle { .. }
+            | Self::RecordDeletion
+            | Self::EmptySlot { .. }
+            | Self::RecordOrphan { .. }
+            | Self::Forget => None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let sessions = |limit: &Option<i32>| match limit {
+            Some(1) => "at most 1 session".to_owned(),
+            Some(limit) => format!("at most {limit} sessions"),
+            None => "any number of sessions".to_owned(),
+        };
+        match self {
+            Self::CreateEstate { create: true, .. } => format!("role {ESTATE}, which owns every tenant's database"),
+            Self::CreateEstate { admin, .. } => format!("membership of {admin} in {ESTATE}"),
+            Self::CreateLedger { .. } => format!("database {LEDGER}, the ledger of who owns what"),
+            Self::CreateLedgerTables => "the ledger's tables".to_owned(),
+            Self::Claim { database, .. } => format!("claim on database {database}"),
+            Self::CreateDatabase { database, limit: Some(limit) } => {
+                format!("database {database}, at most {limit} sessions in all")
+            }
+            Self::CreateDatabase { database, .. } => format!("database {database}"),
+            Self::CreateOwner { owner } => format!("role {owner}, the tenant, without login"),
+            Self::CreateSlot { role, login, limit, settings, .. } => {
+                let login = if *login { "login" } else { "spare login" };
+                let limit = limit.map_or_else(String::new, |_| format!(", {}", sessions(limit)));
+                let settings = settings.iter().map(|(name, value)| format!(", {name} = {value}"));
+                format!("{login} {role}{limit}{}", settings.collect::<String>())
+            }
+            Self::EnableLogin { role } => format!("login {role}: may log in"),
+            Self::DisableLogin { role } => format!("role {role}: may not log in, no password"),
+            Self::LiftExpiry { role } => format!("login {role}: valid for good"),
+            Self::DisableInherit { role } => format!("login {role}: NOINHERIT"),
+            Self::GrantMembership { role, owner, .. } => format!("login {role}: member of {owner}"),
+            Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),
+            Self::Reset { role, parameter, database } => {
+                let database = database.as_ref().map_or_else(String::new, |name| format!(" in database {name}"));
+                format!("login {role}: {parameter} unset{database}")
+            }
+            Self::LimitRole { role, limit } => format!("login {role}: {}", sessions(limit)),
+            Self::Isolate { database, public, connect, create } => {
+                let mut parts = Vec::new();
+                if *public {
+                    parts.push("closed to PUBLIC".to_owned());
+                }
+                if !connect.is_empty() {
+                    parts.push(format!("open to {}", connect.join(", ")));
+                }
+                if let Some(owner) = create {
+                    parts.push(format!("{owner} may create in it"));
+                }
+                format!("database {database}: {}", parts.join(", "))
+            }
+            Self::OwnDatabase { database, .. } => format!("database {database}: owned by {ESTATE}"),
+            Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(limit)),
+            Self::Comment { database, comment: Some(comment) } => format!("database {database}: comment {comment:?}"),
+            Self::Comment { database, .. } => format!("database {database}: no comment"),
+            Self::OpenDatabase { database, .. } => format!("database {database}: accepts connections"),
+            Self::CloseDatabase { database } => format!("database {database}: accepts no connections"),
+            Self::RecordSlot { role, state, .. } => format!("slot {role} is {}", state.as_str()),
+            Self::ForgetDatabase { database } => format!("the ledger knows that database {database} is gone"),
+            Self::RecordDatabase { database } => format!("the ledger knows database {database}"),
+            Self::OwnSchema { schema, owner, .. } => format!("schema {schema}: owned by {owner}"),
+            Self::CreateSchema { schema, .. } => format!("schema {schema}"),
+            Self::CreateExtension { extension, schema } => format!("extension {extension} in schema {schema}"),
+            Self::RecordDelivery { location, .. } => format!("the ledger knows of {location}"),
+            Self::Settle { policies: Some((_, to)), .. } => format!("policies: {to}"),
+            Self::Settle { returns: true, .. } => "declaration: taken back from the orphans".to_owned(),
+            Self::Settle { .. } => "the ledger knows what was applied".to_owned(),
+            Self::EndSessions { database, own, strangers, .. } => {
+                let whose = if strangers.is_empty() { own } else { strangers };
+                format!("sessions of {} in database {database}", whose.join(", "))
+            }
+            Self::RecordDeletion => "the ledger knows of the deletion".to_owned(),
+            Self::DropDatabase { database } => format!("database {database}, with all its data"),
+            Self::EmptySlot { role, database, .. } => format!("what {role} owns in database {database}"),
+            Self::LeaveDatabase { roles, database, .. } => {
+                format!("what {} may do in database {database}", roles.join(", "))
+            }
+            Self::DropRoles { roles } => format!("roles {}", roles.join(", ")),
+            Self::RecordOrphan { .. } => {
+                "declaration: gone; database, roles and credential stay as they are".to_owned()
+            }
+            Self::Forget => "the ledger forgets it".to_owned(),
+        }
+    }
+
+    fn statements(&self) -> Vec<String> {
+        self.sql(REDACTED)
+    }
+}
