@@ -1,12 +1,21 @@
 //! All sessions with one server, within its budget of connections.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tenantdb_core::{Failure, Login, Password};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::error::SqlState;
 
 use super::{Address, AdminLogin, Session, Speaker, TlsSettings};
 use crate::LEDGER;
+
+/// How long to wait the first time, and twice as long each time after, for a server that has no connection free: it
+/// counts a session that was closed until its process has ended (measured: some milliseconds).
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest wait; about a second in all.
+const LAST_PAUSE: Duration = Duration::from_millis(640);
 
 /// Opens sessions, never more at a time than the budget allows.
 ///
@@ -117,7 +126,15 @@ impl Connections {
         speaker: Speaker,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Session, Failure> {
-        Session::open(&self.address, &self.tls, user, password, database, speaker, permit).await
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match Session::open(&self.address, &self.tls, user, password, database, speaker).await {
+                Ok(session) => return Ok(session.in_turn(permit)),
+                Err(failure) if is_crowded(&failure) && pause <= LAST_PAUSE => tokio::time::sleep(pause).await,
+                Err(failure) => return Err(failure),
+            }
+            pause *= 2;
+        }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
@@ -138,6 +155,10 @@ impl Drop for LedgerSession<'_> {
             self.connections.idle().push(session);
         }
     }
+}
+
+fn is_crowded(failure: &Failure) -> bool {
+    failure.code.as_deref() == Some(SqlState::TOO_MANY_CONNECTIONS.code())
 }
 
 async fn turn(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {

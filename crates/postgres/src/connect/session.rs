@@ -55,7 +55,6 @@ impl Session {
         password: &Password,
         database: &str,
         speaker: Speaker,
-        permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Self, Failure> {
         let mut config = config(address, user, password, database, speaker);
         config.ssl_mode(tls.ssl_mode());
@@ -65,9 +64,14 @@ impl Session {
             None => connect(&config, NoTls, &warnings).await,
         };
         let (client, connection) = opened.map_err(|error| within(database, failure(&error)))?;
-        let session = Self { client, warnings, connection, database: database.to_owned(), _permit: permit };
+        let session = Self { client, warnings, connection, database: database.to_owned(), _permit: None };
         session.no_warning("connecting")?;
         Ok(session)
+    }
+
+    /// The same, keeping its part of a budget as long as it lasts.
+    pub(crate) fn in_turn(self, permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self { _permit: permit, ..self }
     }
 
     /// Whether the server is gone.
