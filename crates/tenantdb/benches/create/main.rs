@@ -2,7 +2,7 @@
 //! by a plain parallel client that keeps no ledger and delivers nothing. What is compared, and what came of it, is in
 //! `docs/performance.md`.
 //!
-//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200), `BENCH_ROUNDS` (3) and `BENCH_SERVERS` (18,16) change it.
+//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200), `BENCH_ROUNDS` (4: each side goes first once) and `BENCH_SERVERS` (18,16) change it.
 
 mod bare;
 
@@ -27,7 +27,7 @@ const QUICK_RUNS: usize = 7;
 
 fn main() {
     let tenants = variable("BENCH_TENANTS", 200);
-    let rounds = variable("BENCH_ROUNDS", 3);
+    let rounds = variable("BENCH_ROUNDS", 4);
     let servers = std::env::var("BENCH_SERVERS").unwrap_or_else(|_| "18,16".to_owned());
     for major in servers.split(',').map(|major| major.trim().parse().expect("BENCH_SERVERS holds major versions")) {
         if tenantdb_testkit::available(major) {
