@@ -17,14 +17,15 @@ use crate::server::{self, Connected, Reached};
 /// Shows each database and how it is.
 pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, Error> {
     let compared = !arguments.files.is_empty();
-    let mut input = if compared {
-        Input::read(&arguments.files, &context.home)?
+    let input = if compared {
+        let mut input = Input::read(&arguments.files, &context.home)?;
+        resolve::check(context, &mut input).await?;
+        input
     } else {
         let known = context.home.servers()?.into_iter().map(Declared::synthetic);
         let servers = known.map(ServerInput::without_tenants).collect();
         Input { authority: input::authority(&[], &context.home)?, servers, others: Vec::new() }
     };
-    resolve::check(context, &mut input).await?;
     let mut rows = Vec::new();
     let mut exit = Exit::Done;
     for server in &input.servers {
