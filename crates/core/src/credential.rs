@@ -101,11 +101,15 @@ pub enum Slot {
     A,
     /// The second.
     B,
+    /// The third, which is only made when a credential was lost and neither of the others is free.
+    C,
 }
 
 impl Slot {
     /// Every slot, in the order in which they are used.
-    pub const ALL: [Self; 2] = [Self::A, Self::B];
+    pub const ALL: [Self; 3] = [Self::A, Self::B, Self::C];
+    /// The two that every tenant has.
+    pub const PAIR: [Self; 2] = [Self::A, Self::B];
 
     /// The letter in the login's name.
     #[must_use]
@@ -113,6 +117,7 @@ impl Slot {
         match self {
             Self::A => "a",
             Self::B => "b",
+            Self::C => "c",
         }
     }
 

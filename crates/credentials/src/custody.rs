@@ -225,13 +225,15 @@ fn issue(facts: Facts<'_>, version: Version, reason: &'static str, replaces: boo
     let unused =
         |slot: &&SlotFacts| slot.server != OnServer::Login && (named.is_none() || slot.login.as_ref() != named);
     // A slot that should log in and can't is as free as a retired one: nothing that was handed out works with it.
-    let retired = || facts.slots.iter().filter(unused).find(|slot| slot.state == SlotState::Retired);
-    let free = || retired().or_else(|| facts.slots.iter().find(unused));
+    let free = || {
+        let preference = |slot: &&SlotFacts| (slot.slot == Slot::C, slot.state != SlotState::Retired);
+        facts.slots.iter().filter(unused).min_by_key(preference)
+    };
     let newest = facts.slots.iter().map(|slot| slot.generation).max().unwrap_or_default();
     match begun.or_else(free) {
         Some(slot) => Decision::Issue { slot: slot.slot, generation: newest.next(), version, reason, replaces },
         None => Decision::Refuse(
-            Refusal::new(RefusalKind::Deferral, "both login slots are in use, so no new credential can be made")
+            Refusal::new(RefusalKind::Deferral, "all login slots are in use, so no new credential can be made")
                 .hint("put the delivered credential back where it was"),
         ),
     }

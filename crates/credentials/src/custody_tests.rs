@@ -83,6 +83,30 @@ fn a_lost_credential_is_replaced_on_the_other_slot() {
 }
 
 #[test]
+fn a_credential_that_is_lost_again_is_replaced_on_the_third_slot() {
+    let mut slots = settled();
+    slots[0].state = SlotState::Draining;
+    slots[1] = slot(Slot::B, SlotState::Active, 2, Some("two"), OnServer::Login);
+    slots.push(slot(Slot::C, SlotState::Retired, 0, None, OnServer::Missing));
+    let issued = decision(&slots, Some(&delivered(HERE, "two")), &nothing(), false);
+    assert!(matches!(issued, Decision::Issue { slot: Slot::C, generation: Generation(3), .. }), "{issued:?}");
+
+    slots[0].server = OnServer::NoLogin;
+    let issued = decision(&slots, Some(&delivered(HERE, "two")), &nothing(), false);
+    assert!(
+        matches!(issued, Decision::Issue { slot: Slot::A, .. }),
+        "the third only when there is no other: {issued:?}"
+    );
+
+    for slot in &mut slots {
+        slot.server = OnServer::Login;
+        slot.state = SlotState::Active;
+    }
+    let refused = decision(&slots, Some(&delivered(HERE, "two")), &nothing(), false);
+    assert!(matches!(refused, Decision::Refuse(Refusal { kind: RefusalKind::Deferral, .. })), "{refused:?}");
+}
+
+#[test]
 fn an_edited_credential_is_replaced_on_the_other_slot() {
     let issued = decision(&settled(), Some(&delivered(HERE, "one")), &holding("forged", true), false);
     assert!(matches!(issued, Decision::Issue { slot: Slot::B, replaces: true, .. }), "{issued:?}");
@@ -127,11 +151,12 @@ proptest! {
     fn a_new_password_never_goes_to_a_slot_in_use(
         a in any_slot(Slot::A),
         b in any_slot(Slot::B),
+        c in any_slot(Slot::C),
         held in prop::sample::select(vec![nothing(), holding("one", true), holding("two", false), holding("three", true)]),
         known in prop::sample::select(vec![None, Some((HERE, "one")), Some((HERE, "two")), Some(("home:laptop", "one"))]),
         refused: bool,
     ) {
-        let slots = [a, b];
+        let slots = [a, b, c];
         let known = known.map(|(place, login)| delivered(place, login));
         match decision(&slots, known.as_ref(), &held, refused) {
             Decision::Issue { slot, generation, .. } => {

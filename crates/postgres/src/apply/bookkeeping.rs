@@ -1,6 +1,6 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
-use tenantdb_core::{Claim, Failure, Generation, Login};
+use tenantdb_core::{Claim, Failure, Generation, Login, Slot};
 use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
@@ -65,7 +65,9 @@ fn unapplied(declared: &Applied) -> String {
 /// What a step writes into the ledger.
 pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Option<&Login>) -> Vec<Statement> {
     let texts = match step {
-        PostgresStep::RecordSlot { role, state, generation } => vec![record_slot(role, *state, *generation, login)],
+        PostgresStep::RecordSlot { slot, role, state, generation } => {
+            vec![record_slot(*slot, role, *state, *generation, login)]
+        }
         PostgresStep::ForgetDatabase { .. } => {
             let phase = Phase::Claimed.as_str();
             vec![format!("UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL WHERE id = {id}")]
@@ -117,7 +119,14 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
     texts.into_iter().map(|text| Statement::labelled(text, "ledger")).collect()
 }
 
-fn record_slot(role: &str, state: SlotState, generation: Option<Generation>, login: Option<&Login>) -> String {
+/// The role's name may only have been reserved until now.
+fn record_slot(
+    slot: Slot,
+    role: &str,
+    state: SlotState,
+    generation: Option<Generation>,
+    login: Option<&Login>,
+) -> String {
     let given = match (generation, login) {
         (Some(Generation(generation)), Some(login)) => {
             format!(", generation = {generation}, login_digest = {}", text(login.digest().as_str()))
@@ -125,8 +134,12 @@ fn record_slot(role: &str, state: SlotState, generation: Option<Generation>, log
         _ if state == SlotState::Retired => ", login_digest = NULL".to_owned(),
         _ => String::new(),
     };
-    let state = state.as_str();
-    format!("UPDATE ledger.role SET state = '{state}', changed_at = now(){given} WHERE name = {}", text(role))
+    format!(
+        "UPDATE ledger.role SET purpose = 'Slot', slot = '{}', state = '{}', changed_at = now(){given} WHERE name = {}",
+        slot.letter(),
+        state.as_str(),
+        text(role)
+    )
 }
 
 fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<String> {

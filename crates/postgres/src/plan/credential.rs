@@ -17,6 +17,7 @@ pub(super) struct Custody {
 
 /// One slot, now and afterwards.
 pub(super) struct SlotPlan {
+    pub(super) slot: Slot,
     pub(super) role: String,
     pub(super) state: SlotState,
     /// Whether it has to log in afterwards.
@@ -42,7 +43,11 @@ pub(super) fn custody(
         }
         None => &nothing,
     };
-    let facts: Vec<SlotFacts> = Slot::ALL.into_iter().map(|slot| facts(slot, names, row, shared)).collect();
+    let facts: Vec<SlotFacts> = Slot::ALL
+        .into_iter()
+        .filter(|slot| is_ours(*slot, names, row, shared))
+        .map(|slot| facts(slot, names, row, shared))
+        .collect();
     let decision = decide(Facts {
         slots: &facts,
         delivered: row.and_then(|row| row.deliveries.last()).map(|delivery| &delivery.delivered),
@@ -53,8 +58,17 @@ pub(super) fn custody(
     if let Decision::Refuse(refusal) = decision {
         return Err(refusal);
     }
-    let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, &decision))).collect();
+    let standing = |slot: Slot| Slot::PAIR.contains(&slot) || row.is_some_and(|row| row.slots.contains_key(&slot));
+    let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, &decision)));
+    let slots = slots.filter(|(slot, plan)| standing(*slot) || plan.set).collect();
     Ok(Custody { decision, slots })
+}
+
+/// Whether a slot's login is this tenant's to make or to change: one that the ledger knows, or that is not there yet.
+fn is_ours(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> bool {
+    Slot::PAIR.contains(&slot)
+        || row.is_some_and(|row| row.slots.contains_key(&slot))
+        || !shared.roles.contains_key(names.slot(slot).as_str())
 }
 
 fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> SlotFacts {
@@ -84,5 +98,11 @@ fn slot_plan(facts: &SlotFacts, names: &TenantNames, decision: &Decision) -> Slo
     let set = chosen && matches!(decision, Decision::Issue { .. } | Decision::Repair { .. });
     // What was handed out and still works stays; what can't log in any more is not brought back without its password.
     let stays = facts.state.logs_in() && facts.server == OnServer::Login;
-    SlotPlan { role: names.slot(facts.slot).to_string(), state: facts.state, logs_in: chosen || stays, set }
+    SlotPlan {
+        slot: facts.slot,
+        role: names.slot(facts.slot).to_string(),
+        state: facts.state,
+        logs_in: chosen || stays,
+        set,
+    }
 }

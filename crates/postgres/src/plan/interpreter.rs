@@ -214,9 +214,11 @@ impl World {
             PostgresStep::Comment { database, comment } => self.database(database).comment.clone_from(comment),
             PostgresStep::OpenDatabase { database, .. } => self.database(database).allows_connections = true,
             PostgresStep::CloseDatabase { database } => self.database(database).allows_connections = false,
-            PostgresStep::RecordSlot { role, state, generation } => {
+            PostgresStep::RecordSlot { slot, role, state, generation } => {
                 let login = in_hand.login.clone();
-                let slot = self.slot(tenant, role);
+                let unused =
+                    SlotRow { role: role.clone(), state: *state, generation: Generation::default(), login: None };
+                let slot = self.row(tenant).slots.entry(*slot).or_insert(unused);
                 slot.state = *state;
                 match generation {
                     Some(generation) => (slot.generation, slot.login) = (*generation, login),

@@ -247,7 +247,7 @@ impl<'a> Planner<'a> {
         };
         match self.shared.roles.get(&slot.role) {
             None => {
-                let missing = self.missing();
+                let missing = self.missing_slot(slot);
                 let step = PostgresStep::CreateSlot {
                     role: slot.role.clone(),
                     owner: self.owner(),
@@ -264,12 +264,23 @@ impl<'a> Planner<'a> {
         let elsewhere = matches!(self.custody.decision, Decision::Elsewhere { .. });
         let dead = slot.state != SlotState::Retired && !slot.logs_in && !elsewhere;
         if let Some((state, generation)) = issued {
-            let role = slot.role.clone();
-            self.push(PostgresStep::RecordSlot { role, state, generation: Some(generation) }, "its login is set");
+            let (slot, role) = (slot.slot, slot.role.clone());
+            let step = PostgresStep::RecordSlot { slot, role, state, generation: Some(generation) };
+            self.push(step, "its login is set");
         } else if dead {
-            let step =
-                PostgresStep::RecordSlot { role: slot.role.clone(), state: SlotState::Retired, generation: None };
+            let (slot, role) = (slot.slot, slot.role.clone());
+            let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Retired, generation: None };
             self.push(step, "its login was taken away");
+        }
+    }
+
+    /// Why a login is made; a third one only when neither of the pair is free.
+    fn missing_slot(&self, slot: &SlotPlan) -> String {
+        match (&self.custody.decision, self.row) {
+            (Decision::Issue { reason, .. }, Some(row)) if !row.slots.contains_key(&slot.slot) => {
+                format!("a new credential: {reason}, and no other login is free")
+            }
+            _ => self.missing().to_owned(),
         }
     }
 
@@ -359,10 +370,12 @@ impl<'a> Planner<'a> {
         if !public && connect.is_empty() && create.is_none() {
             return;
         }
+        let only_new = create.is_none() && !connect.iter().any(|login| self.shared.roles.contains_key(login));
         let reason = match (self.database, public) {
-            (Some(found), true) if found.allows_connections => "every login could connect".to_owned(),
-            (Some(found), false) if found.allows_connections => "a privilege was taken away".to_owned(),
-            _ => self.missing().to_owned(),
+            (Some(found), true) if found.allows_connections => "every login could connect",
+            (Some(found), false) if found.allows_connections && only_new => "for the new login",
+            (Some(found), false) if found.allows_connections => "a privilege was taken away",
+            _ => self.missing(),
         };
         self.push(PostgresStep::Isolate { database, public, connect, create }, reason);
     }
@@ -498,15 +511,16 @@ impl<'a> Planner<'a> {
         };
         self.push(step, reason);
         // The login that the new one replaces keeps working: applications may still use it.
-        let earlier: Vec<String> = self
+        let earlier: Vec<(Slot, String)> = self
             .custody
             .slots
             .iter()
             .filter(|(other, plan)| **other != slot && plan.state == SlotState::Active && plan.logs_in)
-            .map(|(_, plan)| plan.role.clone())
+            .map(|(slot, plan)| (*slot, plan.role.clone()))
             .collect();
-        for role in earlier {
-            self.push(PostgresStep::RecordSlot { role, state: SlotState::Draining, generation: None }, "replaced");
+        for (slot, role) in earlier {
+            let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Draining, generation: None };
+            self.push(step, "replaced");
         }
     }
 

@@ -175,7 +175,9 @@ pub enum PostgresStep {
     },
     /// Notes in the ledger which login a slot was given, in the transaction that gives it.
     RecordSlot {
-        /// The slot's role.
+        /// The slot.
+        slot: Slot,
+        /// Its role.
         role: String,
         /// Its new state.
         state: SlotState,

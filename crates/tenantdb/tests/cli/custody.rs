@@ -58,6 +58,55 @@ on_every_server! {
         }
     }
 
+    fn a_credential_that_is_lost_again_is_replaced_as_long_as_a_login_is_free(server: TestServer) {
+        let world = World::on(&server);
+        let declared = tenant("cafe", "{connectionLimit: 5, deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
+        let lose = || fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+        let mut handed_out = Vec::new();
+        world.apply(&declared).exits(0);
+        for slot in ["cafe_a", "cafe_b", "cafe_c"] {
+            handed_out.push(delivered(&world));
+            assert_eq!(login(&server, handed_out.last().unwrap()), format!("cafe {slot}"));
+            lose();
+            if slot != "cafe_c" {
+                world.run_on(&["apply"]).exits(0).says("its place lost it");
+                world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+            }
+        }
+        let limits = "SELECT string_agg(rolconnlimit::text, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'cafe__'";
+        assert_eq!(server.psql("postgres", limits), "5 5 5");
+        assert_eq!(server.psql("postgres", "SELECT datconnlimit FROM pg_database WHERE datname = 'cafe'"), "18");
+        world.run_on(&["apply"]).exits(4).tells("all login slots are in use").tells("hint:");
+        for (credential, slot) in handed_out.iter().zip(["cafe_a", "cafe_b", "cafe_c"]) {
+            assert_eq!(login(&server, credential), format!("cafe {slot}"), "what an application has read works on");
+        }
+
+        server.psql("postgres", "ALTER ROLE cafe_a NOLOGIN PASSWORD NULL");
+        world.run_on(&["apply"]).exits(0).says("login cafe_a: may log in");
+        assert_eq!(login(&server, &delivered(&world)), "cafe cafe_a");
+        world.run(&["delete", "cafe", "--yes"]).exits(0);
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'cafe%'"), "0");
+    }
+
+    fn the_third_slot_is_never_a_role_of_somebody_else(server: TestServer) {
+        let world = World::on(&server);
+        let declared = tenant("cafe", "{}");
+        world.apply(&declared).exits(0);
+        server.psql("postgres", "CREATE ROLE cafe_c NOLOGIN");
+        for slot in ["cafe_b", "none"] {
+            fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+            match slot {
+                "none" => drop(world.run_on(&["apply"]).exits(4).tells("all login slots are in use")),
+                slot => drop(world.run_on(&["apply"]).exits(0).says(slot)),
+            }
+        }
+        assert_eq!(server.psql("postgres", "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'cafe_c'"), "f");
+
+        let other = tenant("shop", "{}");
+        server.psql("postgres", "CREATE ROLE shop_c NOLOGIN");
+        world.apply(&other).exits(4).tells("role `shop_c` exists, and tenantdb did not make it");
+    }
+
     fn another_home_leaves_the_credential_alone_and_says_where_it_is(server: TestServer) {
         let world = World::on(&server);
         world.write("tenantdb.yaml", "project: shop\n");

@@ -69,6 +69,18 @@ pub const SCENARIOS: &[Scenario] = &[
         left: Left::Whole,
     },
     Scenario {
+        name: "credential lost again",
+        before: Some(FULL),
+        damage: |site| {
+            lose(site);
+            site.world.apply(&all(FULL)).exits(0);
+            site.look();
+            lose(site);
+        },
+        task: APPLY,
+        left: Left::Whole,
+    },
+    Scenario {
         name: "credential edited",
         before: Some(FULL),
         damage: |site| {
@@ -280,6 +292,12 @@ impl Scenario {
 
 fn all(spec: &str) -> String {
     TENANTS.iter().map(|name| tenant(name, spec)).collect()
+}
+
+fn lose(site: &mut Site) {
+    for tenant in TENANTS {
+        fs::remove_file(site.world.credential_path("default", &format!("{tenant}-secret"))).unwrap();
+    }
 }
 
 /// An application is connected, and a slot owns what it should not.

@@ -121,7 +121,9 @@ impl Site {
                 Left::Database => &[""],
                 Left::Nothing => &[],
             };
-            for role in roles.iter().map(|suffix| format!("{tenant}{suffix}")) {
+            let third = format!("{tenant}_c");
+            let third = (*left == Left::Whole && logins.contains(third.as_str())).then_some(third);
+            for role in roles.iter().map(|suffix| format!("{tenant}{suffix}")).chain(third) {
                 let login = *left == Left::Whole && logins.contains(role.as_str());
                 let either = *left == Left::Whole && self.forgotten.contains(&role);
                 let login = login || either && found.contains(&format!("{role}|t"));
