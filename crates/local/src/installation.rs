@@ -131,8 +131,9 @@ impl fmt::Display for NotFound {
             Some(major) => write!(f, "the server programs of PostgreSQL {major} were not found; looked in")?,
             None => write!(f, "no PostgreSQL server programs (version {OLDEST_MAJOR} or newer) were found; looked in")?,
         }
-        for Looked { place, reason } in &self.looked {
-            write!(f, "\n  {place}: {reason}")?;
+        for (index, Looked { place, reason }) in self.looked.iter().enumerate() {
+            let separator = if index == 0 { " " } else { "; " };
+            write!(f, "{separator}{place}: {reason}")?;
         }
         Ok(())
     }

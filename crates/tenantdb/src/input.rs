@@ -69,13 +69,18 @@ impl Input {
 
 /// Assigns each tenant to its server, of all that are known; all that can't be are told at once.
 fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Error> {
+    let declared = names_of_defaults(manifests.servers.iter().map(|server| &server.resource));
     let known = home.servers()?.into_iter().map(Declared::synthetic);
     let mut servers: BTreeMap<String, ServerInput> = known
         .chain(manifests.servers)
         .map(|server| (server.resource.metadata.name.to_string(), ServerInput::without_tenants(server)))
         .collect();
-    let defaults: Vec<String> =
-        servers.iter().filter(|(_, input)| input.server.resource.spec.default).map(|(name, _)| name.clone()).collect();
+    // What is declared now wins over what is remembered.
+    let defaults = if declared.is_empty() {
+        names_of_defaults(servers.values().map(|input| &input.server.resource))
+    } else {
+        declared
+    };
     let mut problems = Diagnostics::default();
     for tenant in manifests.tenants {
         let name = match server_name(&tenant, &defaults) {
@@ -99,6 +104,10 @@ fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Erro
         return Err(problems.into());
     }
     Ok(servers.into_values().collect())
+}
+
+fn names_of_defaults<'a>(servers: impl Iterator<Item = &'a DatabaseServer>) -> Vec<String> {
+    servers.filter(|server| server.spec.default).map(|server| server.metadata.name.to_string()).collect()
 }
 
 /// The server that a tenant names, else the default.
@@ -219,7 +228,8 @@ fn project(path: &Path) -> Result<Option<(Authority, PathBuf)>, Error> {
     let wrong =
         |message: String| Error::input(format!("{}: {message}", file.display()), "it holds one line: `project: <id>`");
     let text = fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
-    let project: Project = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    let project: Project = serde_saphyr::from_str(&text).map_err(|error| wrong(first_line(error.to_string())))?;
     let authority = checked(&project.project, &file.display().to_string())?;
     Ok(Some((authority, file)))
 }

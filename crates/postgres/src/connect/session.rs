@@ -12,7 +12,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage, Socket};
 
-use super::{Address, Speaker, TlsSettings, config, failure};
+use super::{Address, CONNECT_TIMEOUT, Speaker, TlsSettings, config, failure};
 
 /// A statement and what to call it; the text may hold a verifier, so it can't be printed.
 #[derive(Clone)]
@@ -59,10 +59,14 @@ impl Session {
         let mut config = config(address, user, password, database, speaker);
         config.ssl_mode(tls.ssl_mode());
         let warnings = Arc::new(Mutex::new(Vec::new()));
-        let opened = match tls.connector() {
-            Some(connector) => connect(&config, connector, &warnings).await,
-            None => connect(&config, NoTls, &warnings).await,
+        let opening = async {
+            match tls.connector() {
+                Some(connector) => connect(&config, connector, &warnings).await,
+                None => connect(&config, NoTls, &warnings).await,
+            }
         };
+        // The driver's own limit ends when the TCP connection stands; what listens there may never say a word.
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| within(database, silence()))?;
         let (client, connection) = opened.map_err(|error| within(database, failure(&error)))?;
         let session = Self { client, warnings, connection, database: database.to_owned(), _permit: None };
         session.no_warning("connecting")?;
@@ -154,6 +158,12 @@ impl Session {
         // The connection ends by itself once its client is gone; how it ended no longer matters.
         let _ = self.connection.await;
     }
+}
+
+fn silence() -> Failure {
+    let seconds = CONNECT_TIMEOUT.as_secs();
+    Failure::new(FailureKind::Unreachable, format!("what listens there gave no answer within {seconds} s"))
+        .hint("check host and port, and whether the server is overloaded or only starting")
 }
 
 fn within(database: &str, failure: Failure) -> Failure {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use tenantdb_api::ObjectName;
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Claim, Held, PlaceView, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{Held, PlaceView, Refusal, RefusalKind, Slot, Version};
 use tenantdb_credentials::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
 
-use crate::ledger::{SlotRow, TenantRow};
+use crate::desired::Tenant;
+use crate::ledger::{DeliveryRow, SlotRow, TenantRow};
 use crate::observe::Shared;
 
 /// What is decided about a tenant's credential, and which of its slots have to log in afterwards.
@@ -28,14 +30,18 @@ pub(super) struct SlotPlan {
 
 /// Decides, from what the ledger, the server and the place say.
 pub(super) fn custody(
-    claim: &Claim,
+    tenant: &Tenant,
     names: &TenantNames,
     row: Option<&TenantRow>,
     shared: &Shared,
     place: &PlaceView,
 ) -> Result<Custody, Refusal> {
+    let delivery = row.and_then(|row| row.deliveries.last());
+    if let Some(delivery) = delivery.filter(|delivery| delivery.delivered.place == place.id) {
+        stays_there(delivery, &tenant.secret_name)?;
+    }
     let nothing = Held::Nothing { version: Version::default() };
-    let held = match place.held.get(claim) {
+    let held = match place.held.get(&tenant.claim) {
         Some(Ok(held)) => held,
         Some(Err(message)) => {
             return Err(Refusal::new(RefusalKind::Deferral, format!("its credential can't be read: {message}"))
@@ -50,10 +56,10 @@ pub(super) fn custody(
         .collect();
     let decision = decide(Facts {
         slots: &facts,
-        delivered: row.and_then(|row| row.deliveries.last()).map(|delivery| &delivery.delivered),
+        delivered: delivery.map(|delivery| &delivery.delivered),
         here: &place.id,
         held,
-        refused: place.refused.contains(claim),
+        refused: place.refused.contains(&tenant.claim),
     });
     if let Decision::Refuse(refusal) = decision {
         return Err(refusal);
@@ -62,6 +68,19 @@ pub(super) fn custody(
     let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, &decision)));
     let slots = slots.filter(|(slot, plan)| standing(*slot) || plan.set).collect();
     Ok(Custody { decision, slots })
+}
+
+/// Whoever reads a credential reads it by its name; nothing moves it yet.
+fn stays_there(delivery: &DeliveryRow, wanted: &ObjectName) -> Result<(), Refusal> {
+    let DeliveryRow { secret_name, delivered } = delivery;
+    if secret_name == wanted {
+        return Ok(());
+    }
+    let message = format!(
+        "its credential was delivered as `{secret_name}`, in {}; delivering it as `{wanted}` is not supported yet",
+        delivered.location
+    );
+    Err(Refusal::new(RefusalKind::Policy, message).hint(format!("set `credentials.secretName: {secret_name}`")))
 }
 
 /// Whether a slot's login is this tenant's to make or to change: one that the ledger knows, or that is not there yet.

@@ -38,7 +38,7 @@ pub(super) fn plan(
         for extension in &tenant.applied.extensions {
             check_extension(extension, &observed.shared)?;
         }
-        let custody = custody(&tenant.claim, &names, row, &observed.shared, place)?;
+        let custody = custody(tenant, &names, row, &observed.shared, place)?;
         Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
     });
     planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal))

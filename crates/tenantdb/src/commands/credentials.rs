@@ -1,6 +1,8 @@
 //! `tenantdb credentials`.
 
-use tenantdb_core::Failure;
+use std::io::{self, Write as _};
+
+use tenantdb_core::{Failure, FailureKind};
 use tenantdb_credentials::Document;
 
 use super::Context;
@@ -14,13 +16,17 @@ pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, 
     let Some((path, document)) = found else {
         return Err(Error::input(
             format!("no credential of {namespace}/{name} was delivered to {}", context.home.root().display()),
-            "`tenantdb status` shows where each one is; -n names another namespace",
+            "`tenantdb status` shows where each one was delivered; -n names another namespace",
         ));
     };
-    match format {
-        CredentialFormat::Json => print!("{}", json(&document)?),
+    if document.iter().next().is_none() {
+        let failure = Failure::new(FailureKind::Rejected, format!("{} holds no credential any more", path.display()));
+        return Err(failure.hint("`tenantdb apply` with its declaration delivers a new one").into());
+    }
+    let text = match format {
+        CredentialFormat::Json => json(&document)?,
         CredentialFormat::Uri => match document.get("uri").or_else(|| document.get("DATABASE_URL")) {
-            Some(uri) => println!("{uri}"),
+            Some(uri) => format!("{uri}\n"),
             None => {
                 return Err(Error::input(
                     format!("{} holds no URI", path.display()),
@@ -29,12 +35,14 @@ pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, 
             }
         },
         CredentialFormat::Env => {
-            for (key, value) in document.iter().filter(|(key, _)| is_variable(key)) {
-                println!("{key}={}", quoted(value));
-            }
+            let variables = document.iter().filter(|(key, _)| is_variable(key));
+            variables.fold(String::new(), |lines, (key, value)| format!("{lines}{key}={}\n", quoted(value)))
         }
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::failed(format!("can't print: {error}"))),
+        _ => Ok(Exit::Done),
     }
-    Ok(Exit::Done)
 }
 
 fn json(document: &Document) -> Result<String, Error> {

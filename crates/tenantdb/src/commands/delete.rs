@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tenantdb_api::{Declared, ObjectName};
-use tenantdb_core::{Authority, Claim, Depth, Engine as _};
+use tenantdb_core::{Authority, Claim, Depth, Engine as _, Failure, FailureKind};
 use tenantdb_postgres::{Desired, Observed, Postgres};
 
 use super::Context;
@@ -11,7 +11,7 @@ use super::apply::carry_out;
 use crate::arguments::DeleteArguments;
 use crate::error::{Error, Exit};
 use crate::input::{self, Input, ServerInput};
-use crate::output::{report as output, style};
+use crate::output::report as output;
 use crate::resolve::Looked;
 use crate::server::{self, Reached};
 
@@ -92,7 +92,11 @@ async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<
     }
     let Some(name) = unfound.first() else { return Ok((targets, exit)) };
     if exit != Exit::Done {
-        style::note("servers that can't be reached were not searched");
+        // It may well be there: nothing similar is proposed for deletion.
+        let message = format!("database {}/{name} is on none of the servers that answered", arguments.namespace);
+        return Err(Error::Failure(
+            Failure::new(FailureKind::Unreachable, message).hint("see why the others don't, and run it again"),
+        ));
     }
     let nearest = tenantdb_api::nearest(name.as_str(), known.iter().map(String::as_str));
     let hint = nearest.map_or_else(

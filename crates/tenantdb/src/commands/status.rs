@@ -40,6 +40,7 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
             }
         }
     }
+    let any = !rows.is_empty();
     rows.retain(|row| {
         arguments.namespace.as_ref().is_none_or(|namespace| row.namespace == namespace.as_str())
             && arguments.name.as_ref().is_none_or(|name| row.name == name.as_str())
@@ -51,8 +52,11 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
                 "`tenantdb status` lists them all",
             ));
         }
-        if exit == Exit::Done {
-            style::note("no database yet; `tenantdb apply -f FILE` makes those that a file declares");
+        match &arguments.namespace {
+            _ if exit != Exit::Done => {}
+            Some(namespace) if any => style::note(&format!("no database in the namespace {namespace}")),
+            _ if compared => style::note("no database is declared in what was given"),
+            _ => style::note("no database yet; `tenantdb apply -f FILE` makes those that a file declares"),
         }
         return Ok(exit);
     }

@@ -62,6 +62,7 @@ impl Totals {
             .map(|(number, what)| format!("{number} {what}"))
             .collect();
         match self.create + self.update + self.delete + self.refused + self.unknown {
+            0 if parts.is_empty() => "Nothing to plan: no database is declared.".to_owned(),
             0 => format!("No changes: {} as declared.", count_as(self.unchanged)),
             _ => format!("Plan: {}.", parts.join(", ")),
         }

@@ -54,6 +54,9 @@ impl Totals {
             (self.unchanged, "unchanged"),
         ];
         let other = self.created + self.changed + self.deleted + self.orphaned + self.refused + self.failed;
+        if other + self.unchanged == 0 {
+            return "Nothing to do: there is no database.".to_owned();
+        }
         if other == 0 {
             let verb = if self.unchanged == 1 { "is" } else { "are" };
             return format!("Nothing to do: {} {verb} as declared.", count(self.unchanged, "database"));

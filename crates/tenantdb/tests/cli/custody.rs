@@ -136,6 +136,29 @@ on_every_server! {
 on_servers! {
     [15 Plain, 18]
 
+    fn another_name_of_the_credential_is_refused_and_nothing_is_used_up(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        let credential = delivered(&world);
+        let renamed = with_credentials("{secretName: other}");
+        world.plan(&renamed).exits(4).tells("delivered as `cafe-secret`").tells("hint: set `credentials.secretName: cafe-secret`");
+        world.untouched(&server, || world.apply(&renamed)).exits(4);
+        assert_eq!(delivered(&world), credential);
+        world.apply(&tenant("cafe", "{}")).exits(0).says("Nothing to do");
+    }
+
+    fn a_damaged_credential_is_not_printed(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        for damage in ["", "garbage", "{}"] {
+            fs::write(world.credential_path("default", "cafe-secret"), damage).unwrap();
+            for format in ["env", "uri", "json"] {
+                let run = world.run(&["credentials", "cafe", "--format", format]).exits(1);
+                assert_eq!(run.tells("cafe-secret.json holds no credential any more").tells("hint: ").stdout, "");
+            }
+        }
+    }
+
     fn other_keys_or_another_address_are_written_with_the_same_login(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);

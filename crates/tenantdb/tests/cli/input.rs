@@ -103,6 +103,15 @@ on_servers! {
         }
     }
 
+    fn a_declared_default_wins_over_a_remembered_one(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        world.write("server.yaml", &server_yaml(&server).replace("name: shared", "name: other"));
+        world.plan(&tenant("erp", "{}")).exits(3).says("default/erp on other");
+        world.write("server.yaml", "# nothing\n");
+        world.plan(&tenant("erp", "{}")).exits(3).says("default/erp on shared");
+    }
+
     fn folders_standard_input_and_json_are_declarations_as_well(server: TestServer) {
         let world = World::on(&server);
         world.write("all/server.yml", &server_yaml(&server));

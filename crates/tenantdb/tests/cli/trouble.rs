@@ -1,5 +1,6 @@
 //! What can go wrong is said with its place and a hint, stops nobody else, and is over when it is mended.
 
+use std::net::TcpListener;
 use std::process::Child;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tenantdb_testkit::{Admin, Options, TestServer, available, free_port, on_servers, wait_until};
 use tokio_postgres::Client;
 
-use crate::world::{Run, World, query, tenant};
+use crate::world::{Run, World, query, server_yaml, tenant};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -238,6 +239,21 @@ fn a_server_without_room_for_another_connection() {
         world.apply(&cafe()).exits(0);
         works(&world, &server, "cafe");
     }
+}
+
+#[test]
+fn something_that_listens_and_never_answers() {
+    let Some(server) = TestServer::try_start(18, Admin::Plain) else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let world = World::on(&server);
+    world.apply(&cafe()).exits(0);
+    let port = silent.local_addr().unwrap().port().to_string();
+    world.write("server.yaml", &server_yaml(&server).replace(&server.port().to_string(), &port));
+    world.plan(&cafe()).exits(1).tells("gave no answer within 10 s").tells("hint: check host and port");
+    world.run_on(&["apply"]).exits(1).tells("gave no answer within 10 s");
+    // The server is remembered by now, and may well hold what is not found.
+    let delete = world.run(&["delete", "caffe"]).exits(1).tells("is on none of the servers that answered");
+    assert!(!delete.stderr.contains("did you mean"), "{}", delete.stderr);
 }
 
 #[test]
