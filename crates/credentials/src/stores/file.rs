@@ -5,10 +5,12 @@
 //! making is in `<namespace>/.<secretName>.new`, under the lock: a crash leaves one at most, for the next write.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{self, BoxFuture};
 use secrecy::SecretString;
@@ -21,6 +23,10 @@ use crate::format::{Document, read_login, render};
 
 /// The most bytes of a Secret's name that fit into the name of a file, which may have 255.
 const LONGEST_NAME: usize = 255 - "..json".len();
+
+/// Whoever has the lock writes one credential, which takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A folder of credentials.
 #[derive(Clone, Debug)]
@@ -328,8 +334,15 @@ impl Paths {
             .mode(0o600)
             .open(&path)
             .map_err(|error| failed(&path, "open", &error))?;
-        file.lock().map_err(|error| failed(&path, "lock", &error))?;
-        Ok(file)
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(failed(&path, "lock", &error)),
+                Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => return Err(busy(&path)),
+                Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+            }
+        }
     }
 }
 
@@ -396,6 +409,12 @@ fn remove(path: &Path) -> Result<(), PlaceError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, "remove", &error)),
         _ => Ok(()),
     }
+}
+
+fn busy(path: &Path) -> PlaceError {
+    let message = format!("{} has been locked by another process for {} s", path.display(), PATIENCE.as_secs());
+    let hint = "another tenantdb writes credentials there, or was stopped while it did; end it and run this again";
+    PlaceError::Failed { message, hint: Some(hint.to_owned()) }
 }
 
 fn failed(path: &Path, verb: &str, error: &io::Error) -> PlaceError {

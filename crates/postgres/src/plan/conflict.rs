@@ -5,7 +5,6 @@ use tenantdb_api::{SqlName, shorten};
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Claim, Refusal, RefusalKind, Slot};
 
-use crate::ESTATE;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, TenantRow};
 use crate::observe::Observed;
@@ -20,7 +19,9 @@ pub(super) fn conflict(
     observed: &Observed,
 ) -> Option<Refusal> {
     match row {
-        Some(row) => moved(tenant, names).or_else(|| not_the_same(tenant, row, observed)),
+        Some(row) => {
+            super::incomplete(row).or_else(|| moved(tenant, names)).or_else(|| not_the_same(tenant, row, observed))
+        }
         None => on_another_server(tenant, desired)
             .or_else(|| someone_elses(tenant, names, observed))
             .or_else(|| not_in_the_ledger(names, observed)),
@@ -60,8 +61,9 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
         return Some(Refusal::new(RefusalKind::Conflict, message).hint("set `adopt: IfOrphaned` to take it back"));
     }
     let Some(database) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
-    if row.database_oid.is_none() && database.owner != ESTATE {
-        return Some(foreign_database(&row.database, &database.owner));
+    if row.database_oid.is_none() && !super::half_made(database, observed) {
+        let taken = super::holder(database, observed).and_then(|holder| super::renamed(holder, observed));
+        return Some(taken.unwrap_or_else(|| foreign_database(&row.database, &database.owner)));
     }
     super::replaced(row, database)
         .or_else(|| ownership::database_out_of_reach(&observed.shared, &row.database, database))

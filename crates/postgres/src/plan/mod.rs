@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use tenantdb_core::{
-    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, StepId, Task,
+    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Slot, StepId, Task,
     TenantChange, TenantPlan,
 };
 
@@ -90,6 +90,29 @@ fn replaced(row: &TenantRow, found: &Database) -> Option<Refusal> {
         format!("database `{}` is not the one that tenantdb made (OID {}, not {oid})", row.database, found.oid);
     let hint = "someone dropped or renamed it and made another; rename that one, and run it again";
     Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
+}
+
+/// Whether a database may be what a tenant's creation had begun when it broke off, before the ledger knew which one it
+/// is: the estate's, closed until then, and nobody else's.
+fn half_made(database: &Database, observed: &Observed) -> bool {
+    database.owner == ESTATE
+        && (!database.allows_connections || database.invalid())
+        && holder(database, observed).is_none()
+}
+
+/// Whose database it is, whatever it is called now.
+fn holder<'a>(database: &Database, observed: &'a Observed) -> Option<&'a TenantRow> {
+    let tenants = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
+    tenants.into_iter().find(|row| row.database_oid == Some(database.oid))
+}
+
+/// A tenant of which the ledger does not know every role it was made with: what it owns can't be told any more.
+fn incomplete(row: &TenantRow) -> Option<Refusal> {
+    let complete = !row.owner.is_empty() && Slot::PAIR.iter().all(|slot| row.slots.contains_key(slot));
+    (!complete).then(|| {
+        Refusal::new(RefusalKind::Conflict, "the ledger has lost roles of it")
+            .hint("restore the ledger's database from a backup; nothing of this tenant is touched until then")
+    })
 }
 
 /// How many more databases the server may hold.

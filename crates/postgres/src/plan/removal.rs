@@ -26,7 +26,8 @@ pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> Pos
             .hint("set `deletionProtection: false` in its declaration, apply that, and delete it then");
         return refused(claim, &row.database, refusal);
     }
-    if let Some(refusal) = another_database(row, observed).or_else(|| tied_elsewhere(row, observed)) {
+    let refusal = super::incomplete(row).or_else(|| another_database(row, observed));
+    if let Some(refusal) = refusal.or_else(|| tied_elsewhere(row, observed)) {
         return refused(claim, &row.database, refusal);
     }
     Removal { row, observed, place, plan: empty(claim, &row.database) }.plan()
@@ -94,7 +95,7 @@ impl Removal<'_> {
     /// Its database, if it is there and ours. Before the ledger knows which one is, somebody else may have made it.
     fn database(&self) -> Option<&Database> {
         let found = self.observed.shared.databases.get(&self.row.database)?;
-        (self.row.database_oid.is_some() || found.owner == ESTATE).then_some(found)
+        (self.row.database_oid.is_some() || super::half_made(found, self.observed)).then_some(found)
     }
 
     fn logins(&self) -> Vec<String> {

@@ -118,6 +118,44 @@ on_every_server! {
 on_servers! {
     [15 Plain, 18 Plain]
 
+    fn a_database_that_was_renamed_is_never_taken_for_one_that_is_gone(server: TestServer) {
+        let world = World::on(&server);
+        let both = tenant("home", "{}") + &removable("alpha", "Delete", "Orphan");
+        world.apply(&both).exits(0);
+        let home = world.credential("default", "home-secret");
+        query(&server, &home, "CREATE TABLE lines (item text)").unwrap();
+        world.run(&["delete", "alpha", "--yes"]).exits(0);
+        server.psql("postgres", "ALTER DATABASE home RENAME TO alpha");
+
+        let run = world.run_on(&["apply", "--yes"]).exits(4);
+        run.tells("default/alpha: its database \"home\" was renamed to \"alpha\"").tells("hint: rename it back");
+        world.run(&["delete", "alpha", "--yes"]).exits(0);
+        assert_eq!(server.psql("alpha", "SELECT tableowner FROM pg_tables WHERE tablename = 'lines'"), "home");
+
+        server.psql("postgres", "ALTER DATABASE alpha RENAME TO home");
+        world.run_on(&["apply"]).exits(0).says("~ default/alpha changed");
+        assert_eq!(query(&server, &home, "SELECT count(*) FROM lines").unwrap(), "0");
+
+        // The estate's, but not what was made for anyone.
+        world.run(&["delete", "alpha", "--yes"]).exits(0);
+        server.psql("postgres", "CREATE DATABASE alpha OWNER tenantdb_owner");
+        world.run_on(&["apply", "--yes"]).exits(4).tells("database `alpha` exists, is owned by `tenantdb_owner`");
+    }
+
+    fn what_the_ledger_no_longer_knows_whole_is_left_alone(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(removable("cafe", "Delete", "Delete") + &tenant("erp", "{}"))).exits(0);
+        let credential = world.credential("default", "cafe-secret");
+        server.psql("tenantdb", "DELETE FROM ledger.role WHERE name LIKE 'cafe%'");
+        for command in [&["apply", "--yes"][..], &["delete", "cafe", "--yes"]] {
+            let files = ["-f", "server.yaml", "-f", "tenants.yaml"];
+            let arguments = if command[0] == "apply" { [command, &files[..]].concat() } else { command.to_vec() };
+            let refused = world.untouched(&server, || world.run(&arguments)).exits(4);
+            refused.tells("default/cafe: the ledger has lost roles of it").tells("hint: restore the ledger");
+        }
+        assert_eq!(query(&server, &credential, "SELECT current_user").unwrap(), "cafe");
+    }
+
     fn a_name_is_enough_and_an_unknown_one_is_wrong_input(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(removable("cafe", "Delete", "Delete") + &removable("erp", "Delete", "Delete"))).exits(0);
