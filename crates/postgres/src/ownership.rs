@@ -40,6 +40,16 @@ impl Taking {
         may_join.then(|| Self::AsMember { role: owner.to_owned(), options })
     }
 
+    /// How to take the schema `public` of a database that was just made; `None` when the administrator's login can't.
+    /// Since PostgreSQL 15 it belongs to `pg_database_owner`, before to who made the server (release notes of 15, E.1.2).
+    pub(crate) fn of_new_public(shared: &Shared) -> Option<Self> {
+        // A server that was never started has no version yet.
+        if shared.version >= 15 || shared.version == 0 {
+            return Some(Self::AsEstate);
+        }
+        shared.admin().superuser.then_some(Self::AsLogin)
+    }
+
     /// The statement, with what has to be around it in its transaction.
     pub(crate) fn around(&self, statement: String) -> Vec<String> {
         match self {

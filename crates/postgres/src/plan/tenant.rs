@@ -445,10 +445,15 @@ impl<'a> Planner<'a> {
             let owner = owner.clone();
             match inside.schemas.get(&schema) {
                 Some(found) if *found == owner => {}
+                Some(found) if schema == "public" && self.public_stays(found) => self.public_is_shared(),
                 Some(found) => self.own_schema(schema, found),
-                None if unseen && schema == "public" => {
-                    self.push(PostgresStep::OwnSchema { schema, owner, taking: Taking::AsEstate }, missing);
-                }
+                None if unseen && schema == "public" => match Taking::of_new_public(self.shared) {
+                    Some(taking) => {
+                        let step = PostgresStep::OwnSchema { schema, owner, taking: taking.clone() };
+                        self.take(step, missing.to_owned(), &taking);
+                    }
+                    None => self.public_is_shared(),
+                },
                 None => self.push(PostgresStep::CreateSchema { schema, owner }, "declared, not in the database"),
             }
         }
@@ -463,6 +468,19 @@ impl<'a> Planner<'a> {
             let step = PostgresStep::CreateExtension { extension: extension.clone(), schema };
             self.plan.push(Task::Engine(step), "declared, not in the database", Risk::Safe, Actor::Estate);
         }
+    }
+
+    /// Whether a superuser's `public` has to stay as it was made.
+    fn public_stays(&self, found: &str) -> bool {
+        Taking::of_new_public(self.shared).is_none() && self.shared.roles.get(found).is_some_and(|role| role.superuser)
+    }
+
+    fn public_is_shared(&mut self) {
+        let message = format!(
+            "schema public of database {} stays a superuser's: before PostgreSQL 15 only a superuser can give it away",
+            self.names.database
+        );
+        self.plan.conditions.push(Condition { kind: "PublicSchemaShared", message });
     }
 
     fn own_schema(&mut self, schema: String, found: &str) {
