@@ -148,6 +148,13 @@ fn stale_if_in_use(failure: Failure) -> Failure {
     if in_use { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
 }
 
+/// How long to wait for the turn to change roles.
+const ROLE_DDL_PATIENCE: &str = "120s";
+
+/// How long to wait, in that turn, for a role or database that somebody else is changing. A tenant can hold its own
+/// forever: shorter than the wait for the turn, so that it keeps nobody else from theirs.
+const ROW_PATIENCE: &str = "10s";
+
 /// One transaction in the ledger database. It begins with the lock on DDL for roles, and ends when the tenant was
 /// written by someone else.
 async fn ledger(
@@ -159,7 +166,9 @@ async fn ledger(
     let verifier = verifier(batch, login)?;
     let id = hold.id.ok_or_else(|| bug("a tenant without a claim"))?;
     let mut all = vec![
+        Statement::new(format!("SET LOCAL lock_timeout = '{ROLE_DDL_PATIENCE}'")),
         Statement::labelled(format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})"), "waiting for other role changes"),
+        Statement::new(format!("SET LOCAL lock_timeout = '{ROW_PATIENCE}'")),
         Statement::labelled(format!("SELECT ledger.hold({id}, {})", hold.epoch), "ledger"),
     ];
     for step in batch {

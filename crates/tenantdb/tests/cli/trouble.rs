@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tenantdb_testkit::{Admin, Options, TestServer, available, free_port, on_servers, wait_until};
+use tenantdb_testkit::{Admin, Options, TestServer, available, free_port, on_servers, query_at, wait_until};
 use tokio_postgres::Client;
 
 use crate::world::{Run, World, query, server_yaml, tenant};
@@ -100,6 +100,29 @@ on_servers! {
         let modest = world_with(&server, "default: true", "default: true\n  limits: {connections: 3}");
         modest.apply(&(cafe_and_erp("{}") + &tenant("shop", "{}"))).exits(0);
         works(&modest, &server, "cafe");
+    }
+
+    fn a_tenant_that_never_ends_its_transaction_fails_alone(server: TestServer) {
+        let world = World::on(&server);
+        let tenants = ["cafe", "erp", "shop"];
+        let all = |comment: &str| tenants.map(|name| tenant(name, &format!("{{comment: {comment}}}"))).concat();
+        world.apply(&all("one")).exits(0);
+        for name in tenants {
+            server.psql("postgres", &format!("ALTER ROLE {name}_a SET work_mem = '1MB'"));
+        }
+        let credential = world.credential("default", "cafe-secret");
+        let (user, password) = (credential["username"].clone(), credential["password"].clone());
+        let port = server.port();
+        let holds = "SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a SET work_mem = '1MB'; SELECT pg_sleep(60)";
+        std::thread::spawn(move || query_at(port, &user, &password, "cafe", holds));
+        let held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND query LIKE '%pg_sleep(60)'";
+        wait_until(PATIENCE, || server.psql("postgres", held) == "1");
+        let run = world.apply(&all("two")).exits(1).tells("default/cafe: ");
+        run.says("~ default/erp changed").says("~ default/shop changed");
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cafe_a'";
+        server.psql("postgres", end);
+        world.run_on(&["apply"]).exits(0);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
     fn another_who_works_on_the_same_database(server: TestServer) {
