@@ -4,7 +4,7 @@ use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::ESTATE;
 use crate::observe::{Database, Shared};
-use crate::sql::name;
+use crate::sql::{Membership, name};
 
 /// The way to a statement that only an object's owner may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Taking {
         match self {
             Self::AsEstate => vec![statement],
             Self::AsMember { role, options } => {
-                let options = if *options { " WITH INHERIT TRUE, SET FALSE" } else { "" };
+                let options = Membership::Inherit.options(*options);
                 let role = name(role);
                 vec![format!("GRANT {role} TO {ESTATE}{options}"), statement, format!("REVOKE {role} FROM {ESTATE}")]
             }

@@ -12,6 +12,29 @@ pub(crate) fn names<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String
     texts.into_iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
+/// How a membership may be used. Its options came with PostgreSQL 16; before, INHERIT was the member's own attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// Switching to the role.
+    Switch,
+    /// Having its privileges.
+    Inherit,
+    /// Both.
+    Full,
+}
+
+impl Membership {
+    /// What follows `GRANT … TO …`, on a server that knows it.
+    pub(crate) fn options(self, known: bool) -> &'static str {
+        match self {
+            _ if !known => "",
+            Self::Switch => " WITH INHERIT FALSE, SET TRUE",
+            Self::Inherit => " WITH INHERIT TRUE, SET FALSE",
+            Self::Full => " WITH INHERIT TRUE, SET TRUE",
+        }
+    }
+}
+
 /// A text as PostgreSQL reads it, whatever is in it.
 pub(crate) fn text(text: impl AsRef<str>) -> String {
     escape_literal(text.as_ref()).trim_start().to_owned()

@@ -11,7 +11,7 @@ use tenantdb_credentials::Verifier;
 use crate::ESTATE;
 use crate::connect::{Connections, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
-use crate::sql;
+use crate::sql::{self, Membership};
 use crate::step::{PostgresStep, Venue};
 
 /// A tenant in hand.
@@ -182,7 +182,7 @@ async fn ledger(
 
 /// One transaction in the tenant's database, with a membership in the tenant's role that ends with it.
 async fn in_tenant(connections: &Connections, hold: &Hold, batch: &[&PostgresStep]) -> Result<(), Failure> {
-    let options = if hold.options { " WITH INHERIT FALSE, SET TRUE" } else { "" };
+    let options = Membership::Switch.options(hold.options);
     let owner = sql::name(&hold.owner);
     let mut all = vec![Statement::new(format!("GRANT {owner} TO {ESTATE}{options}"))];
     for step in batch {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use applied::Applied;
 use tenantdb_api::{Namespace, ObjectName};
-use tenantdb_core::names::TenantNames;
+use tenantdb_core::names::{TenantNames, check_owner};
 use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, PlaceId, Slot};
 use tenantdb_credentials::{Delivered, SlotState};
 use tokio_postgres::Row;
@@ -78,9 +78,9 @@ pub(crate) struct TenantRow {
 }
 
 impl TenantRow {
-    /// The names that were recorded when it was made.
+    /// The names that were recorded when it was made; `None` when the ledger has lost them.
     pub(crate) fn names(&self) -> Option<TenantNames> {
-        Some(TenantNames { database: self.database.parse().ok()?, owner: self.owner.parse().ok()? })
+        Some(TenantNames { database: self.database.parse().ok()?, owner: check_owner(&self.owner).ok()? })
     }
 }
 

@@ -64,9 +64,8 @@ pub(super) fn custody(
     if let Decision::Refuse(refusal) = decision {
         return Err(refusal);
     }
-    let standing = |slot: Slot| Slot::PAIR.contains(&slot) || row.is_some_and(|row| row.slots.contains_key(&slot));
     let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, &decision)));
-    let slots = slots.filter(|(slot, plan)| standing(*slot) || plan.set).collect();
+    let slots = slots.filter(|(slot, plan)| is_standing(*slot, row) || plan.set).collect();
     Ok(Custody { decision, slots })
 }
 
@@ -83,11 +82,14 @@ fn stays_there(delivery: &DeliveryRow, wanted: &ObjectName) -> Result<(), Refusa
     Err(Refusal::new(RefusalKind::Policy, message).hint(format!("set `credentials.secretName: {secret_name}`")))
 }
 
-/// Whether a slot's login is this tenant's to make or to change: one that the ledger knows, or that is not there yet.
+/// Whether a tenant has a slot: one of the pair that every tenant has, or one that the ledger knows.
+fn is_standing(slot: Slot, row: Option<&TenantRow>) -> bool {
+    Slot::PAIR.contains(&slot) || row.is_some_and(|row| row.slots.contains_key(&slot))
+}
+
+/// Whether a slot's login is this tenant's to make or to change: one that it has, or that is not there yet.
 fn is_ours(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> bool {
-    Slot::PAIR.contains(&slot)
-        || row.is_some_and(|row| row.slots.contains_key(&slot))
-        || !shared.roles.contains_key(names.slot(slot).as_str())
+    is_standing(slot, row) || !shared.roles.contains_key(names.slot(slot).as_str())
 }
 
 fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> SlotFacts {

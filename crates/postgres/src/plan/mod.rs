@@ -102,13 +102,12 @@ fn half_made(database: &Database, observed: &Observed) -> bool {
 
 /// Whose database it is, whatever it is called now.
 fn holder<'a>(database: &Database, observed: &'a Observed) -> Option<&'a TenantRow> {
-    let tenants = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
-    tenants.into_iter().find(|row| row.database_oid == Some(database.oid))
+    observed.ledger.as_ref()?.tenants.values().find(|row| row.database_oid == Some(database.oid))
 }
 
 /// A tenant of which the ledger does not know every role it was made with: what it owns can't be told any more.
 fn incomplete(row: &TenantRow) -> Option<Refusal> {
-    let complete = !row.owner.is_empty() && Slot::PAIR.iter().all(|slot| row.slots.contains_key(slot));
+    let complete = row.names().is_some() && Slot::PAIR.iter().all(|slot| row.slots.contains_key(slot));
     (!complete).then(|| {
         Refusal::new(RefusalKind::Conflict, "the ledger has lost roles of it")
             .hint("restore the ledger's database from a backup; nothing of this tenant is touched until then")

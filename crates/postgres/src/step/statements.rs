@@ -1,7 +1,7 @@
 //! The statements of each step.
 
 use super::PostgresStep;
-use crate::sql::{name, names, text, text_or_null};
+use crate::sql::{Membership, name, names, text, text_or_null};
 use crate::{ESTATE, LEDGER};
 
 /// What is sent in the place of a verifier when a statement is shown.
@@ -14,7 +14,7 @@ impl PostgresStep {
         match self {
             Self::CreateEstate { admin, create, options } => {
                 let role = format!("CREATE ROLE {ESTATE} NOLOGIN CREATEDB CREATEROLE");
-                let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+                let options = Membership::Full.options(*options);
                 let membership = format!("GRANT {ESTATE} TO {}{options}", name(admin));
                 if *create { vec![role, membership] } else { vec![membership] }
             }
@@ -45,7 +45,7 @@ impl PostgresStep {
             Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
             Self::DisableInherit { role } => vec![format!("ALTER ROLE {} NOINHERIT", name(role))],
             Self::GrantMembership { role, owner, options } => {
-                let options = if *options { " WITH INHERIT FALSE, SET TRUE" } else { "" };
+                let options = Membership::Switch.options(*options);
                 vec![format!("GRANT {} TO {}{options}", name(owner), name(role))]
             }
             Self::Set { role, database, parameter, value } => vec![set(role, database.as_deref(), parameter, value)],
@@ -92,7 +92,7 @@ impl PostgresStep {
             Self::DropDatabase { database } => vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name(database))],
             Self::EmptySlot { role, owner, options, .. } => {
                 let (slot, owner) = (name(role), name(owner));
-                let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+                let options = Membership::Full.options(*options);
                 vec![
                     format!("GRANT {owner}, {slot} TO {ESTATE}{options}"),
                     format!("REASSIGN OWNED BY {slot} TO {owner}"),
@@ -101,7 +101,7 @@ impl PostgresStep {
                 ]
             }
             Self::LeaveDatabase { roles, holders, options, .. } => {
-                let options = if *options { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+                let options = Membership::Full.options(*options);
                 let (all, roles) = (format!("{}, {}", names(holders), names(roles)), names(roles));
                 vec![
                     format!("GRANT {all} TO {ESTATE}{options}"),
@@ -139,7 +139,7 @@ fn end_sessions(database: &str, own: &[String], strangers: &[String], options: b
     let logins: Vec<&String> = own.iter().chain(strangers).collect();
     let mut statements = Vec::new();
     if !logins.is_empty() {
-        let options = if options { " WITH INHERIT TRUE, SET FALSE" } else { "" };
+        let options = Membership::Inherit.options(options);
         statements.push(format!("GRANT {} TO {ESTATE}{options}", names(&logins)));
     }
     let list = logins.iter().map(text).collect::<Vec<_>>().join(", ");

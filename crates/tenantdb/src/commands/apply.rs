@@ -33,8 +33,7 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
             }
             Err(error) => {
                 totals.add_failed(server.tenants.len());
-                let failed = error.report();
-                exit = exit.worst(if context.interrupt.is_set() { Exit::Interrupted } else { failed });
+                exit = exit.worst(context.report(error));
             }
         }
     }

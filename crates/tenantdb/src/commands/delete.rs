@@ -34,8 +34,7 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
             }
             Err(error) => {
                 totals.add_failed(number);
-                let failed = error.report();
-                exit = exit.worst(if context.interrupt.is_set() { Exit::Interrupted } else { failed });
+                exit = exit.worst(context.report(error));
             }
         }
     }

@@ -21,6 +21,14 @@ pub struct Context {
     pub interrupt: Interrupt,
 }
 
+impl Context {
+    /// Tells what failed, and how the run ends for it; a stop that the user asked for is no failure.
+    fn report(&self, error: Error) -> Exit {
+        let exit = error.report();
+        if self.interrupt.is_set() { Exit::Interrupted } else { exit }
+    }
+}
+
 /// Runs what the command line asks for.
 pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Error> {
     let context = Context { home: Home::locate()?, interrupt };

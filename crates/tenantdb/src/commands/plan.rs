@@ -25,7 +25,7 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
             Ok(reached) => reached,
             Err(error) => {
                 totals.add_unknown(server.tenants.len());
-                exit = exit.worst(failed(context, error));
+                exit = exit.worst(context.report(error));
                 continue;
             }
         };
@@ -47,7 +47,7 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
             }
             Err(error) => {
                 totals.add_unknown(server.tenants.len());
-                exit = exit.worst(failed(context, error));
+                exit = exit.worst(context.report(error));
             }
         }
         connected.pass.engine.close().await;
@@ -57,10 +57,4 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
         exit = exit.worst(Exit::Refused);
     }
     Ok(exit)
-}
-
-/// Tells why there is no plan; a stop that the user asked for is no failure.
-fn failed(context: &Context, error: Error) -> Exit {
-    let exit = error.report();
-    if context.interrupt.is_set() { Exit::Interrupted } else { exit }
 }
