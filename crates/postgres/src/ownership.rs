@@ -3,10 +3,10 @@
 use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::ESTATE;
-use crate::observe::{Database, Shared};
+use crate::observe::{Database, Setter, Shared};
 use crate::sql::{Membership, name};
 
-/// The way to a statement that only an object's owner may send.
+/// The way to a statement that not everyone may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taking {
     /// The estate has the owner's privileges already.
@@ -38,6 +38,17 @@ impl Taking {
         // Before PostgreSQL 16, CREATEROLE was enough to join any role but a superuser.
         let may_join = if options { estate.administers.contains(owner) } else { !superuser };
         may_join.then(|| Self::AsMember { role: owner.to_owned(), options })
+    }
+
+    /// How to take a parameter off a login; `None` when the administrator's login can't. What a library brings along has
+    /// a dot in its name, and only sessions that have loaded it know it (PostgreSQL documentation, 20.16).
+    pub(crate) fn of_parameter(shared: &Shared, parameter: &str) -> Option<Self> {
+        let by_anyone = match shared.parameters.as_ref().and_then(|all| all.get(parameter)) {
+            Some(settable) => *settable == Setter::Anyone,
+            // Some of the server's own are not shown, such as `role`.
+            None => !parameter.contains('.'),
+        };
+        if by_anyone { Some(Self::AsEstate) } else { shared.admin().superuser.then_some(Self::AsLogin) }
     }
 
     /// How to take the schema `public` of a database that was just made; `None` when the administrator's login can't.

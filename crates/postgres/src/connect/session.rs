@@ -115,8 +115,12 @@ impl Session {
     }
 
     /// The rows of a catalog query.
-    pub(crate) async fn query(&self, text: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
-        let rows = self.client.query(text, parameters).await;
+    pub(crate) async fn query(
+        &self,
+        text: impl AsRef<str>,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        let rows = self.client.query(text.as_ref(), parameters).await;
         rows.map_err(|error| within(&self.database, failure(&error).within("SELECT")))
     }
 

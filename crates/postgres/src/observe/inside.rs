@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::Failure;
 
+use super::text::{bytes_of, text};
 use crate::connect::Session;
 
 /// What is inside a database.
@@ -17,16 +18,18 @@ pub(crate) struct Inside {
 
 /// Looks inside the database of a session.
 pub(crate) async fn visit(session: &Session) -> Result<Inside, Failure> {
+    let [schema, owner] = ["nspname::text", "pg_catalog.pg_get_userbyid(nspowner)::text"].map(bytes_of);
     let (schemas, extensions) = tokio::try_join!(
         session.query(
-            "SELECT n.nspname::text, pg_catalog.pg_get_userbyid(n.nspowner)::text FROM pg_catalog.pg_namespace n \
-             WHERE n.nspname !~ '^pg_'",
+            format!(
+                "SELECT {schema}, {owner} FROM pg_catalog.pg_namespace WHERE NOT pg_catalog.starts_with(nspname::text, 'pg_')"
+            ),
             &[]
         ),
         session.query("SELECT extname::text FROM pg_catalog.pg_extension", &[]),
     )?;
     Ok(Inside {
-        schemas: schemas.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        schemas: schemas.iter().map(|row| (text(row, 0), text(row, 1))).collect(),
         extensions: extensions.iter().map(|row| row.get(0)).collect(),
     })
 }

@@ -2,12 +2,13 @@
 
 mod inside;
 mod shared;
+mod text;
 mod ties;
 
 use std::collections::BTreeMap;
 
 pub(crate) use inside::Inside;
-pub(crate) use shared::{Database, Role, Shared};
+pub(crate) use shared::{Database, Role, Setter, Shared};
 pub(crate) use ties::Tie;
 
 use tenantdb_core::Claim;

@@ -6,6 +6,7 @@ use tenantdb_core::{Failure, FailureKind};
 
 use tokio_postgres::Row;
 
+use super::text::{bytes_of, text};
 use crate::connect::Session;
 
 /// A role (`pg_roles`).
@@ -82,6 +83,27 @@ pub(crate) struct AvailableExtension {
     pub(crate) schema: Option<String>,
 }
 
+/// Who may set a parameter on a login (`pg_settings.context`; PostgreSQL documentation, view `pg_settings`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setter {
+    /// Whoever may change the login.
+    Anyone,
+    /// A superuser.
+    Superuser,
+    /// Nobody: it holds for the whole server, or from the start of a session on.
+    Nobody,
+}
+
+impl Setter {
+    fn in_context(context: &str) -> Self {
+        match context {
+            "user" => Self::Anyone,
+            "superuser" => Self::Superuser,
+            _ => Self::Nobody,
+        }
+    }
+}
+
 /// What the databases of a server share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shared {
@@ -93,6 +115,9 @@ pub(crate) struct Shared {
     pub(crate) databases: BTreeMap<String, Database>,
     /// What the server could make; `None` when nobody asked it.
     pub(crate) extensions: Option<BTreeMap<String, AvailableExtension>>,
+    /// The parameters that the server knows, in lower case, without those of libraries that only sessions load; `None`
+    /// when nobody asked it.
+    pub(crate) parameters: Option<BTreeMap<String, Setter>>,
 }
 
 impl Shared {
@@ -109,12 +134,15 @@ impl Shared {
 
 /// Reads it all over one session, without waiting between the queries.
 pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
-    let (server, roles, members, settings, databases, grants, comments, sessions, extensions) = tokio::try_join!(
+    let [role_name, database_name] = ["rolname::text", "datname::text"].map(bytes_of);
+    let [setting, description] = ["c.setting", "description"].map(bytes_of);
+    let (server, roles, members, settings, databases, grants, comments, sessions, extensions, parameters) = tokio::try_join!(
         session.query("SELECT current_setting('server_version_num')::int, session_user::text", &[]),
         session.query(
-            "SELECT oid, rolname::text, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit, \
-             coalesce(rolvaliduntil < 'infinity', false) \
-             FROM pg_catalog.pg_roles",
+            format!(
+                "SELECT oid, {role_name}, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit, \
+                 coalesce(rolvaliduntil < 'infinity', false) FROM pg_catalog.pg_roles"
+            ),
             &[]
         ),
         // Before PostgreSQL 16 a membership had no options of its own.
@@ -123,12 +151,19 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
              coalesce((pg_catalog.to_jsonb(m) ->> 'set_option')::bool, true) FROM pg_catalog.pg_auth_members m",
             &[]
         ),
-        session
-            .query("SELECT setdatabase, setrole, setconfig FROM pg_catalog.pg_db_role_setting WHERE setrole <> 0", &[]),
         session.query(
-            "SELECT oid, datname::text, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
-             AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(datacl) a \
-             WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT') FROM pg_catalog.pg_database",
+            format!(
+                "SELECT s.setdatabase, s.setrole, {setting} FROM pg_catalog.pg_db_role_setting s, \
+                 pg_catalog.unnest(s.setconfig) AS c(setting) WHERE s.setrole <> 0"
+            ),
+            &[]
+        ),
+        session.query(
+            format!(
+                "SELECT oid, {database_name}, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
+                 AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(datacl) a \
+                 WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT') FROM pg_catalog.pg_database"
+            ),
             &[]
         ),
         session.query(
@@ -137,13 +172,15 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
             &[]
         ),
         session.query(
-            "SELECT objoid, description FROM pg_catalog.pg_shdescription \
-             WHERE classoid = 'pg_catalog.pg_database'::regclass",
+            format!(
+                "SELECT objoid, {description} FROM pg_catalog.pg_shdescription \
+                 WHERE classoid = 'pg_catalog.pg_database'::regclass"
+            ),
             &[]
         ),
         session.query(
-            "SELECT datid, usename::text, count(*) FROM pg_catalog.pg_stat_activity \
-             WHERE datid IS NOT NULL AND usename IS NOT NULL AND pid <> pg_catalog.pg_backend_pid() GROUP BY 1, 2",
+            "SELECT datid, usesysid, count(*) FROM pg_catalog.pg_stat_activity \
+             WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid() GROUP BY 1, 2",
             &[]
         ),
         session.query(
@@ -151,12 +188,13 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
              JOIN pg_catalog.pg_available_extension_versions() v ON v.name = e.name AND v.version = e.default_version",
             &[]
         ),
+        session.query("SELECT pg_catalog.lower(name), context FROM pg_catalog.pg_settings", &[]),
     )?;
 
     let server =
         server.first().ok_or_else(|| Failure::new(FailureKind::Rejected, "the server says nothing of itself"))?;
-    let role_names: BTreeMap<u32, String> = roles.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let database_names: BTreeMap<u32, String> = databases.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let role_names: BTreeMap<u32, String> = roles.iter().map(|row| (row.get(0), text(row, 1))).collect();
+    let database_names: BTreeMap<u32, String> = databases.iter().map(|row| (row.get(0), text(row, 1))).collect();
     let extensions =
         extensions.iter().map(|row| (row.get(0), AvailableExtension { trusted: row.get(1), schema: row.get(2) }));
     Ok(Shared {
@@ -165,6 +203,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
         roles: roles_of(&roles, &members, &settings, &role_names, &database_names),
         databases: databases_of(&databases, &grants, &comments, &sessions, &role_names),
         extensions: Some(extensions.collect()),
+        parameters: Some(parameters.iter().map(|row| (row.get(0), Setter::in_context(row.get(1)))).collect()),
     })
 }
 
@@ -208,11 +247,9 @@ fn roles_of(
         let Some(role) = by_oid.get_mut(&row.get(1)) else { continue };
         let database: u32 = row.get(0);
         let database = (database != 0).then(|| database_names.get(&database).cloned().unwrap_or_default());
-        for entry in row.get::<_, Option<Vec<String>>>(2).unwrap_or_default() {
-            if let Some((name, value)) = entry.split_once('=') {
-                // The server spells some of its own names with capitals (`TimeZone`), and takes them in any case.
-                role.settings.insert((database.clone(), name.to_lowercase()), value.to_owned());
-            }
+        if let Some((name, value)) = text(row, 2).split_once('=') {
+            // The server spells some of its own names with capitals (`TimeZone`), and takes them in any case.
+            role.settings.insert((database, name.to_lowercase()), value.to_owned());
         }
     }
     by_oid.into_iter().filter_map(|(oid, role)| Some((role_names.get(&oid)?.clone(), role))).collect()
@@ -239,7 +276,7 @@ fn databases_of(
                 grants: row.get::<_, bool>(5).then(public).into_iter().collect(),
                 ..Database::default()
             };
-            (row.get(0), (row.get(1), database))
+            (row.get(0), (text(row, 1), database))
         })
         .collect();
     for row in grants {
@@ -250,12 +287,12 @@ fn databases_of(
     }
     for row in comments {
         if let Some((_, database)) = by_oid.get_mut(&row.get(0)) {
-            database.comment = row.get(1);
+            database.comment = Some(text(row, 1));
         }
     }
     for row in sessions {
-        if let Some((_, database)) = by_oid.get_mut(&row.get(0)) {
-            database.sessions.insert(row.get(1), row.get(2));
+        if let (Some((_, database)), Some(login)) = (by_oid.get_mut(&row.get(0)), role_names.get(&row.get(1))) {
+            database.sessions.insert(login.clone(), row.get(2));
         }
     }
     by_oid.into_values().collect()

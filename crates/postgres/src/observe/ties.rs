@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tenantdb_core::Failure;
 
+use super::text::{bytes_of, text};
 use crate::connect::Session;
 
 /// How a role is tied to a database.
@@ -21,18 +22,21 @@ pub(crate) async fn read(
     session: &Session,
     roles: &[String],
 ) -> Result<BTreeMap<String, BTreeMap<String, Tie>>, Failure> {
+    let [database, role] = ["d.datname::text", "r.rolname::text"].map(bytes_of);
     let rows = session
         .query(
-            "SELECT d.datname::text, r.rolname::text, bool_or(s.deptype = 'o') FROM pg_catalog.pg_shdepend s \
+            format!(
+                "SELECT {database}, {role}, pg_catalog.bool_or(s.deptype = 'o') FROM pg_catalog.pg_shdepend s \
              JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid JOIN pg_catalog.pg_database d ON d.oid = s.dbid \
-             WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname = ANY($1) GROUP BY 1, 2",
+             WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND r.rolname = ANY($1) GROUP BY 1, 2"
+            ),
             &[&roles],
         )
         .await?;
     let mut ties: BTreeMap<String, BTreeMap<String, Tie>> = BTreeMap::new();
     for row in rows {
         let tie = if row.get(2) { Tie::Owner } else { Tie::Privileges };
-        ties.entry(row.get(0)).or_default().insert(row.get(1), tie);
+        ties.entry(text(&row, 0)).or_default().insert(text(&row, 1), tie);
     }
     Ok(ties)
 }

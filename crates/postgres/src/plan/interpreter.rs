@@ -191,7 +191,7 @@ impl World {
             PostgresStep::Set { role, database, parameter, value } => {
                 self.role(role).settings.insert((database.clone(), parameter.clone()), value.clone());
             }
-            PostgresStep::Reset { role, database, parameter } => {
+            PostgresStep::Reset { role, database, parameter, .. } => {
                 self.role(role).settings.remove(&(database.clone(), parameter.clone())).expect("a setting");
             }
             PostgresStep::LimitRole { role, limit } => self.role(role).connection_limit = limit.unwrap_or(-1),

@@ -13,9 +13,9 @@ use super::credential::{Custody, SlotPlan, custody};
 use super::{PostgresTenantPlan, Room, refused};
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Applied, Phase, TenantRow};
-use crate::observe::{Database, Inside, Observed, Role, Shared};
+use crate::observe::{Database, Inside, Observed, Role, Setter, Shared};
 use crate::ownership;
-use crate::step::PostgresStep;
+use crate::step::{self, PostgresStep};
 use crate::{ESTATE, Taking};
 
 /// Sessions beyond the tenant's own, so that the administrator always gets in.
@@ -37,6 +37,9 @@ pub(super) fn plan(
         }
         for extension in &tenant.applied.extensions {
             check_extension(extension, &observed.shared)?;
+        }
+        for parameter in tenant.applied.settings.keys() {
+            check_parameter(parameter, &observed.shared)?;
         }
         let custody = custody(tenant, &names, row, &observed.shared, place)?;
         Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
@@ -60,6 +63,27 @@ fn check_extension(name: &str, shared: &Shared) -> Result<(), Refusal> {
                 |nearest| format!("did you mean `{nearest}`? Otherwise install it on the server"),
             );
             Err(Refusal::new(RefusalKind::Policy, format!("the server has no extension `{name}`")).hint(hint))
+        }
+    }
+}
+
+fn check_parameter(name: &str, shared: &Shared) -> Result<(), Refusal> {
+    let Some(parameters) = &shared.parameters else { return Ok(()) };
+    match parameters.get(name) {
+        Some(Setter::Anyone) => Ok(()),
+        Some(Setter::Superuser) => Err(Refusal::new(RefusalKind::Policy, format!("only a superuser can set `{name}`"))
+            .hint(format!("leave it out, and let a superuser run: ALTER DATABASE … SET {name} = …"))),
+        Some(Setter::Nobody) => {
+            Err(Refusal::new(RefusalKind::Policy, format!("`{name}` holds for the whole server, not for a login"))
+                .hint("leave it out, and set it in the server's configuration"))
+        }
+        None => {
+            let nearest = tenantdb_api::nearest(name, parameters.keys().map(String::as_str));
+            let hint = nearest.map_or_else(
+                || "leave it out; what a library brings along can only be set by a superuser".to_owned(),
+                |nearest| format!("did you mean `{nearest}`?"),
+            );
+            Err(Refusal::new(RefusalKind::Policy, format!("the server has no setting `{name}`")).hint(hint))
         }
     }
 }
@@ -330,12 +354,8 @@ impl<'a> Planner<'a> {
         for (setting, value) in &found {
             let (database, parameter) = setting;
             if !wanted.contains_key(setting) {
-                let step = PostgresStep::Reset {
-                    role: name.to_owned(),
-                    database: database.clone(),
-                    parameter: parameter.clone(),
-                };
-                self.push(step, format!("it was {value}, which is not declared"));
+                let setting = (database.clone(), parameter.clone());
+                self.reset(name, setting, value);
             }
         }
         for (setting, value) in wanted {
@@ -347,6 +367,18 @@ impl<'a> Planner<'a> {
             let (database, parameter) = setting;
             self.push(PostgresStep::Set { role: name.to_owned(), database, parameter, value }, reason);
         }
+    }
+
+    fn reset(&mut self, role: &str, (database, parameter): (Option<String>, String), value: &str) {
+        let Some(taking) = Taking::of_parameter(self.shared, &parameter) else {
+            let statement = step::reset(role, database.as_deref(), &parameter);
+            let message =
+                format!("login {role}: {parameter} is {value}, which is not declared; as a superuser run: {statement}");
+            self.plan.conditions.push(Condition { kind: "SettingStays", message });
+            return;
+        };
+        let step = PostgresStep::Reset { role: role.to_owned(), database, parameter, taking: taking.clone() };
+        self.take(step, format!("it was {value}, which is not declared"), &taking);
     }
 
     fn isolation(&mut self) {

@@ -11,7 +11,7 @@ use tenantdb_credentials::SlotState;
 
 use crate::Taking;
 use crate::ledger::Applied;
-pub(crate) use statements::REDACTED;
+pub(crate) use statements::{REDACTED, reset};
 
 /// One step. Its kind is the variant's name: `create-database`.
 #[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
@@ -121,6 +121,8 @@ pub enum PostgresStep {
         database: Option<String>,
         /// The parameter.
         parameter: String,
+        /// How the estate gets at it.
+        taking: Taking,
     },
     /// Sets how many sessions a login may have.
     LimitRole {

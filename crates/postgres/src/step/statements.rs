@@ -49,8 +49,8 @@ impl PostgresStep {
                 vec![format!("GRANT {} TO {}{options}", name(owner), name(role))]
             }
             Self::Set { role, database, parameter, value } => vec![set(role, database.as_deref(), parameter, value)],
-            Self::Reset { role, database, parameter } => {
-                vec![format!("ALTER ROLE {}{} RESET {}", name(role), in_database(database.as_deref()), name(parameter))]
+            Self::Reset { role, database, parameter, taking } => {
+                taking.around(reset(role, database.as_deref(), parameter))
             }
             Self::LimitRole { role, limit } => {
                 vec![format!("ALTER ROLE {} CONNECTION LIMIT {}", name(role), limit.unwrap_or(-1))]
@@ -128,6 +128,11 @@ impl PostgresStep {
 
 fn set(role: &str, database: Option<&str>, parameter: &str, value: &str) -> String {
     format!("ALTER ROLE {}{} SET {} = {}", name(role), in_database(database), name(parameter), text(value))
+}
+
+/// Takes a parameter off a role.
+pub(crate) fn reset(role: &str, database: Option<&str>, parameter: &str) -> String {
+    format!("ALTER ROLE {}{} RESET {}", name(role), in_database(database), name(parameter))
 }
 
 fn in_database(database: Option<&str>) -> String {

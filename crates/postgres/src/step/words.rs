@@ -85,7 +85,7 @@ impl Step for PostgresStep {
             Self::DisableInherit { role } => format!("login {role}: NOINHERIT"),
             Self::GrantMembership { role, owner, .. } => format!("login {role}: member of {owner}"),
             Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),
-            Self::Reset { role, parameter, database } => {
+            Self::Reset { role, parameter, database, .. } => {
                 let database = database.as_ref().map_or_else(String::new, |name| format!(" in database {name}"));
                 format!("login {role}: {parameter} unset{database}")
             }

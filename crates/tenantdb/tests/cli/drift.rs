@@ -417,6 +417,51 @@ on_every_server! {
         }
     }
 
+    fn a_setting_that_the_estate_can_not_take_away_keeps_nothing_else_from_being_healed(server: TestServer) {
+        let settled = Settled::on(&server);
+        let by_tenant = "SELECT similarity('a', 'b'); SET ROLE NONE; ALTER ROLE cafe_a SET pg_trgm.similarity_threshold = 0.9";
+        query(&server, &settled.credential, by_tenant).unwrap();
+        server.psql("postgres", "ALTER ROLE cafe_a IN DATABASE cafe SET log_statement = 'all'");
+        server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC; ALTER ROLE cafe_a IN DATABASE erp SET role = 'none'");
+        let looked = settled.world.run_on(&["plan", "--exit-code"]).exits(3).says("closed to PUBLIC");
+        let done = settled.world.run_on(&["apply"]).exits(0).says("closed to PUBLIC").says("login cafe_a: role unset in database erp");
+        match server.admin() {
+            Admin::Superuser => {
+                looked.says("login cafe_a: log_statement unset in database cafe").says("login cafe_a: pg_trgm.similarity_threshold unset");
+            }
+            Admin::Plain => {
+                for run in [looked, done] {
+                    let statements: Vec<&str> = run.stderr.lines().filter_map(|line| line.split_once("as a superuser run: ")).map(|(_, sql)| sql).collect();
+                    assert_eq!(statements.len(), 2, "{}", run.stderr);
+                    for statement in statements {
+                        server.psql("postgres", statement);
+                    }
+                }
+                assert!(!settled.world.run_on(&["plan"]).stderr.contains("SettingStays"));
+            }
+        }
+        settled.is_as_declared();
+    }
+
+    fn texts_in_no_encoding_or_another_one_disturb_nobody(server: TestServer) {
+        let settled = Settled::on(&server);
+        server.psql("postgres", "CREATE DATABASE raw TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'");
+        server.psql("raw", "ALTER ROLE cafe_a SET application_name = E'\\xff\\xfe'");
+        server.psql("raw", "DO $$ BEGIN EXECUTE format('CREATE ROLE %I', E'M\\xfcller'); EXECUTE format('CREATE SCHEMA %I', E'\\xfc'); END $$");
+        server.psql("raw", "COMMENT ON DATABASE raw IS E'\\xfc'");
+        settled.world.run_on(&["status"]).exits(0).says("Drifted (1 change)");
+        settled.world.run_on(&["apply"]).exits(0).says("login cafe_a: application_name unset  # it was \u{fffd}\u{fffd}, which is not declared");
+        settled.is_as_declared();
+
+        // A server whose administrator works in a database without an encoding sees the same.
+        let declared = std::fs::read_to_string(settled.world.folder().join("server.yaml")).unwrap();
+        settled.world.write("server.yaml", &declared.replace("username:", "maintenanceDatabase: raw, username:"));
+        server.psql("postgres", "ALTER DATABASE raw OWNER TO postgres; GRANT CONNECT ON DATABASE raw TO PUBLIC");
+        server.psql("raw", "ALTER ROLE cafe_a SET application_name = E'\\xff\\xfe'");
+        settled.world.run_on(&["apply"]).exits(0).says("application_name unset");
+        settled.is_as_declared();
+    }
+
     fn one_database_that_keeps_the_administrator_out_does_not_stop_the_others(server: TestServer) {
         let settled = Settled::on(&server);
         server.psql("postgres", "ALTER DATABASE cafe OWNER TO erp; REVOKE ALL ON DATABASE cafe FROM erp");

@@ -189,10 +189,24 @@ on_servers! {
         world.apply(&cafe_and_erp("{settings: {statement_timeout: 5s}}")).exits(0);
         works(&world, &server, "cafe");
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
 
-        let run = fails(world.apply(&cafe_and_erp("{settings: {no_such_setting: 1}}")), &server, "no_such_setting");
-        run.tells("default/cafe: ");
+    fn settings_that_no_tenant_can_have_are_refused_before_it_is_made(server: TestServer) {
+        let world = World::on(&server);
+        let refused = [
+            ("statement_timeut: 5s", "the server has no setting `statement_timeut`", "did you mean `statement_timeout`?"),
+            ("log_statement: all", "only a superuser can set `log_statement`", "leave it out, and let a superuser run: ALTER DATABASE"),
+            ("pg_trgm.similarity_threshold: 0.5", "the server has no setting `pg_trgm.similarity_threshold`", "leave it out; what a library brings along"),
+            ("shared_buffers: 1GB", "`shared_buffers` holds for the whole server, not for a login", "leave it out, and set it in the server's configuration"),
+        ];
+        for (setting, message, hint) in refused {
+            let planned = world.plan(&cafe_and_erp(&format!("{{settings: {{{setting}}}}}"))).exits(4);
+            planned.tells(&format!("default/cafe: {message}")).tells(&format!("hint: {hint}"));
+        }
+        world.run_on(&["apply"]).exits(4).says("+ default/erp created").says("1 refused");
+        world.apply(&cafe_and_erp("{settings: {timezone: UTC}}")).exits(0);
         works(&world, &server, "cafe");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
     fn more_databases_than_the_server_may_hold(server: TestServer) {
