@@ -83,7 +83,11 @@ impl Postgres {
         let mut observed = Observed { shared, ledger, ..Observed::default() };
         let leaving = leaving(desired, &observed);
         if !leaving.is_empty() {
-            observed.ties = observe::read_ties(&*self.connections.ledger().await?, &leaving).await?;
+            let session = self.connections.ledger().await?;
+            observed.ties = observe::read_ties(&session, &leaving).await?;
+            for (database, holders) in observe::read_locks(&session).await? {
+                observed.shared.databases.entry(database).and_modify(|found| found.locked_by = holders);
+            }
         }
         let visits = visits(desired, &observed, depth);
         let mut looks = JoinSet::new();

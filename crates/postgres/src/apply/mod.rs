@@ -9,7 +9,7 @@ use tenantdb_core::{Claim, Failure, FailureKind, Interrupt, Login, Step, failpoi
 use tenantdb_credentials::Verifier;
 
 use crate::ESTATE;
-use crate::connect::{Connections, Session, Statement};
+use crate::connect::{Connections, PREPARED_TRANSACTION, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
 use crate::sql::{self, Membership};
 use crate::step::{PostgresStep, Venue};
@@ -145,7 +145,12 @@ async fn alone_in_ledger(connections: &Connections, step: &PostgresStep) -> Resu
 /// it is not the estate's to end; 55006: it is still there). The next look sees it, and ends it if it is ours to end.
 fn stale_if_in_use(failure: Failure) -> Failure {
     let in_use = ["42501", "55006"].iter().any(|code| failure.has_code(code));
-    if in_use { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
+    // A prepared transaction is no session, and nothing that is run again ends it.
+    if in_use && !failure.message.contains(PREPARED_TRANSACTION) {
+        Failure { kind: FailureKind::Stale, ..failure }
+    } else {
+        failure
+    }
 }
 
 /// How long to wait for the turn to change roles.

@@ -20,7 +20,11 @@ pub(crate) fn failure(error: &Error) -> Failure {
         class if class.starts_with("28") => FailureKind::LoginRefused,
         _ => FailureKind::Rejected,
     };
-    let hint = if message.contains("to terminate ") { Some(SESSION_OF_ANOTHER) } else { hint(code) };
+    let hint = match () {
+        () if message.contains("to terminate ") => Some(SESSION_OF_ANOTHER),
+        () if message.contains(PREPARED_TRANSACTION) => Some(END_PREPARED),
+        () => hint(code),
+    };
     let hint = hint.map(str::to_owned).or_else(|| server.hint().map(str::to_owned));
     Failure { code: Some(code.code().to_owned()), hint, ..Failure::new(kind, message) }
 }
@@ -28,6 +32,12 @@ pub(crate) fn failure(error: &Error) -> Failure {
 /// What PostgreSQL says of a session that whoever drops a database may not end.
 const SESSION_OF_ANOTHER: &str =
     "someone else has a session in it: end it on the server (pg_stat_activity names it), and run it again to finish";
+
+/// What PostgreSQL says of a database that can't be dropped because of one.
+pub(crate) const PREPARED_TRANSACTION: &str = "prepared transaction";
+
+const END_PREPARED: &str = "pg_prepared_xacts names it: open the database (ALTER DATABASE … ALLOW_CONNECTIONS true), run \
+                            ROLLBACK PREPARED in it, and run it again to finish";
 
 fn connection_failure(error: &Error) -> Failure {
     // The error itself says only where it arose; its sources say what happened.

@@ -11,7 +11,7 @@ use tenantdb_core::Password;
 use tokio_postgres::Config;
 
 pub(crate) use budget::Connections;
-pub(crate) use error::failure;
+pub(crate) use error::{PREPARED_TRANSACTION, failure};
 pub(crate) use session::{Session, Statement};
 pub use tls::TlsSettings;
 

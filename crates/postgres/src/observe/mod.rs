@@ -5,7 +5,7 @@ mod shared;
 mod text;
 mod ties;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use inside::Inside;
 pub(crate) use shared::{Database, Role, Setter, Shared};
@@ -37,11 +37,12 @@ impl Observed {
         Self::default()
     }
 
-    /// Other tenants' logins that have a session in a tenant's database, where they should not be.
+    /// Other tenants' logins that have a session in a tenant's database, or hold a lock on it, where they should not.
     pub(crate) fn strangers(&self, database: &Database, claim: &Claim) -> Vec<String> {
         let roles = self.ledger.as_ref().map(|ledger| &ledger.roles);
         let is_stranger = |login: &&String| roles.and_then(|all| all.get(*login)).is_some_and(|holder| holder != claim);
-        database.sessions.keys().filter(is_stranger).cloned().collect()
+        let logins: BTreeSet<&String> = database.sessions.keys().chain(&database.locked_by).collect();
+        logins.into_iter().filter(is_stranger).cloned().collect()
     }
 
     /// The server's major version.
@@ -53,4 +54,4 @@ impl Observed {
 
 pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
-pub(crate) use ties::read as read_ties;
+pub(crate) use ties::{ON_DATABASE, read as read_ties, read_locks};

@@ -50,6 +50,8 @@ pub(crate) struct Database {
     pub(crate) owner_shut_out: bool,
     /// Logins that have a session in it, with the number of sessions.
     pub(crate) sessions: BTreeMap<String, i64>,
+    /// Logins that hold a lock on it, from wherever: nobody can drop it until they let go. Only read for a deletion.
+    pub(crate) locked_by: BTreeSet<String>,
 }
 
 impl Database {

@@ -1,6 +1,7 @@
 //! The statements of each step.
 
 use super::PostgresStep;
+use crate::observe::ON_DATABASE;
 use crate::sql::{Membership, name, names, text, text_or_null};
 use crate::{ESTATE, LEDGER};
 
@@ -148,12 +149,13 @@ fn end_sessions(database: &str, own: &[String], strangers: &[String], options: b
         statements.push(format!("GRANT {} TO {ESTATE}{options}", names(&logins)));
     }
     let list = logins.iter().map(text).collect::<Vec<_>>().join(", ");
-    let condition = if logins.is_empty() { "false".to_owned() } else { format!("usename IN ({list})") };
+    let condition = if logins.is_empty() { "false".to_owned() } else { format!("a.usename IN ({list})") };
     // A session that ends by itself between the look and the signal is worth no warning.
     statements.push("SET LOCAL client_min_messages = error".to_owned());
     statements.push(format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity \
-         WHERE datname = {} AND {condition}",
+        "SELECT pg_catalog.pg_terminate_backend(a.pid, 10000) FROM pg_catalog.pg_stat_activity a \
+         WHERE {condition} AND (a.datname = {0} OR a.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l \
+         JOIN pg_catalog.pg_database d ON d.oid = l.objid WHERE d.datname = {0} AND {ON_DATABASE}))",
         text(database)
     ));
     statements.push("SET LOCAL client_min_messages = notice".to_owned());

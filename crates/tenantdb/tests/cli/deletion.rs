@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tenantdb_testkit::{TestServer, on_every_server, on_servers, wait_until};
+use tenantdb_testkit::{Admin, Options, TestServer, available, on_every_server, on_servers, wait_until};
 
 use crate::world::{World, query, tenant};
 
@@ -281,6 +281,21 @@ on_servers! {
         assert_eq!(left_of("cafe", &server, &world), "");
     }
 
+    async fn a_lock_that_another_tenant_holds_on_it_does_not_keep_it(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(removable("erp", "Delete", "Delete") + &tenant("cafe", "{}"))).exits(0);
+        let cafe = world.credential("default", "cafe-secret");
+        let hostile = server.connect(&cafe["username"], &cafe["password"], "cafe").await.unwrap();
+        hostile.batch_execute("SET ROLE NONE; BEGIN; ALTER ROLE cafe_a IN DATABASE erp SET work_mem = '1MB'").await.unwrap();
+        let bystander = server.connect(&cafe["username"], &cafe["password"], "cafe").await.unwrap();
+
+        world.run(&["delete", "erp", "--yes"]).exits(0).says("sessions of cafe_a in database erp");
+        assert_eq!(left_of("erp", &server, &world), "");
+        hostile.simple_query("SELECT 1").await.expect_err("what held the lock is ended");
+        bystander.simple_query("SELECT 1").await.expect("what did not goes on");
+        world.declare(&tenant("cafe", "{}")).run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
     fn a_database_whose_deletion_broke_off_at_the_server_is_finished_or_made_anew(server: TestServer) {
         let world = World::on(&server);
         let declared = removable("cafe", "Delete", "Delete").replace("{deletion", "{settings: {statement_timeout: 30s}, deletion");
@@ -322,5 +337,24 @@ on_servers! {
         world.declare(&removable("erp", "Delete", "Delete")).run_on(&["delete", "--yes"]).exits(0);
         assert_eq!(left_of("erp", &server, &world), "");
         assert_eq!(query(&server, &cafe, "SELECT count(*) FROM t").unwrap(), "0");
+    }
+}
+
+#[test]
+fn a_prepared_transaction_keeps_it_and_is_named_at_once() {
+    for major in [15, 18].into_iter().filter(|major| available(*major)) {
+        let server = Options::new(major, Admin::Plain).setting("max_prepared_transactions", "1").start();
+        let world = World::on(&server);
+        with_a_row("cafe", &removable("cafe", "Delete", "Delete"), &server, &world);
+        let credential = world.credential("default", "cafe-secret");
+        query(&server, &credential, "BEGIN; INSERT INTO lines VALUES (2); PREPARE TRANSACTION 'forgotten'").unwrap();
+
+        let failed =
+            world.run_on(&["delete", "--yes"]).exits(1).tells("There is 1 prepared transaction using the database");
+        failed.tells("hint: pg_prepared_xacts names it");
+        server.psql("postgres", "ALTER DATABASE cafe ALLOW_CONNECTIONS true");
+        server.psql("cafe", "ROLLBACK PREPARED 'forgotten'");
+        world.run_on(&["delete", "--yes"]).exits(0);
+        assert_eq!(left_of("cafe", &server, &world), "");
     }
 }
