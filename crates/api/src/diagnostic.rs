@@ -215,7 +215,7 @@ impl Diagnostics {
     }
 
     /// Sorts them by file and position.
-    pub(crate) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         self.0.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     }
 }

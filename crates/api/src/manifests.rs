@@ -82,6 +82,8 @@ pub struct Manifests {
     pub servers: Vec<Declared<DatabaseServer>>,
     /// The databases.
     pub tenants: Vec<Declared<TenantDatabase>>,
+    /// Whether anything is wrong with what is, or may be, a server: then nobody can say what its tenants get.
+    pub lacks_servers: bool,
 }
 
 /// Reads, decodes and validates all documents of all sources.
@@ -89,32 +91,42 @@ pub struct Manifests {
 /// # Errors
 /// Everything that is wrong with any of them, sorted by file and position.
 pub fn parse(sources: &[Source]) -> Result<Manifests, Diagnostics> {
-    let mut manifests = Manifests::default();
-    let mut problems = Diagnostics::default();
-    for source in sources {
-        let (documents, unreadable) = Document::read(source);
-        problems.extend(unreadable);
-        for document in documents {
-            manifests.add(document, &mut problems);
-        }
-    }
-    refuse_duplicates(&manifests.servers, &mut problems);
-    refuse_duplicates(&manifests.tenants, &mut problems);
-    refuse_second_defaults(&manifests.servers, &mut problems);
-    if problems.is_empty() {
-        return Ok(manifests);
-    }
-    problems.sort();
-    Err(problems)
+    let (manifests, problems) = Manifests::read(sources);
+    if problems.is_empty() { Ok(manifests) } else { Err(problems) }
 }
 
 impl Manifests {
+    /// Reads, decodes and validates all documents of all sources: what is right, and everything that is wrong with the
+    /// rest, sorted by file and position. Of two that are the same the first is kept.
+    #[must_use]
+    pub fn read(sources: &[Source]) -> (Self, Diagnostics) {
+        let mut manifests = Self::default();
+        let mut problems = Diagnostics::default();
+        for source in sources {
+            let (documents, unreadable) = Document::read(source);
+            manifests.lacks_servers |= !unreadable.is_empty();
+            problems.extend(unreadable);
+            for document in documents {
+                manifests.add(document, &mut problems);
+            }
+        }
+        let before = problems.len();
+        refuse_duplicates(&mut manifests.servers, &mut problems);
+        refuse_second_defaults(&manifests.servers, &mut problems);
+        manifests.lacks_servers |= problems.len() > before;
+        refuse_duplicates(&mut manifests.tenants, &mut problems);
+        problems.sort();
+        (manifests, problems)
+    }
+
     fn add(&mut self, document: Document, problems: &mut Diagnostics) {
+        let before = problems.len();
         match kind(&document, problems) {
+            Some(TenantDatabase::NAME) => return self.tenants.extend(object(document, problems)),
             Some(DatabaseServer::NAME) => self.servers.extend(object(document, problems)),
-            Some(TenantDatabase::NAME) => self.tenants.extend(object(document, problems)),
             _ => {}
         }
+        self.lacks_servers |= problems.len() > before;
     }
 }
 
@@ -218,17 +230,18 @@ fn object<T: Kind>(document: Document, problems: &mut Diagnostics) -> Option<Dec
     decoded.object.filter(|_| is_whole).map(|resource| Declared { resource, document: Some(Arc::clone(&document)) })
 }
 
-fn refuse_duplicates<T: Kind>(all: &[Declared<T>], problems: &mut Diagnostics) {
-    let mut first: HashMap<_, &Declared<T>> = HashMap::new();
-    for declared in all {
+fn refuse_duplicates<T: Kind>(all: &mut Vec<Declared<T>>, problems: &mut Diagnostics) {
+    let mut first: HashMap<String, String> = HashMap::new();
+    all.retain(|declared| {
         let identity = declared.resource.identity();
         let Some(other) = first.get(&identity) else {
-            first.insert(identity, declared);
-            continue;
+            first.insert(identity, declared.location());
+            return true;
         };
-        let message = format!("{} `{identity}` is already declared at {}", T::NAME, other.location());
+        let message = format!("{} `{identity}` is already declared at {other}", T::NAME);
         problems.push(declared.error("metadata.name", message));
-    }
+        false
+    });
 }
 
 fn refuse_second_defaults(servers: &[Declared<DatabaseServer>], problems: &mut Diagnostics) {

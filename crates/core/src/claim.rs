@@ -25,6 +25,12 @@ impl Authority {
         format!("project:{id}").parse()
     }
 
+    /// Stands for one that is not made yet: a declaration can be checked without knowing whose it is.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self("project:-".to_owned())
+    }
+
     /// The text that the ledger holds.
     #[must_use]
     pub fn as_str(&self) -> &str {

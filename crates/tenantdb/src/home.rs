@@ -43,17 +43,28 @@ impl Home {
         &self.root
     }
 
+    /// What tells this home from every other, if it has been made.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn known_id(&self) -> Result<Option<String>, Error> {
+        let path = self.root.join("id");
+        match fs::read_to_string(&path) {
+            Ok(id) if !id.trim().is_empty() => Ok(Some(id.trim().to_owned())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path, "read", &error)),
+            _ => Ok(None),
+        }
+    }
+
     /// What tells this home from every other; made when it is first asked for.
     ///
     /// # Errors
     /// When it can't be read or written.
     pub fn id(&self) -> Result<String, Error> {
-        let path = self.root.join("id");
-        match fs::read_to_string(&path) {
-            Ok(id) if !id.trim().is_empty() => return Ok(id.trim().to_owned()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, "read", &error)),
-            _ => {}
+        if let Some(id) = self.known_id()? {
+            return Ok(id);
         }
+        let path = self.root.join("id");
         // Of two that make it at once, one wins, and both read the winner's.
         let make = || {
             fs::create_dir_all(&self.root)?;

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tenantdb_api::{
-    DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, nearest, parse,
-};
+use tenantdb_api::{DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, nearest};
 use tenantdb_core::Authority;
 use tenantdb_postgres::Recorded;
 
@@ -45,30 +43,64 @@ pub struct Input {
     pub others: Vec<ServerInput>,
 }
 
-impl Input {
-    /// Reads and checks everything that was given; a server that is not in it may be one that was used before.
+/// Declarations as they were read, and what is wrong with them so far: it is told together with what is found later.
+pub struct Draft {
+    /// Each server of which something is declared.
+    pub servers: Vec<ServerInput>,
+    others: Vec<ServerInput>,
+    /// Who speaks for them; `None` is a home that is not made for input that is wrong.
+    pub authority: Option<Authority>,
+    problems: Diagnostics,
+}
+
+impl Draft {
+    /// Reads everything that was given; a server that is not in it may be one that was used before.
     ///
     /// # Errors
-    /// When a path can't be read, or anything in any of them is wrong.
+    /// When a path can't be read, or a server is wrong: what its tenants get is unknown then.
     pub fn read(paths: &[PathBuf], home: &Home) -> Result<Self, Error> {
-        let mut sources = Vec::new();
+        let mut sources = Sources::default();
         for path in paths {
-            collect(path, &mut Vec::new(), &mut sources)?;
+            sources.add(path);
         }
-        let mut manifests = parse(&sources)?;
-        if manifests.servers.is_empty() && manifests.tenants.is_empty() {
+        let (mut manifests, mut problems) = Manifests::read(&sources.read);
+        if manifests.lacks_servers || !sources.unreadable.is_empty() {
+            problems.extend(sources.unreadable);
+            return Err(problems.into());
+        }
+        if manifests.servers.is_empty() && manifests.tenants.is_empty() && problems.is_empty() {
             return Err(Error::input("there is no declaration in what was given", "`-f` takes files, folders and `-`"));
         }
         for server in &mut manifests.servers {
             anchor_paths(server);
         }
-        let (others, servers) = by_server(manifests, home)?.into_iter().partition(|input| input.tenants.is_empty());
-        Ok(Self { authority: authority(paths, home)?, servers, others })
+        let servers = by_server(manifests, home, &mut problems)?;
+        let (others, servers) = servers.into_iter().partition(|input| input.tenants.is_empty());
+        let authority = match project_of(paths)? {
+            None => home.known_id()?.map(|id| home_authority(&id)).transpose()?,
+            project => project,
+        };
+        Ok(Self { servers, others, authority, problems })
+    }
+
+    /// The declarations, if nothing is wrong with them, and nothing else was found.
+    ///
+    /// # Errors
+    /// Everything that is wrong, by file and position; or when the home can't be made.
+    pub fn checked(self, found: Diagnostics, home: &Home) -> Result<Input, Error> {
+        let Self { servers, others, authority, mut problems } = self;
+        problems.extend(found);
+        if !problems.is_empty() {
+            problems.sort();
+            return Err(problems.into());
+        }
+        let authority = authority.map_or_else(|| home_authority(&home.id()?), Ok)?;
+        Ok(Input { authority, servers, others })
     }
 }
 
-/// Assigns each tenant to its server, of all that are known; all that can't be are told at once.
-fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Error> {
+/// Assigns each tenant to its server, of all that are known.
+fn by_server(manifests: Manifests, home: &Home, problems: &mut Diagnostics) -> Result<Vec<ServerInput>, Error> {
     let declared = names_of_defaults(manifests.servers.iter().map(|server| &server.resource));
     let known = home.servers()?.into_iter().map(Declared::synthetic);
     let mut servers: BTreeMap<String, ServerInput> = known
@@ -81,7 +113,6 @@ fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Erro
     } else {
         declared
     };
-    let mut problems = Diagnostics::default();
     for tenant in manifests.tenants {
         let name = match server_name(&tenant, &defaults) {
             Ok(name) => name,
@@ -99,9 +130,6 @@ fn by_server(manifests: Manifests, home: &Home) -> Result<Vec<ServerInput>, Erro
             |nearest| format!("did you mean `{nearest}`?"),
         );
         problems.push(tenant.error("spec.server", format!("there is no server `{name}`")).hint(hint));
-    }
-    if !problems.is_empty() {
-        return Err(problems.into());
     }
     Ok(servers.into_values().collect())
 }
@@ -141,40 +169,49 @@ fn anchor_paths(server: &mut Declared<DatabaseServer>) {
     }
 }
 
-/// Reads a path; `above` are the folders it is in, as they are called without links.
-fn collect(path: &Path, above: &mut Vec<PathBuf>, sources: &mut Vec<Source>) -> Result<(), Error> {
-    let unreadable = |error: &io::Error| {
-        let hint = match error.kind() {
-            io::ErrorKind::NotFound => "`-f` takes files, folders and `-`",
-            io::ErrorKind::InvalidData => "declarations are UTF-8 text",
-            _ => "see whether you may read it",
-        };
-        Error::input(format!("can't read {}: {error}", path.display()), hint)
-    };
-    if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map_err(|error| unreadable(&error))?;
-        sources.push(Source { name: "<stdin>".to_owned(), text });
-    } else if path.is_dir() {
-        let folder = fs::canonicalize(path).map_err(|error| unreadable(&error))?;
-        // A link to a folder that it is in leads nowhere new.
-        if above.contains(&folder) {
-            return Ok(());
+/// What was read of paths, and what could not be.
+#[derive(Default)]
+struct Sources {
+    read: Vec<Source>,
+    unreadable: Diagnostics,
+    /// The folders that the path in hand is in, as they are called without links.
+    above: Vec<PathBuf>,
+}
+
+impl Sources {
+    fn add(&mut self, path: &Path) {
+        if let Err(error) = self.read(path) {
+            let hint = match error.kind() {
+                io::ErrorKind::NotFound => "`-f` takes files, folders and `-`",
+                io::ErrorKind::InvalidData => "declarations are UTF-8 text",
+                _ => "see whether you may read it",
+            };
+            self.unreadable.push(Diagnostic::error(format!("can't read {}: {error}", path.display())).hint(hint));
         }
-        above.push(folder);
-        let mut entries: Vec<PathBuf> = fs::read_dir(path)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-            .map_err(|error| unreadable(&error))?;
-        entries.sort();
-        for entry in entries.iter().filter(|entry| is_manifest(entry)) {
-            collect(entry, above, sources)?;
-        }
-        above.pop();
-    } else {
-        let text = fs::read_to_string(path).map_err(|error| unreadable(&error))?;
-        sources.push(Source { name: path.display().to_string(), text });
     }
-    Ok(())
+
+    fn read(&mut self, path: &Path) -> io::Result<()> {
+        if path == Path::new("-") {
+            self.read.push(Source { name: "<stdin>".to_owned(), text: io::read_to_string(io::stdin())? });
+        } else if path.is_dir() {
+            let folder = fs::canonicalize(path)?;
+            // A link to a folder that it is in leads nowhere new.
+            if self.above.contains(&folder) {
+                return Ok(());
+            }
+            let entries: io::Result<Vec<_>> = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect();
+            let mut entries = entries?;
+            entries.sort();
+            self.above.push(folder);
+            for entry in entries.iter().filter(|entry| is_manifest(entry)) {
+                self.add(entry);
+            }
+            self.above.pop();
+        } else {
+            self.read.push(Source { name: path.display().to_string(), text: fs::read_to_string(path)? });
+        }
+        Ok(())
+    }
 }
 
 /// What is read of a folder: its folders, and its YAML and JSON files; neither hidden ones nor the project's own.
@@ -182,7 +219,9 @@ fn is_manifest(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let known =
         path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known));
-    !name.starts_with('.') && name != PROJECT_FILE && (path.is_dir() || known)
+    // A pipe would be waited for; a link that leads nowhere is told.
+    let can_be_read = fs::metadata(path).map_or(true, |found| found.is_file());
+    !name.starts_with('.') && name != PROJECT_FILE && (path.is_dir() || (known && can_be_read))
 }
 
 #[derive(Deserialize)]
@@ -191,8 +230,20 @@ struct Project {
     project: String,
 }
 
-/// Who speaks: the project whose `tenantdb.yaml` is nearest above the paths, else this home. A run speaks for one.
-pub fn authority(paths: &[PathBuf], home: &Home) -> Result<Authority, Error> {
+/// Who speaks where nothing is declared: the project that we are in, else this home.
+pub fn authority(home: &Home) -> Result<Authority, Error> {
+    match project_of(&[])? {
+        Some(project) => Ok(project),
+        None => home_authority(&home.id()?),
+    }
+}
+
+fn home_authority(id: &str) -> Result<Authority, Error> {
+    checked(id, "this home")
+}
+
+/// The project whose `tenantdb.yaml` is nearest above the paths. A run speaks for one.
+fn project_of(paths: &[PathBuf]) -> Result<Option<Authority>, Error> {
     let mut found: Option<(Authority, PathBuf)> = None;
     let here = [PathBuf::from(".")];
     let named: Vec<&PathBuf> = paths.iter().filter(|path| *path != Path::new("-")).collect();
@@ -213,10 +264,7 @@ pub fn authority(paths: &[PathBuf], home: &Home) -> Result<Authority, Error> {
             None => found = Some((authority, file)),
         }
     }
-    match found {
-        Some((authority, _)) => Ok(authority),
-        None => checked(&home.id()?, "this home"),
-    }
+    Ok(found.map(|(authority, _)| authority))
 }
 
 /// The project that a path belongs to, and the file that says so.

@@ -9,19 +9,19 @@ use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep};
 
 use crate::commands::Context;
 use crate::error::Error;
-use crate::input::{Input, ServerInput};
+use crate::input::{Draft, Input, ServerInput};
 use crate::output::style;
 use crate::server::{self, Connected, Reached};
 
 /// Checks the declarations of every server, before any of them is touched; all that is wrong is told at once. What is
 /// wrong with names that `naming` gives may be so for new tenants only: then the servers are asked which names they
 /// recorded.
-pub async fn check(context: &Context, input: &mut Input) -> Result<(), Error> {
-    if problems(input).is_empty() {
-        return Ok(());
-    }
-    let authority = input.authority.clone();
-    for server in input.servers.iter_mut().filter(|server| server.tenants.iter().any(is_named_by_its_server)) {
+pub async fn check(context: &Context, mut draft: Draft) -> Result<Input, Error> {
+    let found = problems(&draft);
+    let (false, Some(authority)) = (found.is_empty(), draft.authority.clone()) else {
+        return draft.checked(found, &context.home);
+    };
+    for server in draft.servers.iter_mut().filter(|server| server.tenants.iter().any(is_named_by_its_server)) {
         let connected = match server::look(&server.server.resource, &context.home, &context.interrupt) {
             Ok(Reached::Connected(connected)) => connected,
             // Without an answer what is wrong stays wrong.
@@ -31,16 +31,18 @@ pub async fn check(context: &Context, input: &mut Input) -> Result<(), Error> {
             server.recorded = Postgres::recorded(&observed);
         }
     }
-    let problems = problems(input);
-    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+    let found = problems(&draft);
+    draft.checked(found, &context.home)
 }
 
-fn problems(input: &Input) -> Diagnostics {
-    let resolved = input.servers.iter().map(|server| {
+fn problems(draft: &Draft) -> Diagnostics {
+    // Nothing that is wrong depends on who declares it.
+    let authority = draft.authority.clone().unwrap_or_else(Authority::unnamed);
+    let resolved = draft.servers.iter().map(|server| {
         let endpoint = server::unknown_endpoint(&server.server.resource);
-        resolve(server, &input.authority, endpoint)
+        resolve(server, &authority, endpoint)
     });
-    let servers = input.servers.iter().filter_map(|server| server::problem(&server.server));
+    let servers = draft.servers.iter().filter_map(|server| server::problem(&server.server));
     servers.chain(resolved.filter_map(Result::err).flatten()).collect()
 }
 

@@ -9,7 +9,7 @@ use tenantdb_postgres::PostgresStep;
 use super::Context;
 use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
-use crate::input::{Input, ServerInput};
+use crate::input::{Draft, Input, ServerInput};
 use crate::output::progress::Progress;
 use crate::output::{plan as plan_output, report as output, style};
 use crate::resolve::{self, Looked};
@@ -18,8 +18,7 @@ use crate::server::{self, Connected};
 /// Makes it so.
 pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, Error> {
     let began = Instant::now();
-    let mut input = Input::read(&arguments.files.files, &context.home)?;
-    resolve::check(context, &mut input).await?;
+    let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
     let mut totals = output::Totals::default();
     let mut exit = Exit::Done;

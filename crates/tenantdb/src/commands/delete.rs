@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tenantdb_api::{Declared, ObjectName};
+use tenantdb_api::{Declared, Diagnostics, ObjectName};
 use tenantdb_core::{Authority, Claim, Depth, Engine as _, Failure, FailureKind};
 use tenantdb_postgres::{Desired, Observed, Postgres};
 
@@ -10,7 +10,7 @@ use super::Context;
 use super::apply::carry_out;
 use crate::arguments::DeleteArguments;
 use crate::error::{Error, Exit};
-use crate::input::{self, Input, ServerInput};
+use crate::input::{self, Draft, ServerInput};
 use crate::output::report as output;
 use crate::resolve::Looked;
 use crate::server::{self, Reached};
@@ -50,7 +50,7 @@ struct Target {
 }
 
 fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>, Error> {
-    let input = Input::read(&arguments.files, &context.home)?;
+    let input = Draft::read(&arguments.files, &context.home)?.checked(Diagnostics::default(), &context.home)?;
     let authority = input.authority;
     let target = |ServerInput { server, tenants, .. }| Target {
         server,
@@ -62,7 +62,7 @@ fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>
 
 /// Finds each name in the ledgers of the servers that were used from here.
 async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<Target>, Exit), Error> {
-    let authority = input::authority(&[], &context.home)?;
+    let authority = input::authority(&context.home)?;
     let mut targets = Vec::new();
     let mut unfound: Vec<&ObjectName> = arguments.names.iter().collect();
     let mut known = Vec::new();

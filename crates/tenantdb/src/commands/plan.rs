@@ -6,15 +6,14 @@ use tenantdb_postgres::Observed;
 use super::Context;
 use crate::arguments::PlanArguments;
 use crate::error::{Error, Exit};
-use crate::input::Input;
+use crate::input::Draft;
 use crate::output::{plan as output, style};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Reached};
 
 /// Shows what would change and why.
 pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
-    let mut input = Input::read(&arguments.files.files, &context.home)?;
-    resolve::check(context, &mut input).await?;
+    let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
     let mut totals = output::Totals::default();
     let mut exit = Exit::Done;

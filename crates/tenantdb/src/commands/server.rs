@@ -64,7 +64,7 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
         anstream::println!("{name}: never started");
         return Ok(Exit::Done);
     };
-    let authority = input::authority(&[], &context.home)?;
+    let authority = input::authority(&context.home)?;
     let desired = Desired::nothing(&server, &authority, connected.endpoint.clone());
     let observed = connected.pass.engine.observe(&desired, Depth::Shallow).await;
     connected.pass.engine.close().await;

@@ -9,7 +9,7 @@ use tenantdb_postgres::{Observed, Postgres, PostgresStep};
 use super::Context;
 use crate::arguments::StatusArguments;
 use crate::error::{Error, Exit};
-use crate::input::{self, Input, ServerInput};
+use crate::input::{self, Draft, Input, ServerInput};
 use crate::output::{count, status as output, style};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Connected, Reached};
@@ -18,13 +18,11 @@ use crate::server::{self, Connected, Reached};
 pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, Error> {
     let compared = !arguments.files.is_empty();
     let input = if compared {
-        let mut input = Input::read(&arguments.files, &context.home)?;
-        resolve::check(context, &mut input).await?;
-        input
+        resolve::check(context, Draft::read(&arguments.files, &context.home)?).await?
     } else {
         let known = context.home.servers()?.into_iter().map(Declared::synthetic);
         let servers = known.map(ServerInput::without_tenants).collect();
-        Input { authority: input::authority(&[], &context.home)?, servers, others: Vec::new() }
+        Input { authority: input::authority(&context.home)?, servers, others: Vec::new() }
     };
     let mut rows = Vec::new();
     let mut exit = Exit::Done;

@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use tenantdb_testkit::{TestServer, on_servers};
 
 use crate::world::{Run, World, query, server_yaml, tenant};
@@ -52,11 +54,20 @@ on_servers! {
             assert!(refused.stderr.contains(place), "no {place} in:\n{}", refused.stderr);
         }
         assert_eq!(refused.stderr.matches("error: ").count(), 3, "{}", refused.stderr);
-        // What only shows when all declarations are known is told at once as well.
-        world.write("a/one.yaml", &(tenant("good", "{}") + &tenant("x", "{server: other}") + &tenant("y", "{server: another}")));
+        // What only shows when all declarations are known is told at once as well, and with the rest.
+        let names = tenant("x", "{server: other}") + &tenant("y", "{server: another}") + &tenant("z", "{owner: postgres}");
+        world.write("a/one.yaml", &(names + &tenant("x", "{}") + &tenant("w", "{databse: y}")));
         fs::remove_dir_all(world.folder().join("a/deeper")).unwrap();
         let refused = world.untouched(&server, || world.run(&["apply", "-f", "server.yaml", "-f", "a"])).exits(2);
-        refused.tells("there is no server `other`").tells("there is no server `another`");
+        for message in ["no server `other`", "no server `another`", "name `postgres` is", "already declared at", "unknown field `spec.databse`"] {
+            assert!(refused.stderr.contains(message), "no {message} in:\n{}", refused.stderr);
+        }
+        assert_eq!(refused.stderr.matches("error: ").count(), 5, "{}", refused.stderr);
+        // Of a server that is wrong nobody knows what its tenants get.
+        world.write("server.yaml", &server_yaml(&server).replace("source:", "sauce:"));
+        let refused = world.untouched(&server, || world.run(&["apply", "-f", "server.yaml", "-f", "a", "-f", "missing.yaml"])).exits(2);
+        let refused = refused.tells("unknown field `spec.sauce`").tells("unknown field `spec.databse`").tells("can't read missing.yaml");
+        assert!(!refused.stderr.contains("no server"), "{}", refused.stderr);
     }
 
     fn what_cant_be_read_is_refused(server: TestServer) {
@@ -64,6 +75,8 @@ on_servers! {
         fs::write(world.folder().join("latin1.yaml"), b"# gr\xfc\xdfe\n").unwrap();
         symlink("loop.yaml", world.folder().join("loop.yaml")).unwrap();
         symlink("nowhere.yaml", world.folder().join("dangling.yaml")).unwrap();
+        world.write("with-a-pipe/tenant.yaml", "");
+        mkfifo(&world.folder().join("with-a-pipe/pipe.yaml"), Mode::S_IRWXU).unwrap();
         fs::create_dir_all(world.folder().join("empty/.hidden")).unwrap();
         world.write("empty/.hidden/tenant.yaml", &tenant("hidden", "{}"));
         world.write("empty/readme.md", "not read");
@@ -78,7 +91,7 @@ on_servers! {
             let refused = world.untouched(&server, || world.run(&["apply", "-f", "server.yaml", "-f", "good.yaml", "-f", file]));
             refused.exits(2).tells(message).tells("hint: ");
         }
-        for nothing in ["blank.yaml", "empty", "/dev/null"] {
+        for nothing in ["blank.yaml", "empty", "/dev/null", "with-a-pipe"] {
             world.run(&["apply", "-f", nothing]).exits(2).tells("there is no declaration in what was given");
         }
         world.run(&["apply"]).exits(2).tells("--file <PATH>");
