@@ -20,7 +20,7 @@ pub use document::{Document, Source};
 pub use kinds::database_server::{self, DatabaseServer};
 pub use kinds::tenant_database::{self, TenantDatabase};
 pub use manifests::{Declared, Manifests, parse};
-pub use nearest::nearest;
+pub use nearest::{did_you_mean, nearest};
 pub use shorten::shorten;
 pub use values::{ConnectionLimit, InvalidValue, Namespace, ObjectName, SettingName, SqlName};
 

@@ -11,7 +11,7 @@ use crate::document::{Document, Source, Value};
 use crate::kinds::Violation;
 use crate::kinds::database_server::DatabaseServer;
 use crate::kinds::tenant_database::TenantDatabase;
-use crate::{API_VERSION, Severity, nearest};
+use crate::{API_VERSION, Severity, did_you_mean, nearest};
 
 /// The kinds that are planned.
 const LATER_KINDS: [&str; 10] = [
@@ -198,10 +198,8 @@ fn kind(document: &Document, problems: &mut Diagnostics) -> Option<&'static str>
     if LATER_KINDS.contains(&kind) {
         problems.push(document.error("kind", format!("kind {kind} is not supported yet")));
     } else if found.is_none() {
-        let hint = match nearest(kind, known.into_iter().chain(LATER_KINDS)) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => format!("the kinds are {}", known.join(" and ")),
-        };
+        let hint =
+            did_you_mean(kind, known.into_iter().chain(LATER_KINDS), format!("the kinds are {}", known.join(" and ")));
         problems.push(document.error("kind", format!("unknown kind `{kind}`")).hint(hint));
     }
     found

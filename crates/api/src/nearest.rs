@@ -22,6 +22,11 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
+/// A hint for a word that is not known: the nearest one that is, else what is said otherwise.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, otherwise: impl Into<String>) -> String {
+    nearest(word, known).map_or_else(|| otherwise.into(), |nearest| format!("did you mean `{nearest}`?"))
+}
+
 #[cfg(test)]
 #[path = "nearest_tests.rs"]
 mod tests;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tenantdb_api::Diagnostics;
 use tenantdb_core::{Failure, FailureKind, Outcome};
 
-use crate::output::style;
+use crate::output::{style, tell};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,9 @@ impl Error {
     pub fn report(self) -> Exit {
         let exit = self.exit();
         match self {
-            Self::Diagnostics(diagnostics) => anstream::eprint!("{}", diagnostics.render(style::colours_stderr())),
+            Self::Diagnostics(diagnostics) => {
+                tell!("{}", diagnostics.render(style::colours_stderr()).trim_end_matches('\n'));
+            }
             Self::Input { message, hint } => style::error(&message, hint.as_deref()),
             Self::Failure(failure) => style::error(&failure.to_string(), failure.hint.as_deref()),
         }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
-use tenantdb_api::{DatabaseServer, ObjectName};
+use tenantdb_api::{DatabaseServer, ObjectName, did_you_mean};
 use tenantdb_core::PlaceId;
 use tenantdb_credentials::stores::file::FilePlace;
 
@@ -135,11 +135,8 @@ impl Home {
         if let Some(server) = servers.iter().find(|server| server.metadata.name == *name) {
             return Ok(server.clone());
         }
-        let nearest = tenantdb_api::nearest(name.as_str(), servers.iter().map(|server| server.metadata.name.as_str()));
-        let hint = nearest.map_or_else(
-            || "`tenantdb server list` shows those that were used from here".to_owned(),
-            |nearest| format!("did you mean `{nearest}`?"),
-        );
+        let known = servers.iter().map(|server| server.metadata.name.as_str());
+        let hint = did_you_mean(name.as_str(), known, "`tenantdb server list` shows those that were used from here");
         Err(Error::input(format!("no server `{name}` was used from here"), hint))
     }
 

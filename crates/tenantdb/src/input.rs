@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tenantdb_api::{DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, nearest};
+use tenantdb_api::{
+    DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, did_you_mean,
+};
 use tenantdb_core::Authority;
 use tenantdb_postgres::Recorded;
 
@@ -125,10 +127,8 @@ fn by_server(manifests: Manifests, home: &Home, problems: &mut Diagnostics) -> R
             input.tenants.push(tenant);
             continue;
         }
-        let hint = nearest(&name, servers.keys().map(String::as_str)).map_or_else(
-            || "declare it as a DatabaseServer in one of the files".to_owned(),
-            |nearest| format!("did you mean `{nearest}`?"),
-        );
+        let known = servers.keys().map(String::as_str);
+        let hint = did_you_mean(&name, known, "declare it as a DatabaseServer in one of the files");
         problems.push(tenant.error("spec.server", format!("there is no server `{name}`")).hint(hint));
     }
     Ok(servers.into_values().collect())

@@ -43,7 +43,7 @@ fn wrong_call(error: &clap::Error) -> ExitCode {
     let steers = |argument: std::ffi::OsString| argument.to_string_lossy().contains(char::is_control);
     if std::env::args_os().any(steers) {
         let text = error.render().to_string();
-        text.lines().for_each(|line| eprintln!("{}", output::printable(line)));
+        text.lines().for_each(|line| output::tell!("{}", output::printable(line)));
     } else if error.print().is_err() {
         // Nobody listens any more.
         return ExitCode::FAILURE;
@@ -67,6 +67,6 @@ async fn stop_on_signal(interrupt: Interrupt) {
             std::process::exit(130);
         }
         interrupt.set();
-        anstream::eprintln!("stopping after the statements in hand; once more stops at once");
+        output::tell!("stopping after the statements in hand; once more stops at once");
     }
 }

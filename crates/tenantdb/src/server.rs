@@ -1,5 +1,6 @@
 //! From a server's declaration to something that can be asked.
 
+use std::env::VarError;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,7 +182,8 @@ fn read_password(from: &PasswordSource) -> Result<Password, String> {
         (Some(name), _) => match std::env::var(name) {
             Ok(value) if !value.is_empty() => Ok(Password::new(value)),
             Ok(_) => Err(format!("the variable {name} is empty")),
-            Err(_) => Err(format!("the variable {name} is not set")),
+            Err(VarError::NotUnicode(_)) => Err(format!("the variable {name} is not UTF-8")),
+            Err(VarError::NotPresent) => Err(format!("the variable {name} is not set")),
         },
         (None, Some(path)) => match fs::read_to_string(path) {
             Ok(text) if !text.trim_end_matches(['\r', '\n']).is_empty() => {

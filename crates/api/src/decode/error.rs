@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::de::{self, Expected, Unexpected};
 
 use crate::document::{Node, Value};
-use crate::nearest;
+use crate::{did_you_mean, nearest};
 
 /// The most of a value that a message repeats.
 const MAX_QUOTED_CHARACTERS: usize = 40;
@@ -90,12 +90,12 @@ impl de::Error for DecodeError<'_> {
 pub(super) type Words = (String, Option<String>);
 
 pub(super) fn unknown_field(path: &str, field: &str, known: &[&str]) -> Words {
-    let hint = match nearest(field, known.iter().copied()) {
-        Some(known) => format!("did you mean `{known}`?"),
-        None if known.is_empty() => "there are no fields here".to_owned(),
-        None => format!("the fields here are {}", known.join(", ")),
+    let otherwise = if known.is_empty() {
+        "there are no fields here".to_owned()
+    } else {
+        format!("the fields here are {}", known.join(", "))
     };
-    (format!("unknown field `{path}`"), Some(hint))
+    (format!("unknown field `{path}`"), Some(did_you_mean(field, known.iter().copied(), otherwise)))
 }
 
 pub(super) fn unknown_variant(text: &str, node: &Node, path: &str, known: &[&str]) -> Words {

@@ -77,6 +77,16 @@ impl FilePlace {
         Ok(None)
     }
 
+    /// The names of a namespace for which a credential was delivered here.
+    ///
+    /// # Errors
+    /// When the folder or a file in it can't be read.
+    pub fn names(&self, namespace: &Namespace) -> Result<Vec<ObjectName>, PlaceError> {
+        let paths = entries(&self.folder.join(namespace.as_str()))?;
+        let sidecars = paths.iter().filter(|path| sidecar_of(path).is_some()).map(|path| read_sidecar(path));
+        Ok(sidecars.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|sidecar| sidecar.name).collect())
+    }
+
     /// For which server each of these claims has a credential here, whatever the credential is called. What can't be
     /// read says nothing: the tenant whose it is can't go on without it, and the others do.
     #[must_use]

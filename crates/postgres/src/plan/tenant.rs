@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenantdb_api::did_you_mean;
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{
     Actor, Condition, CredentialStep, PlaceView, Refusal, RefusalKind, Risk, Slot, Task, TenantChange, TenantPlan,
@@ -78,11 +79,8 @@ fn check_parameter(name: &str, shared: &Shared) -> Result<(), Refusal> {
                 .hint("leave it out, and set it in the server's configuration"))
         }
         None => {
-            let nearest = tenantdb_api::nearest(name, parameters.keys().map(String::as_str));
-            let hint = nearest.map_or_else(
-                || "leave it out; what a library brings along can only be set by a superuser".to_owned(),
-                |nearest| format!("did you mean `{nearest}`?"),
-            );
+            let otherwise = "leave it out; what a library brings along can only be set by a superuser";
+            let hint = did_you_mean(name, parameters.keys().map(String::as_str), otherwise);
             Err(Refusal::new(RefusalKind::Policy, format!("the server has no setting `{name}`")).hint(hint))
         }
     }

@@ -11,7 +11,7 @@ use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::progress::Progress;
-use crate::output::{plan as plan_output, report as output, style};
+use crate::output::{plan as plan_output, report as output, say, style};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Connected};
 
@@ -36,7 +36,7 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
             }
         }
     }
-    anstream::println!("{}", totals.summary(began.elapsed()));
+    say!("{}", totals.summary(began.elapsed()));
     Ok(exit)
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use tenantdb_api::{ObjectName, did_you_mean};
 use tenantdb_core::{Failure, FailureKind};
 use tenantdb_credentials::Document;
 
@@ -12,11 +13,17 @@ use crate::error::{Error, Exit};
 /// Prints the credential that was delivered for a database; asks no server.
 pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, Error> {
     let CredentialsArguments { name, namespace, format } = arguments;
-    let found = context.home.place()?.find(namespace, name).map_err(Failure::from)?;
+    let place = context.home.place()?;
+    let found = place.find(namespace, name).map_err(Failure::from)?;
     let Some((path, document)) = found else {
+        let known = place.names(namespace).map_err(Failure::from)?;
         return Err(Error::input(
             format!("no credential of {namespace}/{name} was delivered to {}", context.home.root().display()),
-            "`tenantdb status` shows where each one was delivered; -n names another namespace",
+            did_you_mean(
+                name.as_str(),
+                known.iter().map(ObjectName::as_str),
+                "`tenantdb status` shows where each one was delivered; -n names another namespace",
+            ),
         ));
     };
     if document.iter().next().is_none() {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tenantdb_api::{Declared, Diagnostics, ObjectName};
+use tenantdb_api::{Declared, Diagnostics, ObjectName, did_you_mean};
 use tenantdb_core::{Authority, Claim, Depth, Engine as _, Failure, FailureKind};
 use tenantdb_postgres::{Desired, Observed, Postgres};
 
@@ -11,7 +11,7 @@ use super::apply::carry_out;
 use crate::arguments::DeleteArguments;
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, ServerInput};
-use crate::output::report as output;
+use crate::output::{report as output, say};
 use crate::resolve::Looked;
 use crate::server::{self, Reached};
 
@@ -38,7 +38,7 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
             }
         }
     }
-    anstream::println!("{}", totals.summary(began.elapsed()));
+    say!("{}", totals.summary(began.elapsed()));
     Ok(exit)
 }
 
@@ -97,11 +97,8 @@ async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<
             Failure::new(FailureKind::Unreachable, message).hint("see why the others don't, and run it again"),
         ));
     }
-    let nearest = tenantdb_api::nearest(name.as_str(), known.iter().map(String::as_str));
-    let hint = nearest.map_or_else(
-        || "`tenantdb status` lists them all; -n names another namespace".to_owned(),
-        |nearest| format!("did you mean `{nearest}`?"),
-    );
+    let otherwise = "`tenantdb status` lists them all; -n names another namespace";
+    let hint = did_you_mean(name.as_str(), known.iter().map(String::as_str), otherwise);
     Err(Error::input(format!("no database {}/{name} of {authority}", arguments.namespace), hint))
 }
 

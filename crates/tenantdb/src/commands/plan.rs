@@ -7,7 +7,7 @@ use super::Context;
 use crate::arguments::PlanArguments;
 use crate::error::{Error, Exit};
 use crate::input::Draft;
-use crate::output::{plan as output, style};
+use crate::output::{plan as output, say, style};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Reached};
 
@@ -51,7 +51,7 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
         }
         connected.pass.engine.close().await;
     }
-    anstream::println!("{}", totals.summary());
+    say!("{}", totals.summary());
     if arguments.exit_code && totals.refused() {
         exit = exit.worst(Exit::Refused);
     }

@@ -10,7 +10,7 @@ use super::Context;
 use crate::arguments::ServerCommand;
 use crate::error::{Error, Exit};
 use crate::input;
-use crate::output::{count, status as output, style};
+use crate::output::{count, say, status as output, style};
 use crate::server::{self, Reached};
 
 /// Runs what is asked of servers.
@@ -27,7 +27,7 @@ fn start(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
     refuse_remote(context, name)?;
     let server = local(context, name)?;
     let running = server.start(&server.installation()?)?;
-    anstream::println!("{name} is running at {}:{}", running.host, running.port);
+    say!("{name} is running at {}:{}", running.host, running.port);
     Ok(Exit::Done)
 }
 
@@ -38,7 +38,7 @@ fn stop(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
         return Err(unknown(context, name));
     }
     server.stop()?;
-    anstream::println!("{name} is stopped; its data stays");
+    say!("{name} is stopped; its data stays");
     Ok(Exit::Done)
 }
 
@@ -53,15 +53,15 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
         if local.state()? == State::Uninitialised {
             return Err(unknown(context, name));
         }
-        anstream::println!("{name}: {}", local_state(&local)?);
+        say!("{name}: {}", local_state(&local)?);
         return Ok(Exit::Done);
     };
     if server.source() == SourceKind::Local && !matches!(local.state()?, State::Running { .. }) {
-        anstream::println!("{name}: {}", local_state(&local)?);
+        say!("{name}: {}", local_state(&local)?);
         return Ok(Exit::Done);
     }
     let Reached::Connected(connected) = server::look(&server, &context.home, &context.interrupt)? else {
-        anstream::println!("{name}: never started");
+        say!("{name}: never started");
         return Ok(Exit::Done);
     };
     let authority = input::authority(&context.home)?;
@@ -70,7 +70,7 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
     connected.pass.engine.close().await;
     let observed = observed?;
     let tenants = Postgres::tenants(&observed).len();
-    anstream::println!(
+    say!(
         "{name}: PostgreSQL {} at {}:{}, {}",
         observed.version(),
         connected.endpoint.host,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tenantdb_api::{Declared, ObjectName};
+use tenantdb_api::{Declared, ObjectName, did_you_mean};
 use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary};
 use tenantdb_postgres::{Observed, Postgres, PostgresStep};
 
@@ -38,7 +38,7 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
             }
         }
     }
-    let any = !rows.is_empty();
+    let known: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
     rows.retain(|row| {
         arguments.namespace.as_ref().is_none_or(|namespace| row.namespace == namespace.as_str())
             && arguments.name.as_ref().is_none_or(|name| row.name == name.as_str())
@@ -47,12 +47,12 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
         if let Some(name) = &arguments.name {
             return Err(Error::input(
                 format!("no database `{name}` on the servers that were used from here"),
-                "`tenantdb status` lists them all",
+                did_you_mean(name.as_str(), known.iter().map(String::as_str), "`tenantdb status` lists them all"),
             ));
         }
         match &arguments.namespace {
             _ if exit != Exit::Done => {}
-            Some(namespace) if any => style::note(&format!("no database in the namespace {namespace}")),
+            Some(namespace) if !known.is_empty() => style::note(&format!("no database in the namespace {namespace}")),
             _ if compared => style::note("no database is declared in what was given"),
             _ => style::note("no database yet; `tenantdb apply -f FILE` makes those that a file declares"),
         }

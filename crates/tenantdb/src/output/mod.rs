@@ -6,7 +6,33 @@ pub mod report;
 pub mod status;
 pub mod style;
 
+use std::fmt;
+use std::io::{self, Write};
+
 use style::{FAINT, of_sign};
+
+/// Prints a line to standard output.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(anstream::stdout(), format_args!($($text)*)) };
+}
+
+/// Prints a line to standard error.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::output::line(anstream::stderr(), format_args!($($text)*)) };
+}
+
+pub(crate) use {say, tell};
+
+/// Prints a line. Whoever stopped listening (`| head`) stops no work.
+///
+/// # Panics
+/// When it can't be written for any other reason, such as a full disk.
+pub fn line(mut to: impl Write, text: fmt::Arguments<'_>) {
+    match writeln!(to, "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => panic!("can't print: {error}"),
+        _ => {}
+    }
+}
 
 /// A text that cannot move the cursor or end the line: control characters are shown by their escapes.
 pub fn printable(text: &str) -> String {
@@ -34,7 +60,7 @@ pub fn print_changes(indent: &str, changes: &[Change]) {
     let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
     for Change { sign, text, reason, remark } in changes {
         let style = of_sign(*sign);
-        anstream::println!("{indent}{style}{sign}{style:#} {text:<width$}  {FAINT}# {reason}{FAINT:#}{remark}");
+        say!("{indent}{style}{sign}{style:#} {text:<width$}  {FAINT}# {reason}{FAINT:#}{remark}");
     }
 }
 

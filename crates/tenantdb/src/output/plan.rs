@@ -1,10 +1,9 @@
 //! A plan that reads like a diff: one line a change, with its reason.
 
-use anstream::println;
 use tenantdb_core::{Plan, Planned, Risk, Step, TenantChange, TenantPlan};
 
 use super::style::{BAD, CHANGED, FAINT, STRONG};
-use super::{Change, count, print_changes, printable, style};
+use super::{Change, count, print_changes, printable, say, style};
 
 /// How many tenants there are of each kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,12 +76,12 @@ fn count_as(number: usize) -> String {
 /// Prints a plan to standard output, and what it refuses to standard error.
 pub fn print<S: Step>(plan: &Plan<S>) {
     if !plan.preparation.is_empty() {
-        println!("{STRONG}server {}{STRONG:#}", plan.server);
+        say!("{STRONG}server {}{STRONG:#}", plan.server);
         print_steps(&plan.preparation);
     }
     for tenant in &plan.tenants {
         if tenant.shown().next().is_some() {
-            println!("{STRONG}{}{STRONG:#} {FAINT}on {}{FAINT:#}", tenant.claim.path(), plan.server);
+            say!("{STRONG}{}{STRONG:#} {FAINT}on {}{FAINT:#}", tenant.claim.path(), plan.server);
             print_steps(&tenant.steps);
         }
         notes(tenant);

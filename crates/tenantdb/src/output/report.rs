@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use anstream::println;
-use tenantdb_core::{Report, TenantChange, TenantOutcome};
+use tenantdb_core::{FailureKind, Report, TenantChange, TenantOutcome};
 
 use super::style::{FAINT, STRONG, of_sign};
-use super::{Change, count, print_changes, printable, style};
+use super::{Change, count, print_changes, printable, say, style};
 
 /// How many tenants came out how.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,14 +17,17 @@ pub struct Totals {
     unchanged: usize,
     refused: usize,
     failed: usize,
+    interrupted: usize,
 }
 
 impl Totals {
     /// Counts the tenants of a report.
     pub fn add(&mut self, report: &Report) {
         for tenant in &report.tenants {
-            let number = match (tenant.failure.is_some(), tenant.refusal.is_some(), tenant.change) {
-                (true, _, _) => &mut self.failed,
+            let failure = tenant.failure.as_ref().map(|failure| failure.kind);
+            let number = match (failure, tenant.refusal.is_some(), tenant.change) {
+                (Some(FailureKind::Interrupted), _, _) => &mut self.interrupted,
+                (Some(_), _, _) => &mut self.failed,
                 (_, true, _) | (_, _, TenantChange::Refused) => &mut self.refused,
                 (_, _, TenantChange::Create) => &mut self.created,
                 (_, _, TenantChange::Update) => &mut self.changed,
@@ -51,22 +53,22 @@ impl Totals {
             (self.orphaned, "orphaned"),
             (self.refused, "refused"),
             (self.failed, "failed"),
+            (self.interrupted, "interrupted"),
             (self.unchanged, "unchanged"),
         ];
-        let other = self.created + self.changed + self.deleted + self.orphaned + self.refused + self.failed;
-        if other + self.unchanged == 0 {
-            return "Nothing to do: there is no database.".to_owned();
-        }
-        if other == 0 {
-            let verb = if self.unchanged == 1 { "is" } else { "are" };
-            return format!("Nothing to do: {} {verb} as declared.", count(self.unchanged, "database"));
-        }
-        let parts: Vec<String> = parts
+        let told: Vec<String> = parts
             .into_iter()
             .filter(|(number, _)| *number > 0)
             .map(|(number, what)| format!("{number} {what}"))
             .collect();
-        format!("Done in {:.1} s: {}.", took.as_secs_f64(), parts.join(", "))
+        match told.as_slice() {
+            [] => "Nothing to do: there is no database.".to_owned(),
+            [_] if self.unchanged > 0 => {
+                let verb = if self.unchanged == 1 { "is" } else { "are" };
+                format!("Nothing to do: {} {verb} as declared.", count(self.unchanged, "database"))
+            }
+            _ => format!("Done in {:.1} s: {}.", took.as_secs_f64(), told.join(", ")),
+        }
     }
 }
 
@@ -77,8 +79,17 @@ pub fn print(report: &Report) {
             print_tenant(tenant);
         }
     }
-    for tenant in &report.tenants {
+    let (waiting, others): (Vec<_>, Vec<_>) = report.tenants.iter().partition(|tenant| never_begun(tenant));
+    for tenant in others {
         tell(tenant);
+    }
+    match waiting.as_slice() {
+        [] => {}
+        [tenant] => tell(tenant),
+        several => {
+            let number = count(several.len(), "database");
+            style::error(&format!("interrupted before {number} could be begun"), Some("run it again to finish"));
+        }
     }
     for condition in &report.conditions {
         style::note(&format!("{}: {}", condition.kind, condition.message));
@@ -102,7 +113,7 @@ fn print_tenant(tenant: &TenantOutcome) {
         (Some(location), TenantChange::Create) => format!("  {FAINT}# credential in {}{FAINT:#}", printable(location)),
         _ => String::new(),
     };
-    println!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");
+    say!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");
     if tenant.change != TenantChange::Create {
         let changes = tenant.done.iter().map(|(sign, text, reason)| Change {
             sign: *sign,
@@ -112,6 +123,11 @@ fn print_tenant(tenant: &TenantOutcome) {
         });
         print_changes("    ", &changes.collect::<Vec<_>>());
     }
+}
+
+/// Whether the user asked to stop before it was its turn.
+fn never_begun(tenant: &TenantOutcome) -> bool {
+    tenant.done.is_empty() && tenant.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Interrupted)
 }
 
 /// Whether a deletion removed nothing, because the policies say so.

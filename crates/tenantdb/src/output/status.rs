@@ -1,10 +1,9 @@
 //! Tables.
 
-use anstream::println;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
-use super::printable;
+use super::{printable, say};
 
 /// Prints aligned columns to standard output, as wide as they need to be.
 pub fn print(header: &[&str], rows: &[Vec<String>]) {
@@ -14,6 +13,6 @@ pub fn print(header: &[&str], rows: &[Vec<String>]) {
         table.add_row(row.iter().map(|cell| printable(cell)));
     }
     for line in table.lines() {
-        println!("{}", line.trim());
+        say!("{}", line.trim());
     }
 }

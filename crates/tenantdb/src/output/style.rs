@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use anstyle::{AnsiColor, Style};
 
-use super::printable;
+use super::{printable, tell};
 
 /// Something made, or well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -33,22 +33,22 @@ pub fn colours_stderr() -> bool {
 
 /// Tells of an error, and what to do next.
 pub fn error(message: &str, hint: Option<&str>) {
-    tell(BAD, "error", message, hint);
+    print(BAD, "error", message, hint);
 }
 
 /// Tells of something that goes on all the same.
 pub fn warning(message: &str, hint: &str) {
-    tell(CHANGED, "warning", message, Some(hint));
+    print(CHANGED, "warning", message, Some(hint));
 }
 
 /// Tells of something that should be known.
 pub fn note(message: &str) {
-    tell(FAINT, "note", message, None);
+    print(FAINT, "note", message, None);
 }
 
-fn tell(style: Style, word: &str, message: &str, hint: Option<&str>) {
-    anstream::eprintln!("{style}{word}{style:#}: {}", printable(message));
+fn print(style: Style, word: &str, message: &str, hint: Option<&str>) {
+    tell!("{style}{word}{style:#}: {}", printable(message));
     if let Some(hint) = hint {
-        anstream::eprintln!("  {FAINT}hint:{FAINT:#} {}", printable(hint));
+        tell!("  {FAINT}hint:{FAINT:#} {}", printable(hint));
     }
 }

@@ -259,7 +259,8 @@ on_servers! {
         assert!(env.contains(&format!("DB_PASSWORD='{}'\n", credential["password"])), "{env}");
         assert!(!env.contains("username="), "{env}");
         assert_eq!(world.run(&["credentials", "cafe"]).exits(0).stdout, env);
-        world.run(&["credentials", "cafee"]).exits(2).tells("no credential of default/cafee").tells("hint:");
+        world.run(&["credentials", "cafee"]).exits(2).tells("no credential of default/cafee").tells("hint: did you mean `cafe`?");
+        world.run(&["status", "cafee"]).exits(2).tells("no database `cafee`").tells("hint: did you mean `cafe`?");
     }
 
     fn two_tenants_never_share_a_credential(server: TestServer) {

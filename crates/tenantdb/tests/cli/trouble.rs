@@ -1,7 +1,7 @@
 //! What can go wrong is said with its place and a hint, stops nobody else, and is over when it is mended.
 
 use std::net::TcpListener;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -169,6 +169,34 @@ on_servers! {
             world.run_on(&["apply"]).exits(0);
             world.run_on(&["delete", "--yes"]).exits(0);
         }
+    }
+
+    fn what_was_never_begun_when_it_was_stopped_is_told_in_one_line(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("erp", "{}")).exits(0);
+        let held = HeldLock::of_role_changes(&server);
+        world.declare(&(0..30).map(|number| tenant(&format!("t{number}"), "{}")).collect::<String>());
+        let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+        wait_for_a_lock(&server);
+        kill(Pid::from_raw(applying.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+        let told = Told::by(applying, "stopping after the statements in hand");
+        drop(held);
+        let run = told.end().exits(130).tells("databases could be begun").tells("hint: run it again to finish").says("30 interrupted");
+        assert!(run.stderr.lines().count() < 30, "{}", run.stderr);
+        world.run_on(&["apply"]).exits(0);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn a_reader_who_went_away_stops_nothing(server: TestServer) {
+        let world = World::on(&server);
+        world.declare(&cafe_and_erp("{extensions: [pg_trgn]}"));
+        for command in ["plan", "apply", "status"] {
+            let mut running = world.command_on(&[command]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            drop((running.stdout.take(), running.stderr.take()));
+            let code = running.wait().unwrap().code();
+            assert_eq!(code, Some(if command == "apply" { 4 } else { 0 }), "{command}");
+        }
+        works(&world, &server, "erp");
     }
 
     fn an_extension_that_is_not_there_or_not_trusted(server: TestServer) {
