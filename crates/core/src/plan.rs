@@ -167,8 +167,10 @@ pub enum TenantChange {
     Create,
     /// Parts of it are changed.
     Update,
-    /// It is removed, as far as its policies say.
+    /// Its database is removed, and what else its policies say.
     Delete,
+    /// Its declaration goes and its database stays, as its policies say.
+    Orphan,
     /// It is left as it is, for a reason that the refusal tells.
     Refused,
 }

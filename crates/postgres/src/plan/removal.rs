@@ -62,7 +62,10 @@ struct Removal<'a> {
 impl Removal<'_> {
     fn plan(mut self) -> PostgresTenantPlan {
         let policies = (self.row.applied.db_deletion_policy, self.row.applied.role_deletion_policy);
-        self.plan.change = TenantChange::Delete;
+        self.plan.change = match policies.0 {
+            DeletionPolicy::Delete => TenantChange::Delete,
+            DeletionPolicy::Orphan => TenantChange::Orphan,
+        };
         match policies {
             (DeletionPolicy::Orphan, DeletionPolicy::Orphan) => {
                 self.record(PostgresStep::RecordOrphan { database: true, logins: true });

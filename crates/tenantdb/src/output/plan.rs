@@ -11,6 +11,7 @@ pub struct Totals {
     create: usize,
     update: usize,
     delete: usize,
+    orphan: usize,
     unchanged: usize,
     refused: usize,
     partly_refused: usize,
@@ -25,6 +26,7 @@ impl Totals {
                 TenantChange::Create => self.create += 1,
                 TenantChange::Update => self.update += 1,
                 TenantChange::Delete => self.delete += 1,
+                TenantChange::Orphan => self.orphan += 1,
                 TenantChange::Unchanged => self.unchanged += 1,
                 TenantChange::Refused => self.refused += 1,
             }
@@ -50,6 +52,7 @@ impl Totals {
             (self.create, "to create"),
             (self.update, "to change"),
             (self.delete, "to delete"),
+            (self.orphan, "to orphan"),
             (self.refused, "refused"),
             (self.partly_refused, "partly refused"),
             (self.unknown, "unknown"),
@@ -60,7 +63,7 @@ impl Totals {
             .filter(|(number, _)| *number > 0)
             .map(|(number, what)| format!("{number} {what}"))
             .collect();
-        match self.create + self.update + self.delete + self.refused + self.unknown {
+        match self.create + self.update + self.delete + self.orphan + self.refused + self.unknown {
             0 if parts.is_empty() => "Nothing to plan: no database is declared.".to_owned(),
             0 => format!("No changes: {} as declared.", count_as(self.unchanged)),
             _ => format!("Plan: {}.", parts.join(", ")),

@@ -31,7 +31,7 @@ impl Totals {
                 (_, true, _) | (_, _, TenantChange::Refused) => &mut self.refused,
                 (_, _, TenantChange::Create) => &mut self.created,
                 (_, _, TenantChange::Update) => &mut self.changed,
-                (_, _, TenantChange::Delete) if stays(tenant) => &mut self.orphaned,
+                (_, _, TenantChange::Orphan) => &mut self.orphaned,
                 (_, _, TenantChange::Delete) => &mut self.deleted,
                 (_, _, TenantChange::Unchanged) => &mut self.unchanged,
             };
@@ -103,7 +103,7 @@ fn print_tenant(tenant: &TenantOutcome) {
     let name = tenant.claim.path();
     let (sign, word) = match tenant.change {
         TenantChange::Create => ('+', "created"),
-        TenantChange::Delete if stays(tenant) => ('~', "orphaned"),
+        TenantChange::Orphan => ('~', "orphaned"),
         TenantChange::Delete => ('-', "deleted"),
         _ => ('~', "changed"),
     };
@@ -128,11 +128,6 @@ fn print_tenant(tenant: &TenantOutcome) {
 /// Whether the user asked to stop before it was its turn.
 fn never_begun(tenant: &TenantOutcome) -> bool {
     tenant.done.is_empty() && tenant.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Interrupted)
-}
-
-/// Whether a deletion removed nothing, because the policies say so.
-fn stays(tenant: &TenantOutcome) -> bool {
-    tenant.done.iter().all(|(sign, ..)| *sign != '-')
 }
 
 fn tell(tenant: &TenantOutcome) {

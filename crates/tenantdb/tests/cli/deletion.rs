@@ -64,8 +64,9 @@ on_every_server! {
             let session = server.connect(&credential["username"], &credential["password"], &name).await.unwrap();
 
             let stays = (database, roles) == ("Orphan", "Orphan");
-            let done = if stays { format!("~ default/{name} orphaned") } else { format!("- default/{name} deleted") };
-            world.run_on(&["delete", "--yes"]).exits(0).says(&done);
+            let done = if database == "Orphan" { format!("~ default/{name} orphaned") } else { format!("- default/{name} deleted") };
+            let run = world.run_on(&["delete", "--yes"]).exits(0).says(&done);
+            assert_eq!(run.stdout.contains("stay as they are"), stays, "{}", run.stdout);
             assert_eq!(left_of(&name, &server, &world), left.replace("NAME", &name), "database {database}, roles {roles}");
             let lives = session.simple_query("SELECT count(*) FROM lines").await.is_ok();
             assert_eq!(lives, stays, "database {database}, roles {roles}");
