@@ -4,6 +4,7 @@ mod conflict;
 mod credential;
 #[cfg(test)]
 mod interpreter;
+mod offer;
 mod removal;
 mod tenant;
 #[cfg(test)]

@@ -1,0 +1,86 @@
+//! The tenant's credential: taken in hand before its login is set, and delivered when the login works.
+
+use tenantdb_core::{Condition, CredentialStep, Slot};
+use tenantdb_credentials::{Decision, SlotState};
+
+use super::Planner;
+use crate::step::PostgresStep;
+
+impl Planner<'_> {
+    pub(super) fn take_credential(&mut self) {
+        match self.custody.decision.clone() {
+            Decision::Issue { slot, generation, version, reason, .. } => {
+                let username = self.names.slot(slot);
+                self.credential(CredentialStep::Fence { username, generation, version }, reason);
+            }
+            Decision::Repair { version, .. }
+            | Decision::Republish { version, .. }
+            | Decision::Confirm { version, .. } => {
+                self.credential(CredentialStep::Reuse { version }, "it was delivered");
+            }
+            Decision::Keep | Decision::Elsewhere { .. } | Decision::Refuse(_) => {}
+        }
+    }
+
+    pub(super) fn deliver_credential(&mut self) {
+        let location = self.place.locations.get(&self.tenant.claim).cloned().unwrap_or_default();
+        let (slot, generation, reason, probe, publish) = match self.custody.decision.clone() {
+            Decision::Keep | Decision::Refuse(_) => return,
+            Decision::Elsewhere { location } => return self.elsewhere(&location),
+            Decision::Issue { slot, generation, reason, replaces, .. } => {
+                (slot, generation, reason, true, Some(replaces))
+            }
+            Decision::Repair { slot, generation, reason, republish, .. } => {
+                (slot, generation, reason, true, republish.then_some(true))
+            }
+            Decision::Republish { slot, generation, .. } => {
+                (slot, generation, "its keys or its address changed", false, Some(true))
+            }
+            Decision::Confirm { slot, generation, republish, .. } => {
+                (slot, generation, "delivered, not in the ledger", true, republish.then_some(true))
+            }
+        };
+        if probe {
+            self.credential(CredentialStep::Probe, reason);
+        }
+        if let Some(replaces) = publish {
+            let location = location.clone();
+            self.credential(CredentialStep::Publish { generation, location, replaces }, reason);
+        }
+        let step = PostgresStep::RecordDelivery {
+            role: self.names.slot(slot).to_string(),
+            place: self.place.id.clone(),
+            location,
+            secret_name: self.tenant.secret_name.to_string(),
+            generation,
+        };
+        self.push(step, reason);
+        // The login that the new one replaces keeps working: applications may still use it.
+        let earlier: Vec<(Slot, String)> = self
+            .custody
+            .slots
+            .iter()
+            .filter(|(other, plan)| **other != slot && plan.state == SlotState::Active && plan.logs_in)
+            .map(|(slot, plan)| (*slot, plan.role.clone()))
+            .collect();
+        for (slot, role) in earlier {
+            let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Draining, generation: None };
+            self.push(step, "replaced");
+        }
+    }
+
+    fn elsewhere(&mut self, location: &str) {
+        let works = self.custody.slots.values().any(|slot| slot.logs_in);
+        let (kind, message) = if works {
+            ("CredentialElsewhere", format!("its credential was delivered to {location}; this run leaves it alone"))
+        } else {
+            (
+                "LoginLost",
+                format!(
+                    "its login was taken away, and its credential is in {location}: apply it from there to repair it"
+                ),
+            )
+        };
+        self.plan.conditions.push(Condition { kind, message });
+    }
+}

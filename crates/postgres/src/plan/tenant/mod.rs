@@ -1,0 +1,300 @@
+//! What it takes to make a tenant as declared, whether nothing, a part or all of it is there.
+
+mod content;
+mod delivery;
+mod slots;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantdb_core::names::TenantNames;
+use tenantdb_core::{Actor, CredentialStep, PlaceView, Risk, Slot, Task, TenantChange, TenantPlan};
+
+use super::conflict::conflict;
+use super::credential::{Custody, custody};
+use super::{PostgresTenantPlan, Room, offer, refused};
+use crate::desired::{Desired, Tenant};
+use crate::ledger::{Applied, Phase, TenantRow};
+use crate::observe::{Database, Inside, Observed, Shared};
+use crate::step::PostgresStep;
+use crate::{ESTATE, Taking};
+
+/// Sessions beyond the tenant's own, so that the administrator always gets in.
+const SPARE_SESSIONS: i32 = 3;
+
+/// Plans for one tenant.
+pub(super) fn plan(
+    tenant: &Tenant,
+    desired: &Desired,
+    observed: &Observed,
+    place: &PlaceView,
+    room: &mut Room,
+) -> PostgresTenantPlan {
+    let row = super::row(observed, &tenant.claim);
+    let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
+    let planned = conflict(tenant, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
+        if row.is_none() {
+            room.take()?;
+        }
+        offer::check(tenant, &observed.shared)?;
+        let custody = custody(tenant, &names, row, &observed.shared, place)?;
+        Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
+    });
+    planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal))
+}
+
+/// The plan of one tenant in the making.
+struct Planner<'a> {
+    tenant: &'a Tenant,
+    row: Option<&'a TenantRow>,
+    names: TenantNames,
+    shared: &'a Shared,
+    observed: &'a Observed,
+    place: &'a PlaceView,
+    database: Option<&'a Database>,
+    inside: Option<&'a Inside>,
+    custody: Custody,
+    before: Applied,
+    plan: PostgresTenantPlan,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        tenant: &'a Tenant,
+        row: Option<&'a TenantRow>,
+        names: TenantNames,
+        observed: &'a Observed,
+        place: &'a PlaceView,
+        custody: Custody,
+    ) -> Self {
+        let database = observed.shared.databases.get(names.database.as_str());
+        let delivery = place.deliveries.get(&tenant.claim).cloned();
+        let plan = TenantPlan { delivery, ..super::empty(&tenant.claim, names.database.as_str()) };
+        Self {
+            tenant,
+            row,
+            shared: &observed.shared,
+            observed,
+            place,
+            database: database.filter(|database| !database.invalid()),
+            inside: observed.inside.get(names.database.as_str()),
+            custody,
+            before: row.map(|row| row.applied.clone()).unwrap_or_default(),
+            names,
+            plan,
+        }
+    }
+
+    fn plan(mut self) -> PostgresTenantPlan {
+        self.claim();
+        self.database();
+        self.take_credential();
+        self.roles();
+        self.isolation();
+        self.attributes();
+        self.open();
+        self.inside();
+        self.deliver_credential();
+        self.settle();
+        self.strangers();
+        self.plan.change = match (self.plan.steps.is_empty(), self.database.is_none() && self.row.is_none()) {
+            (true, _) if self.plan.refusal.is_some() => TenantChange::Refused,
+            (true, _) => TenantChange::Unchanged,
+            (false, true) => TenantChange::Create,
+            (false, false) => TenantChange::Update,
+        };
+        self.plan
+    }
+
+    fn push(&mut self, step: PostgresStep, reason: impl Into<String>) {
+        self.plan.push(Task::Engine(step), reason, Risk::Safe, Actor::Estate);
+    }
+
+    /// Adds a step that takes what another role owns.
+    fn take(&mut self, step: PostgresStep, reason: String, taking: &Taking) {
+        let actor = if *taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        self.plan.push(Task::Engine(step), reason, Risk::Safe, actor);
+    }
+
+    fn credential(&mut self, step: CredentialStep, reason: impl Into<String>) {
+        self.plan.push(Task::Credential(step), reason, Risk::Safe, Actor::Place);
+    }
+
+    /// Why something is made that is not there.
+    fn missing(&self) -> &'static str {
+        match self.row.map(|row| row.phase) {
+            None => "declared, not on the server",
+            Some(Phase::Claimed) => "begun, not finished",
+            Some(Phase::Provisioned) => "gone from the server",
+            Some(Phase::Deleting) => "declared again while it was being deleted",
+            Some(Phase::Orphaned) => "declared again",
+        }
+    }
+
+    fn database_name(&self) -> String {
+        self.names.database.to_string()
+    }
+
+    fn owner(&self) -> String {
+        self.names.owner.to_string()
+    }
+
+    fn claim(&mut self) {
+        if self.row.is_some() {
+            return;
+        }
+        let slots: BTreeMap<Slot, String> =
+            self.custody.slots.iter().map(|(slot, plan)| (*slot, plan.role.clone())).collect();
+        let used: BTreeSet<String> = slots.values().cloned().chain([self.owner()]).collect();
+        let reserved = self.names.roles().into_iter().filter(|role| !used.contains(role)).collect();
+        let (database, owner, applied) = (self.database_name(), self.owner(), self.tenant.applied.clone());
+        self.push(PostgresStep::Claim { database, owner, slots, reserved, applied }, "declared, not in the ledger");
+    }
+
+    fn database(&mut self) {
+        let database = self.database_name();
+        let Some(found) = self.database else {
+            if self.shared.databases.contains_key(&database) {
+                self.push(
+                    PostgresStep::DropDatabase { database: database.clone() },
+                    "its deletion was interrupted, and nothing is left in it",
+                );
+            }
+            let limit = self.database_limit();
+            let missing = self.missing();
+            if self.row.is_some_and(|row| row.database_oid.is_some()) {
+                // Else, after a crash, the new one would be taken for somebody else's, or for finished.
+                self.push(PostgresStep::ForgetDatabase { database: database.clone() }, missing);
+            }
+            self.push(PostgresStep::CreateDatabase { database, limit }, missing);
+            return;
+        };
+        if found.owner != ESTATE {
+            let reason = format!("it was owned by {}", found.owner);
+            if let Some(taking) = Taking::of(self.shared, &found.owner) {
+                self.take(PostgresStep::OwnDatabase { database, taking: taking.clone() }, reason, &taking);
+            }
+        }
+    }
+
+    /// The ceiling over all logins.
+    fn database_limit(&self) -> Option<i32> {
+        let logins = self.custody.slots.values().filter(|slot| slot.logs_in).count().max(1);
+        let logins = i32::try_from(logins).unwrap_or(1);
+        self.tenant.applied.connection_limit.map(|limit| limit.saturating_mul(logins).saturating_add(SPARE_SESSIONS))
+    }
+
+    fn isolation(&mut self) {
+        let database = self.database_name();
+        let logins: Vec<String> = self.custody.slots.values().map(|slot| slot.role.clone()).collect();
+        let owner = self.owner();
+        let (public, connect, create) = match self.database {
+            None => (true, logins, Some(owner)),
+            Some(found) => {
+                let shut_out = |login: &String| {
+                    !found.grants(login, "CONNECT")
+                        || !found.grants(login, "TEMPORARY")
+                        || !self.shared.roles.contains_key(login)
+                };
+                let estate = found.owner_shut_out.then(|| ESTATE.to_owned());
+                let connect = logins.into_iter().filter(shut_out).chain(estate).collect();
+                let create = !found.grants(&owner, "CREATE");
+                (found.open_to_public(), connect, create.then_some(owner))
+            }
+        };
+        if !public && connect.is_empty() && create.is_none() {
+            return;
+        }
+        let only_new = create.is_none() && !connect.iter().any(|login| self.shared.roles.contains_key(login));
+        let reason = match (self.database, public) {
+            (Some(found), true) if found.allows_connections => "every login could connect",
+            (Some(found), false) if found.allows_connections && only_new => "for the new login",
+            (Some(found), false) if found.allows_connections => "a privilege was taken away",
+            _ => self.missing(),
+        };
+        self.push(PostgresStep::Isolate { database, public, connect, create }, reason);
+    }
+
+    fn attributes(&mut self) {
+        let database = self.database_name();
+        if let Some(found) = self.database {
+            let declared = self.tenant.applied.connection_limit.is_some() || self.before.connection_limit.is_some();
+            let limit = self.database_limit();
+            if declared && found.connection_limit != limit.unwrap_or(-1) {
+                let reason = format!("it was {}", shown_limit(found.connection_limit));
+                self.push(PostgresStep::LimitDatabase { database: database.clone(), limit }, reason);
+            }
+        }
+        let comment = self.tenant.applied.comment.clone();
+        let found = self.database.and_then(|found| found.comment.clone());
+        let declared = comment.is_some() || self.before.comment.is_some();
+        if declared && comment != found {
+            let reason = match found {
+                Some(found) => format!("it was {found:?}"),
+                None if self.before.comment.is_some() => "it was removed".to_owned(),
+                None => "declared".to_owned(),
+            };
+            self.push(PostgresStep::Comment { database, comment }, reason);
+        }
+    }
+
+    fn open(&mut self) {
+        let database = self.database_name();
+        let known = self.row.and_then(|row| row.database_oid);
+        if self.database.is_none() || self.database.map(|found| found.oid) != known {
+            let missing = self.missing();
+            self.push(PostgresStep::RecordDatabase { database: database.clone() }, missing);
+        }
+        match self.database {
+            Some(found) if found.allows_connections => {}
+            Some(_) if self.row.is_some_and(|row| row.phase == Phase::Provisioned) => {
+                self.push(PostgresStep::OpenDatabase { database, drifted: true }, "it accepted no connections");
+            }
+            _ => {
+                let missing = self.missing();
+                self.push(PostgresStep::OpenDatabase { database, drifted: false }, missing);
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        if self.observed.unseen.contains_key(self.names.database.as_str()) {
+            return;
+        }
+        let phase = self.row.map(|row| row.phase);
+        let as_before = phase == Some(Phase::Provisioned) && self.before == self.tenant.applied;
+        if as_before && self.plan.steps.is_empty() {
+            return;
+        }
+        let (from, to) = (self.before.policies(), self.tenant.applied.policies());
+        let policies = (self.row.is_some() && from != to).then_some((from.clone(), to));
+        let returns = phase == Some(Phase::Orphaned);
+        let reason = match (&policies, returns) {
+            (_, true) => "declared again".to_owned(),
+            (Some(_), _) => format!("they were: {from}"),
+            (None, _) => "applied".to_owned(),
+        };
+        let action = if self.row.is_none() { "create" } else { "update" };
+        let step = PostgresStep::Settle { applied: self.tenant.applied.clone(), policies, returns, action };
+        self.push(step, reason);
+    }
+
+    /// Whoever came in while PUBLIC could connect is still inside, also when it was shut out since.
+    fn strangers(&mut self) {
+        let Some(found) = self.database else { return };
+        let strangers = self.observed.strangers(found, &self.tenant.claim);
+        if strangers.is_empty() {
+            return;
+        }
+        let step = PostgresStep::EndSessions {
+            database: self.database_name(),
+            own: Vec::new(),
+            strangers,
+            options: self.shared.has_membership_options(),
+        };
+        self.plan.push(Task::Engine(step), "they came in while every login could", Risk::Disruptive, Actor::Estate);
+    }
+}
+
+fn shown_limit(limit: i32) -> String {
+    if limit < 0 { "unlimited".to_owned() } else { limit.to_string() }
+}

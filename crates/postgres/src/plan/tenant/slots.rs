@@ -1,0 +1,151 @@
+//! A tenant's role and its login slots.
+
+use std::collections::BTreeMap;
+
+use tenantdb_core::Condition;
+use tenantdb_credentials::{Decision, SlotState};
+
+use super::{Planner, shown_limit};
+use crate::Taking;
+use crate::observe::Role;
+use crate::plan::credential::SlotPlan;
+use crate::step::{self, PostgresStep};
+
+impl Planner<'_> {
+    pub(super) fn roles(&mut self) {
+        let owner = self.owner();
+        match self.shared.roles.get(&owner) {
+            None => {
+                let missing = self.missing();
+                self.push(PostgresStep::CreateOwner { owner }, missing);
+            }
+            Some(role) if role.login => {
+                self.push(PostgresStep::DisableLogin { role: owner }, "the tenant's role could log in");
+            }
+            Some(_) => {}
+        }
+        let slots = std::mem::take(&mut self.custody.slots);
+        for slot in slots.values() {
+            self.slot(slot);
+        }
+        self.custody.slots = slots;
+    }
+
+    fn slot(&mut self, slot: &SlotPlan) {
+        let issued = match &self.custody.decision {
+            Decision::Issue { generation, .. } if slot.set => Some((SlotState::Issuing, *generation)),
+            Decision::Repair { generation, .. } if slot.set => Some((SlotState::Active, *generation)),
+            _ => None,
+        };
+        match self.shared.roles.get(&slot.role) {
+            None => {
+                let missing = self.missing_slot(slot);
+                let step = PostgresStep::CreateSlot {
+                    role: slot.role.clone(),
+                    owner: self.owner(),
+                    database: self.database_name(),
+                    login: slot.set,
+                    limit: self.tenant.applied.connection_limit,
+                    settings: self.tenant.applied.settings.clone(),
+                };
+                self.push(step, missing);
+            }
+            Some(role) => self.heal_slot(slot, role),
+        }
+        // A place that this run does not read may still name it: whoever reads that one repairs it.
+        let elsewhere = matches!(self.custody.decision, Decision::Elsewhere { .. });
+        let dead = slot.state != SlotState::Retired && !slot.logs_in && !elsewhere;
+        if let Some((state, generation)) = issued {
+            let (slot, role) = (slot.slot, slot.role.clone());
+            let step = PostgresStep::RecordSlot { slot, role, state, generation: Some(generation) };
+            self.push(step, "its login is set");
+        } else if dead {
+            let (slot, role) = (slot.slot, slot.role.clone());
+            let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Retired, generation: None };
+            self.push(step, "its login was taken away");
+        }
+    }
+
+    /// Why a login is made; a third one only when neither of the pair is free.
+    fn missing_slot(&self, slot: &SlotPlan) -> String {
+        match (&self.custody.decision, self.row) {
+            (Decision::Issue { reason, .. }, Some(row)) if !row.slots.contains_key(&slot.slot) => {
+                format!("a new credential: {reason}, and no other login is free")
+            }
+            _ => self.missing().to_owned(),
+        }
+    }
+
+    fn heal_slot(&mut self, slot: &SlotPlan, role: &Role) {
+        let name = slot.role.clone();
+        if slot.set {
+            let reason = match &self.custody.decision {
+                Decision::Issue { reason, .. } => format!("a new credential: {reason}"),
+                Decision::Repair { reason, .. } => (*reason).to_owned(),
+                _ => "its login is set".to_owned(),
+            };
+            self.push(PostgresStep::EnableLogin { role: name.clone() }, reason);
+        } else if role.login && !slot.logs_in {
+            self.push(PostgresStep::DisableLogin { role: name.clone() }, "it could log in, and holds no credential");
+        }
+        if role.expires {
+            self.push(PostgresStep::LiftExpiry { role: name.clone() }, "its password was made to expire");
+        }
+        if role.inherit {
+            self.push(PostgresStep::DisableInherit { role: name.clone() }, "it was INHERIT");
+        }
+        if !role.member_of.contains(self.names.owner.as_str()) {
+            let owner = self.owner();
+            let options = self.shared.has_membership_options();
+            self.push(PostgresStep::GrantMembership { role: name.clone(), owner, options }, "it was no member");
+        }
+        self.settings(&name, role);
+        let limit = self.tenant.applied.connection_limit;
+        let declared = limit.is_some() || self.before.connection_limit.is_some();
+        if declared && role.connection_limit != limit.unwrap_or(-1) {
+            let reason = format!("it was {}", shown_limit(role.connection_limit));
+            self.push(PostgresStep::LimitRole { role: name, limit }, reason);
+        }
+    }
+
+    /// A slot belongs wholly to tenantdb: what is set on it and not declared is drift.
+    fn settings(&mut self, name: &str, role: &Role) {
+        let database = self.database_name();
+        let mut wanted: BTreeMap<(Option<String>, String), String> =
+            BTreeMap::from([((None, "role".to_owned()), self.owner())]);
+        for (parameter, value) in &self.tenant.applied.settings {
+            wanted.insert((Some(database.clone()), parameter.clone()), value.clone());
+        }
+        // What was set in a database that is gone, or about to be, went with it.
+        let lasting = |scope: &Option<String>| self.database.is_some() || scope.as_ref() != Some(&database);
+        let found: BTreeMap<_, _> = role.settings.iter().filter(|((scope, _), _)| lasting(scope)).collect();
+        for (setting, value) in &found {
+            let (database, parameter) = setting;
+            if !wanted.contains_key(setting) {
+                let setting = (database.clone(), parameter.clone());
+                self.reset(name, setting, value);
+            }
+        }
+        for (setting, value) in wanted {
+            let reason = match found.get(&setting) {
+                Some(found) if **found == value => continue,
+                Some(found) => format!("it was {found}"),
+                None => "it was unset".to_owned(),
+            };
+            let (database, parameter) = setting;
+            self.push(PostgresStep::Set { role: name.to_owned(), database, parameter, value }, reason);
+        }
+    }
+
+    fn reset(&mut self, role: &str, (database, parameter): (Option<String>, String), value: &str) {
+        let Some(taking) = Taking::of_parameter(self.shared, &parameter) else {
+            let statement = step::reset(role, database.as_deref(), &parameter);
+            let message =
+                format!("login {role}: {parameter} is {value}, which is not declared; as a superuser run: {statement}");
+            self.plan.conditions.push(Condition { kind: "SettingStays", message });
+            return;
+        };
+        let step = PostgresStep::Reset { role: role.to_owned(), database, parameter, taking: taking.clone() };
+        self.take(step, format!("it was {value}, which is not declared"), &taking);
+    }
+}
