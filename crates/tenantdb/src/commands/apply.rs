@@ -50,8 +50,9 @@ async fn one_server(
     context.interrupt.check()?;
     let declared = &server.server.resource;
     let connected = server::connect(declared, &context.home, &context.interrupt)?;
-    context.home.remember(declared)?;
     let looked = resolve::look(context, input, server, &connected, None, depth).await;
+    // One that was never reached is nobody's to be asked later.
+    let looked = looked.and_then(|looked| context.home.remember(declared).map(|()| looked));
     let report = match looked {
         Ok(looked) => Ok(carry_out(&connected, looked, yes).await),
         Err(error) => Err(error),

@@ -59,6 +59,7 @@ on_servers! {
         for command in [&["plan"][..], &["plan", "--exit-code"], &["apply"], &["status"], &["delete", "--yes"]] {
             failed(world.declare(&cafe()).run_on(command).exits(1), port, "Connection refused").tells("check host and port");
         }
+        world.run(&["server", "list"]).exits(0).tells("no server was used from here yet");
     }
 
     fn a_wrong_password(server: TestServer) {
