@@ -120,7 +120,9 @@ impl TryFrom<i64> for ConnectionLimit {
         // Two slots and three sessions for the administrator still have to fit into PostgreSQL's integer.
         match i32::try_from(value) {
             Ok(limit) if (1..=1_000_000).contains(&limit) => Ok(Self(limit)),
-            _ => Err(InvalidValue(format!("a connection limit is a number from 1 to 1000000, not {value}"))),
+            _ => Err(InvalidValue(format!(
+                "a connection limit is a number from 1 to 1000000, not {value}; without one there is no limit"
+            ))),
         }
     }
 }
@@ -183,7 +185,13 @@ fn check_setting_name(text: &str) -> Result<(), InvalidValue> {
     if text.split('.').all(word) && text.len() <= SqlName::MAX_BYTES {
         return Ok(());
     }
-    Err(InvalidValue(format!("`{text}` is not the name of a PostgreSQL setting (lower case, digits, `_` and `.`)")))
+    let lower = text.to_lowercase();
+    let instead = if lower != text && check_setting_name(&lower).is_ok() {
+        format!(": write `{lower}`")
+    } else {
+        " (lower case, digits, `_` and `.`)".to_owned()
+    };
+    Err(InvalidValue(format!("`{text}` is not the name of a PostgreSQL setting{instead}")))
 }
 
 #[cfg(test)]

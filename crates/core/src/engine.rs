@@ -85,14 +85,14 @@ pub trait Engine: Send + Sync + 'static {
         interrupt: &Interrupt,
     ) -> impl Future<Output = Result<Self::Hold, Failure>> + Send;
 
-    /// Carries steps out, in their order; `login` is the credential they set.
+    /// Carries out as many of the first steps as belong together, at least one; `login` is the credential they set. How
+    /// many they were: they are done whatever becomes of the others.
     fn carry_out(
         &self,
         hold: &mut Self::Hold,
         steps: &[&Self::Step],
         login: Option<&Login>,
-        interrupt: &Interrupt,
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    ) -> impl Future<Output = Result<usize, Failure>> + Send;
 
     /// Logs in with a new or changed credential and sees who that is.
     fn probe(&self, delivery: &Delivery, login: &Login) -> impl Future<Output = Result<(), Failure>> + Send;

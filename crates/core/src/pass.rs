@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tenantdb_api::ObjectName;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -47,8 +48,10 @@ pub struct TenantOutcome {
 }
 
 /// How a whole pass came out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Report {
+    /// The server.
+    pub server: ObjectName,
     /// Every tenant of the pass, in the order of their claims.
     pub tenants: Vec<TenantOutcome>,
     /// Why the pass could not begin or had to end.
@@ -141,7 +144,8 @@ impl<E: Engine> Pass<E> {
         consent: Consent,
         events: Arc<dyn Fn(Event) + Send + Sync>,
     ) -> Report {
-        let mut report = Report { conditions: plan.conditions.clone(), ..Report::default() };
+        let (server, conditions) = (plan.server.clone(), plan.conditions.clone());
+        let mut report = Report { server, tenants: Vec::new(), failure: None, conditions };
         let mut finished: BTreeMap<Claim, TenantOutcome> = BTreeMap::new();
         let mut next = Some((observed, plan));
         for round in 1.. {
@@ -293,8 +297,8 @@ impl<E: Engine> Pass<E> {
                     let length = rest.iter().take_while(|step| engine_step(&step.task).is_some()).count();
                     let steps: Vec<&E::Step> =
                         rest[..length].iter().filter_map(|step| engine_step(&step.task)).collect();
-                    self.engine.carry_out(hold, &steps, credential.login.as_ref(), &self.interrupt).await?;
-                    &rest[..length]
+                    let done = self.engine.carry_out(hold, &steps, credential.login.as_ref()).await?;
+                    &rest[..done.clamp(1, length)]
                 }
                 Task::Credential(step) => {
                     failpoint::hit(&format!("before-{}", first.task.kind()));

@@ -61,6 +61,15 @@ impl Postgres {
         rows.filter_map(|row| Some((row.claim.clone(), row.names()?))).collect()
     }
 
+    /// What tells the server's ledger from every other, now that it was made.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn ledger_id(&self) -> Result<Option<String>, Failure> {
+        let ledger = Ledger::read(&*self.connections.ledger().await?).await;
+        Ok(ledger.map_err(|failure| self.at(failure))?.map(|ledger| ledger.id))
+    }
+
     /// Says goodbye on every connection that nobody uses.
     pub async fn close(&self) {
         self.locks.close().await;
@@ -85,8 +94,12 @@ impl Postgres {
         if !leaving.is_empty() {
             let session = self.connections.ledger().await?;
             observed.ties = observe::read_ties(&session, &leaving).await?;
-            for (database, holders) in observe::read_locks(&session).await? {
-                observed.shared.databases.entry(database).and_modify(|found| found.locked_by = holders);
+            let holders = observe::read_lock_holders(&session).await?;
+            for (database, logins) in holders.databases {
+                observed.shared.databases.entry(database).and_modify(|found| found.locked_by = logins);
+            }
+            for (role, logins) in holders.roles {
+                observed.shared.roles.entry(role).and_modify(|found| found.locked_by = logins);
             }
         }
         let visits = visits(desired, &observed, depth);
@@ -266,9 +279,8 @@ impl Engine for Postgres {
         hold: &mut Hold,
         steps: &[&PostgresStep],
         login: Option<&Login>,
-        interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
-        let done = apply::carry_out(&self.connections, &self.locks, hold, steps, login, interrupt).await;
+    ) -> Result<usize, Failure> {
+        let done = apply::carry_out(&self.connections, &self.locks, hold, steps, login).await;
         done.map_err(|failure| self.at(failure))
     }
 

@@ -40,6 +40,11 @@ pub(crate) fn text(text: impl AsRef<str>) -> String {
     escape_literal(text.as_ref()).trim_start().to_owned()
 }
 
+/// Several texts, separated by commas.
+pub(crate) fn texts<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> String {
+    values.into_iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
 /// A text, or NULL.
 pub(crate) fn text_or_null<T: AsRef<str>>(value: Option<T>) -> String {
     value.map_or_else(|| "NULL".to_owned(), text)

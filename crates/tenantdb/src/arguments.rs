@@ -198,6 +198,8 @@ pub enum ServerCommand {
     Stop(ServerName),
     /// Show a server's version, address and number of databases
     Status(ServerName),
+    /// Ask a server no more that is gone; nothing on it is touched
+    Forget(ServerName),
     /// List the local servers, and those that were used from here
     List,
 }

@@ -86,20 +86,46 @@ impl Home {
         Ok(FilePlace::new(self.root.join("credentials"), PlaceId(format!("home:{}", self.id()?))))
     }
 
-    /// Remembers a server's declaration, so that later commands find it by its name.
+    /// Remembers a server's declaration, so that later commands find it by its name, and the ledger that it has.
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn remember(&self, server: &DatabaseServer) -> Result<(), Error> {
-        let path = self.known().join(format!("{}.json", server.metadata.name));
+    pub fn remember(&self, server: &DatabaseServer, ledger: Option<&str>) -> Result<(), Error> {
+        let path = self.declaration(&server.metadata.name);
         let write = || {
             fs::create_dir_all(self.known())?;
-            let mut file = tempfile::NamedTempFile::new_in(self.known())?;
-            serde_json::to_writer_pretty(&mut file, server)?;
-            file.as_file().sync_all()?;
-            file.persist(&path).map(drop).map_err(|error| error.error)
+            replace(&path, &serde_json::to_vec_pretty(server)?)?;
+            ledger.map_or(Ok(()), |id| replace(&self.ledger(&server.metadata.name), id.as_bytes()))
         };
         write().map_err(|error| failed(&path, "write", &error))
+    }
+
+    /// Which ledger a server had when it was used last.
+    ///
+    /// # Errors
+    /// When that can't be read.
+    pub fn ledger_of(&self, server: &ObjectName) -> Result<Option<String>, Error> {
+        let path = self.ledger(server);
+        match fs::read_to_string(&path) {
+            Ok(id) => Ok(Some(id)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&path, "read", &error)),
+        }
+    }
+
+    /// Forgets a server; what was delivered from it stays.
+    ///
+    /// # Errors
+    /// When it is not known, or can't be removed.
+    pub fn forget(&self, server: &ObjectName) -> Result<(), Error> {
+        self.server(server)?;
+        for path in [self.ledger(server), self.declaration(server)] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(&path, "remove", &error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The servers that were used before, by their names.
@@ -118,8 +144,7 @@ impl Home {
             let path = entry.map_err(|error| failed(&folder, "read", &error))?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
                 let text = fs::read(&path).map_err(|error| failed(&path, "read", &error))?;
-                let server = serde_json::from_slice(&text).map_err(|error| failed(&path, "read", &error.into()))?;
-                servers.push(server);
+                servers.push(serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))?);
             }
         }
         servers.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
@@ -143,6 +168,28 @@ impl Home {
     fn known(&self) -> PathBuf {
         self.root.join("known-servers")
     }
+
+    fn declaration(&self, server: &ObjectName) -> PathBuf {
+        self.known().join(format!("{server}.json"))
+    }
+
+    fn ledger(&self, server: &ObjectName) -> PathBuf {
+        self.known().join(format!("{server}.ledger"))
+    }
+}
+
+/// Writes a file whole or not at all.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+fn damaged(path: &Path, error: &serde_json::Error) -> Error {
+    let message = format!("can't read {}: {error}", path.display());
+    let hint = "remove it; the next `tenantdb apply` that declares the server writes it anew";
+    Error::Failure(tenantdb_core::Failure::new(tenantdb_core::FailureKind::Place, message).hint(hint))
 }
 
 fn failed(path: &Path, verb: &str, error: &io::Error) -> Error {

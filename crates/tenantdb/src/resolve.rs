@@ -81,7 +81,7 @@ pub async fn look(
     let desired = resolve(server, &input.authority, connected.endpoint.clone())?;
     let observed = match observed {
         Some(observed) => observed,
-        None => connected.pass.engine.observe(&desired, depth).await?,
+        None => connected.observe(&desired, depth).await?,
     };
     let newcomers = desired.newcomers(&observed);
     let desired = if newcomers.is_empty() {
@@ -141,7 +141,7 @@ async fn held(
 
 async fn observe(connected: &Connected, server: &ServerInput, authority: &Authority) -> Result<Observed, Error> {
     let desired = Desired::nothing(&server.server.resource, authority, connected.endpoint.clone());
-    let observed = connected.pass.engine.observe(&desired, Depth::Shallow).await;
+    let observed = connected.observe(&desired, Depth::Shallow).await;
     connected.pass.engine.close().await;
-    Ok(observed?)
+    observed
 }

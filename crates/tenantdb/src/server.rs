@@ -8,9 +8,9 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tenantdb_api::database_server::{Admin, PasswordSource, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic};
-use tenantdb_core::{Endpoint, Failure, FailureKind, Interrupt, Pass, Password};
+use tenantdb_core::{Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password};
 use tenantdb_local::{LocalServer, State};
-use tenantdb_postgres::{Address, AdminLogin, Postgres, TlsSettings};
+use tenantdb_postgres::{Address, AdminLogin, Desired, Observed, Postgres, TlsSettings};
 
 use crate::error::Error;
 use crate::home::Home;
@@ -22,6 +22,34 @@ pub struct Connected {
     pub pass: Arc<Pass<Postgres>>,
     /// What applications are told.
     pub endpoint: Endpoint,
+    /// The ledger that the server of this name had when it was used last.
+    ledger: Option<String>,
+}
+
+impl Connected {
+    /// Looks at the server.
+    pub async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Observed, Error> {
+        let observed = self.pass.engine.observe(desired, depth).await?;
+        self.check(&observed)?;
+        Ok(observed)
+    }
+
+    /// Checks that a name still stands for the same server: elsewhere, everything that it had would be missing.
+    fn check(&self, observed: &Observed) -> Result<(), Error> {
+        let found = observed.ledger_id();
+        if self.ledger.as_deref().is_none_or(|known| Some(known) == found) {
+            return Ok(());
+        }
+        let name = self.pass.engine.server();
+        let has = if found.is_some() { "another ledger" } else { "no ledger" };
+        let Endpoint { host, port, .. } = &self.endpoint;
+        let message =
+            format!("server {name}: {host}:{port} is not the server that was used from here as {name}: it has {has}");
+        let hint = format!(
+            "give it another name; if it takes the place of the earlier one for good: tenantdb server forget {name}"
+        );
+        Err(Failure::new(FailureKind::Rejected, message).hint(hint).into())
+    }
 }
 
 /// A server, or the fact that it was never started.
@@ -135,7 +163,8 @@ fn connected(
         writer: format!("{}@{host}", std::process::id()),
         interrupt: interrupt.clone(),
     };
-    Ok(Connected { pass: Arc::new(pass), endpoint })
+    let ledger = home.ledger_of(&server.metadata.name)?;
+    Ok(Connected { pass: Arc::new(pass), endpoint, ledger })
 }
 
 /// How long to wait for someone who works on the same database, if the environment says so.

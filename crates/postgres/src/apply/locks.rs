@@ -94,6 +94,7 @@ async fn held(session: &Session, database: &str, patience: Duration) -> Failure 
         .query(
             "SELECT a.application_name FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) \
              WHERE l.locktype = 'advisory' AND l.granted AND l.classid = $1 \
+             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
              AND l.objid = (hashtext($2)::bigint & 4294967295)::oid",
             &[&u32::try_from(TENANT_LOCKS).unwrap_or_default(), &database],
         )

@@ -5,7 +5,7 @@ mod bookkeeping;
 mod locks;
 
 pub(crate) use locks::Locks;
-use tenantdb_core::{Claim, Failure, FailureKind, Interrupt, Login, Step, failpoint};
+use tenantdb_core::{Claim, Failure, FailureKind, Login, Step, failpoint};
 use tenantdb_credentials::Verifier;
 
 use crate::ESTATE;
@@ -94,42 +94,37 @@ async fn create_tables(connections: &Connections) -> Result<(), Failure> {
     session.run(&[Statement::labelled(guarded, "CREATE SCHEMA ledger")]).await
 }
 
-/// Carries out steps of one tenant, batch by batch.
+/// Carries out the first steps of one tenant, as many as one transaction takes; how many those were.
 pub(crate) async fn carry_out(
     connections: &Connections,
     locks: &Locks,
     hold: &mut Hold,
     steps: &[&PostgresStep],
     login: Option<&Login>,
-    interrupt: &Interrupt,
-) -> Result<(), Failure> {
-    let mut rest = steps;
-    while let Some(first) = rest.first() {
-        interrupt.check()?;
-        locks.check()?;
-        let venue = first.venue();
-        let alone = matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Maintenance);
-        let together = |step: &&&PostgresStep| step.venue() == venue && !step.needs_what_was_committed();
-        let length = if alone { 1 } else { 1 + rest[1..].iter().take_while(together).count() };
-        let (batch, after) = rest.split_at(length);
-        for step in batch {
-            failpoint::hit(&format!("before-{}", step.kind()));
-        }
-        let done = match venue {
-            Venue::Claim => bookkeeping::claim(connections, hold, first).await,
-            Venue::Ledger => ledger(connections, hold, batch, login).await,
-            Venue::Alone => alone_in_ledger(connections, first).await,
-            Venue::Tenant => in_tenant(connections, hold, batch).await,
-            Venue::Inside => inside(connections, hold, first).await,
-            Venue::Maintenance => prepare(connections, &[(*first).clone()]).await,
-        };
-        done.map_err(stale_if_changed)?;
-        for step in batch {
-            failpoint::hit(&format!("after-{}", step.kind()));
-        }
-        rest = after;
+) -> Result<usize, Failure> {
+    let [first, others @ ..] = steps else { return Ok(0) };
+    locks.check()?;
+    let venue = first.venue();
+    let alone = matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Maintenance);
+    let together = |step: &&&PostgresStep| step.venue() == venue && !step.needs_what_was_committed();
+    let length = if alone { 1 } else { 1 + others.iter().take_while(together).count() };
+    let batch = &steps[..length];
+    for step in batch {
+        failpoint::hit(&format!("before-{}", step.kind()));
     }
-    Ok(())
+    let done = match venue {
+        Venue::Claim => bookkeeping::claim(connections, hold, first).await,
+        Venue::Ledger => ledger(connections, hold, batch, login).await,
+        Venue::Alone => alone_in_ledger(connections, first).await,
+        Venue::Tenant => in_tenant(connections, hold, batch).await,
+        Venue::Inside => inside(connections, hold, first).await,
+        Venue::Maintenance => prepare(connections, &[(*first).clone()]).await,
+    };
+    done.map_err(stale_if_changed)?;
+    for step in batch {
+        failpoint::hit(&format!("after-{}", step.kind()));
+    }
+    Ok(length)
 }
 
 /// One statement in the ledger database that can't be in a transaction.

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::error::SqlState;
 
 use super::{Address, AdminLogin, Session, Speaker, TlsSettings};
-use crate::LEDGER;
+use crate::{LEDGER, sql};
 
 /// How long to wait the first time, and twice as long each time after, for a server that has no connection free: it
 /// counts a session that was closed until its process has ended (measured: some milliseconds).
@@ -70,7 +70,16 @@ impl Connections {
     /// A session as the administrator's own login, in the maintenance database.
     pub(crate) async fn maintenance(&self) -> Result<Session, Failure> {
         let permit = turn(&self.visits).await;
-        self.open(&self.admin.maintenance_database, Speaker::Admin, Some(permit)).await
+        let database = &self.admin.maintenance_database;
+        let opened = self.open(database, Speaker::Admin, Some(permit)).await;
+        opened.map_err(|failure| {
+            if !failure.has_code("42501") {
+                return failure;
+            }
+            let grant =
+                format!("GRANT CONNECT ON DATABASE {} TO {}", sql::name(database), sql::name(&self.admin.username));
+            failure.hint(format!("as a superuser run: {grant}; or name another in `admin.maintenanceDatabase`"))
+        })
     }
 
     /// The session that holds the locks; it counts on its own.

@@ -103,6 +103,8 @@ pub(crate) struct DeliveryRow {
 /// All that the ledger holds, as far as a plan needs it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Ledger {
+    /// What tells it from every other.
+    pub(crate) id: String,
     pub(crate) tenants: BTreeMap<Claim, TenantRow>,
     /// Which claim has which role name, used or reserved.
     pub(crate) roles: BTreeMap<String, Claim>,
@@ -121,7 +123,7 @@ impl Ledger {
             return Ok(None);
         }
         // Of another version nothing else can be read for certain.
-        let server = session.query("SELECT version FROM ledger.server", &[]).await?;
+        let server = session.query("SELECT version, id::text FROM ledger.server", &[]).await?;
         check_version(server.first().map_or(0, |row| row.get(0)))?;
         let (tenants, roles, deliveries) = tokio::try_join!(
             session.query(
@@ -144,7 +146,8 @@ impl Ledger {
             let tenant = tenant(row)?;
             by_id.insert(tenant.id, tenant);
         }
-        let mut ledger = Self::default();
+        let id = server.first().map(|row| row.get(1)).unwrap_or_default();
+        let mut ledger = Self { id, ..Self::default() };
         for row in &roles {
             let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
             ledger.roles.insert(row.get(1), tenant.claim.clone());

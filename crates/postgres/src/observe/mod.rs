@@ -39,10 +39,25 @@ impl Observed {
 
     /// Other tenants' logins that have a session in a tenant's database, or hold a lock on it, where they should not.
     pub(crate) fn strangers(&self, database: &Database, claim: &Claim) -> Vec<String> {
+        self.of_others(database.sessions.keys().chain(&database.locked_by), claim)
+    }
+
+    /// Other tenants' logins that hold a lock on any of these roles of a tenant.
+    pub(crate) fn lock_holders(&self, roles: &[String], claim: &Claim) -> Vec<String> {
+        let locked = roles.iter().filter_map(|role| self.shared.roles.get(role));
+        self.of_others(locked.flat_map(|role| &role.locked_by), claim)
+    }
+
+    fn of_others<'a>(&self, logins: impl Iterator<Item = &'a String>, claim: &Claim) -> Vec<String> {
         let roles = self.ledger.as_ref().map(|ledger| &ledger.roles);
         let is_stranger = |login: &&String| roles.and_then(|all| all.get(*login)).is_some_and(|holder| holder != claim);
-        let logins: BTreeSet<&String> = database.sessions.keys().chain(&database.locked_by).collect();
-        logins.into_iter().filter(is_stranger).cloned().collect()
+        logins.filter(is_stranger).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
+    /// What tells the server's ledger from every other, if it has one.
+    #[must_use]
+    pub fn ledger_id(&self) -> Option<&str> {
+        self.ledger.as_ref().map(|ledger| ledger.id.as_str())
     }
 
     /// The server's major version.
@@ -54,4 +69,4 @@ impl Observed {
 
 pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
-pub(crate) use ties::{ON_DATABASE, read as read_ties, read_locks};
+pub(crate) use ties::{ON_DATABASE, ON_ROLE, read as read_ties, read_lock_holders};

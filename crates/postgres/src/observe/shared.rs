@@ -28,6 +28,8 @@ pub(crate) struct Role {
     pub(crate) inherits: BTreeSet<String>,
     /// The roles that it may let others, and itself, join.
     pub(crate) administers: BTreeSet<String>,
+    /// Logins that hold a lock on it: nobody can drop it until they let go. Only read for a deletion.
+    pub(crate) locked_by: BTreeSet<String>,
     /// Its settings, by database (`None`: in all) and name in lower case.
     pub(crate) settings: BTreeMap<(Option<String>, String), String>,
 }
@@ -113,6 +115,8 @@ pub(crate) struct Shared {
     pub(crate) version: u32,
     /// Our own login.
     pub(crate) login: String,
+    /// The database that it looks from.
+    pub(crate) maintenance_database: String,
     pub(crate) roles: BTreeMap<String, Role>,
     pub(crate) databases: BTreeMap<String, Database>,
     /// What the server could make; `None` when nobody asked it.
@@ -139,7 +143,11 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
     let [role_name, database_name] = ["rolname::text", "datname::text"].map(bytes_of);
     let [setting, description] = ["c.setting", "description"].map(bytes_of);
     let (server, roles, members, settings, databases, grants, comments, sessions, extensions, parameters) = tokio::try_join!(
-        session.query("SELECT current_setting('server_version_num')::int, session_user::text", &[]),
+        session.query(
+            "SELECT pg_catalog.current_setting('server_version_num')::int, session_user::text, \
+             pg_catalog.current_database()::text",
+            &[]
+        ),
         session.query(
             format!(
                 "SELECT oid, {role_name}, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit, \
@@ -202,6 +210,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
     Ok(Shared {
         version: u32::try_from(server.get::<_, i32>(0) / 10_000).unwrap_or_default(),
         login: server.get(1),
+        maintenance_database: server.get(2),
         roles: roles_of(&roles, &members, &settings, &role_names, &database_names),
         databases: databases_of(&databases, &grants, &comments, &sessions, &role_names),
         extensions: Some(extensions.collect()),

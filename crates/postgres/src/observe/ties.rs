@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::Failure;
+use tokio_postgres::Row;
 
 use super::text::{bytes_of, text};
 use crate::connect::Session;
@@ -41,27 +42,46 @@ pub(crate) async fn read(
     Ok(ties)
 }
 
-/// The logins that hold a lock on a database, by database. An open transaction that changes a login's settings for it
-/// is enough (measured on 15 and 18).
-pub(crate) async fn read_locks(session: &Session) -> Result<BTreeMap<String, BTreeSet<String>>, Failure> {
-    let [database, role] = ["d.datname::text", "r.rolname::text"].map(bytes_of);
-    let rows = session
-        .query(
-            format!(
-                "SELECT DISTINCT {database}, {role} FROM pg_catalog.pg_locks l \
-                 JOIN pg_catalog.pg_stat_activity a USING (pid) JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid \
-                 JOIN pg_catalog.pg_database d ON d.oid = l.objid WHERE {ON_DATABASE}"
-            ),
-            &[],
+/// Who holds locks.
+pub(crate) struct LockHolders {
+    /// On databases.
+    pub(crate) databases: BTreeMap<String, BTreeSet<String>>,
+    /// On roles.
+    pub(crate) roles: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The logins that hold a lock on a database or a role. An open transaction that changes a login's settings for the
+/// database, or grants the role anything, is enough (measured on 15 and 18).
+pub(crate) async fn read_lock_holders(session: &Session) -> Result<LockHolders, Failure> {
+    let [database, role, login] = ["d.datname::text", "o.rolname::text", "r.rolname::text"].map(bytes_of);
+    let query = |columns: &str, catalog: &str, locks: &str| {
+        format!(
+            "SELECT DISTINCT {columns} FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) \
+             JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid JOIN {catalog} WHERE {locks}"
         )
-        .await?;
+    };
+    let (databases, roles) = tokio::try_join!(
+        session.query(
+            query(&format!("{database}, {login}"), "pg_catalog.pg_database d ON d.oid = l.objid", ON_DATABASE),
+            &[]
+        ),
+        session.query(query(&format!("{role}, {login}"), "pg_catalog.pg_roles o ON o.oid = l.objid", ON_ROLE), &[]),
+    )?;
+    Ok(LockHolders { databases: by_object(&databases), roles: by_object(&roles) })
+}
+
+fn by_object(rows: &[Row]) -> BTreeMap<String, BTreeSet<String>> {
     let mut holders: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in rows {
-        holders.entry(text(&row, 0)).or_default().insert(text(&row, 1));
+        holders.entry(text(row, 0)).or_default().insert(text(row, 1));
     }
-    Ok(holders)
+    holders
 }
 
 /// The locks on databases themselves, of `pg_locks l`.
 pub(crate) const ON_DATABASE: &str =
     "l.locktype = 'object' AND l.database = 0 AND l.classid = 'pg_catalog.pg_database'::regclass AND l.granted";
+
+/// The locks on roles, of `pg_locks l`.
+pub(crate) const ON_ROLE: &str =
+    "l.locktype = 'object' AND l.database = 0 AND l.classid = 'pg_catalog.pg_authid'::regclass AND l.granted";

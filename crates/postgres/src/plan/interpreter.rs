@@ -261,6 +261,11 @@ impl World {
                 let sessions = &mut self.database(database).sessions;
                 sessions.retain(|login, _| !own.contains(login) && !strangers.contains(login));
             }
+            PostgresStep::EndLocks { logins, roles, .. } => {
+                for role in roles {
+                    self.role(role).locked_by.retain(|login| !logins.contains(login));
+                }
+            }
             PostgresStep::RecordDeletion => self.row(tenant).phase = Phase::Deleting,
             PostgresStep::DropDatabase { database } => {
                 assert!(self.observed.shared.databases.contains_key(database), "no database {database}");

@@ -20,6 +20,7 @@ use tenantdb_core::{
 use crate::desired::Desired;
 use crate::ledger::TenantRow;
 use crate::observe::{Database, Observed};
+use crate::sql::name;
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER};
 
@@ -196,15 +197,22 @@ fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
 
 /// What a user should know about the server, and no plan of ours mends.
 fn conditions(observed: &Observed) -> Vec<Condition> {
+    let shared = &observed.shared;
     let open: Vec<&str> = ["postgres", "template1"]
         .into_iter()
-        .filter(|name| observed.shared.databases.get(*name).is_some_and(Database::open_to_public))
+        .filter(|name| shared.databases.get(*name).is_some_and(Database::open_to_public))
         .collect();
     if open.is_empty() {
         return Vec::new();
     }
+    // An administrator who comes in as anyone does would shut itself out.
+    let (here, login) = (shared.maintenance_database.as_str(), shared.login.as_str());
+    let as_anyone = open.contains(&here)
+        && !shared.admin().superuser
+        && shared.databases.get(here).is_some_and(|found| found.owner != login && !found.grants(login, "CONNECT"));
+    let keep = if as_anyone { format!("GRANT CONNECT ON DATABASE {here} TO {}; ", name(login)) } else { String::new() };
     let message = format!(
-        "every login may connect to {}; as their owner run: REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
+        "every login may connect to {}; as their owner run: {keep}REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
         open.join(" and "),
         open.join(", ")
     );

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
-    Actor, Claim, Condition, CredentialStep, PlaceView, Refusal, RefusalKind, Risk, Task, TenantChange,
+    Actor, Claim, Condition, CredentialStep, Held, PlaceView, Refusal, RefusalKind, Risk, Task, TenantChange, Version,
 };
 
 use super::{PostgresTenantPlan, empty, refused};
@@ -133,7 +133,9 @@ impl Removal<'_> {
         }
         let claim = &self.row.claim;
         self.plan.delivery = self.delivery();
-        if self.plan.delivery.is_some() {
+        let nothing =
+            matches!(self.place.held.get(claim), Some(Ok(Held::Nothing { version })) if *version == Version::default());
+        if self.plan.delivery.is_some() && !nothing {
             let location = self.place.locations.get(claim).cloned().unwrap_or_default();
             let step = CredentialStep::Withdraw { location };
             self.plan.push(Task::Credential(step), "deleted, as its policies say", Risk::Destructive, Actor::Place);
@@ -185,6 +187,11 @@ impl Removal<'_> {
         let roles: Vec<String> = roles.into_iter().filter(|role| self.made(role)).collect();
         if !roles.is_empty() {
             self.leave_others(&roles);
+            let logins = self.observed.lock_holders(&roles, &self.row.claim);
+            if !logins.is_empty() {
+                let options = self.observed.shared.has_membership_options();
+                self.destroy(PostgresStep::EndLocks { logins, roles: roles.clone(), options });
+            }
             self.destroy(PostgresStep::DropRoles { roles });
         }
     }

@@ -254,6 +254,15 @@ pub enum PostgresStep {
         /// Whether the server knows membership options.
         options: bool,
     },
+    /// Ends the sessions of other tenants' logins that hold a lock on roles.
+    EndLocks {
+        /// The logins.
+        logins: Vec<String>,
+        /// The roles.
+        roles: Vec<String>,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
     /// Notes in the ledger that a deletion has begun.
     RecordDeletion,
     /// Destroys a database.
@@ -333,7 +342,7 @@ impl PostgresStep {
 
     /// Whether other sessions must see what the steps before it did: new sessions come in until that is committed.
     pub(crate) fn needs_what_was_committed(&self) -> bool {
-        matches!(self, Self::EndSessions { .. })
+        matches!(self, Self::EndSessions { .. } | Self::EndLocks { .. })
     }
 
     /// Whether its statements hold the credential in hand.

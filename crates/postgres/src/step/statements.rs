@@ -1,8 +1,8 @@
 //! The statements of each step.
 
 use super::PostgresStep;
-use crate::observe::ON_DATABASE;
-use crate::sql::{Membership, name, names, text, text_or_null};
+use crate::observe::{ON_DATABASE, ON_ROLE};
+use crate::sql::{Membership, name, names, text, text_or_null, texts};
 use crate::{ESTATE, LEDGER};
 
 /// What is sent in the place of a verifier when a statement is shown.
@@ -90,6 +90,7 @@ impl PostgresStep {
                 vec![format!("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {}", name(extension), name(schema))]
             }
             Self::EndSessions { database, own, strangers, options } => end_sessions(database, own, strangers, *options),
+            Self::EndLocks { logins, roles, options } => end_locks(logins, roles, *options),
             Self::DropDatabase { database } => vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name(database))],
             Self::EmptySlot { role, owner, options, .. } => {
                 let (slot, owner) = (name(role), name(owner));
@@ -140,27 +141,43 @@ fn in_database(database: Option<&str>) -> String {
     database.map_or_else(String::new, |database| format!(" IN DATABASE {}", name(database)))
 }
 
-/// Ending a session takes the privileges of its login: they are taken for the length of the transaction only.
+/// Ends the sessions in a database, and those that hold a lock on it.
 fn end_sessions(database: &str, own: &[String], strangers: &[String], options: bool) -> Vec<String> {
     let logins: Vec<&String> = own.iter().chain(strangers).collect();
-    let mut statements = Vec::new();
-    if !logins.is_empty() {
-        let options = Membership::Inherit.options(options);
-        statements.push(format!("GRANT {} TO {ESTATE}{options}", names(&logins)));
+    let database = text(database);
+    let of_these = format!(
+        "a.datname = {database} OR a.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l \
+         JOIN pg_catalog.pg_database d ON d.oid = l.objid WHERE d.datname = {database} AND {ON_DATABASE})"
+    );
+    terminate(&logins, &of_these, options)
+}
+
+/// Ends the sessions that hold a lock on roles.
+fn end_locks(logins: &[String], roles: &[String], options: bool) -> Vec<String> {
+    let of_these = format!(
+        "a.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_roles o ON o.oid = l.objid \
+         WHERE o.rolname IN ({}) AND {ON_ROLE})",
+        texts(roles)
+    );
+    terminate(&logins.iter().collect::<Vec<_>>(), &of_these, options)
+}
+
+/// Ending a session takes the privileges of its login: they are taken for the length of the transaction only.
+fn terminate(logins: &[&String], of_these: &str, options: bool) -> Vec<String> {
+    if logins.is_empty() {
+        return Vec::new();
     }
-    let list = logins.iter().map(text).collect::<Vec<_>>().join(", ");
-    let condition = if logins.is_empty() { "false".to_owned() } else { format!("a.usename IN ({list})") };
-    // A session that ends by itself between the look and the signal is worth no warning.
-    statements.push("SET LOCAL client_min_messages = error".to_owned());
-    statements.push(format!(
-        "SELECT pg_catalog.pg_terminate_backend(a.pid, 10000) FROM pg_catalog.pg_stat_activity a \
-         WHERE {condition} AND (a.datname = {0} OR a.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l \
-         JOIN pg_catalog.pg_database d ON d.oid = l.objid WHERE d.datname = {0} AND {ON_DATABASE}))",
-        text(database)
-    ));
-    statements.push("SET LOCAL client_min_messages = notice".to_owned());
-    if !logins.is_empty() {
-        statements.push(format!("REVOKE {} FROM {ESTATE}", names(&logins)));
-    }
-    statements
+    let options = Membership::Inherit.options(options);
+    vec![
+        format!("GRANT {} TO {ESTATE}{options}", names(logins)),
+        // A session that ends by itself between the look and the signal is worth no warning.
+        "SET LOCAL client_min_messages = error".to_owned(),
+        format!(
+            "SELECT pg_catalog.pg_terminate_backend(a.pid, 10000) FROM pg_catalog.pg_stat_activity a \
+             WHERE a.usename IN ({}) AND ({of_these})",
+            texts(logins)
+        ),
+        "SET LOCAL client_min_messages = notice".to_owned(),
+        format!("REVOKE {} FROM {ESTATE}", names(logins)),
+    ]
 }

@@ -37,6 +37,7 @@ impl Step for PostgresStep {
             | Self::Settle { returns: true, .. }
             | Self::RecordOrphan { database: true, logins: true } => Some('~'),
             Self::EndSessions { .. }
+            | Self::EndLocks { .. }
             | Self::DropDatabase { .. }
             | Self::LeaveDatabase { .. }
             | Self::DropRoles { .. } => Some('-'),
@@ -122,6 +123,9 @@ impl Step for PostgresStep {
             Self::EndSessions { database, own, strangers, .. } => {
                 let whose = if strangers.is_empty() { own } else { strangers };
                 format!("sessions of {} in database {database}", whose.join(", "))
+            }
+            Self::EndLocks { logins, roles, .. } => {
+                format!("sessions of {} that hold locks on {}", logins.join(", "), roles.join(", "))
             }
             Self::RecordDeletion => "the ledger knows of the deletion".to_owned(),
             Self::DropDatabase { database } => format!("database {database}, with all its data"),

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Instant;
 
+use tenantdb_api::DatabaseServer;
 use tenantdb_core::{Consent, Depth, Plan, Report, Risk};
 use tenantdb_postgres::PostgresStep;
 
@@ -51,14 +52,30 @@ async fn one_server(
     let declared = &server.server.resource;
     let connected = server::connect(declared, &context.home, &context.interrupt)?;
     let looked = resolve::look(context, input, server, &connected, None, depth).await;
-    // One that was never reached is nobody's to be asked later.
-    let looked = looked.and_then(|looked| context.home.remember(declared).map(|()| looked));
     let report = match looked {
-        Ok(looked) => Ok(carry_out(&connected, looked, yes).await),
+        Ok(looked) => work(context, declared, &connected, looked, yes).await,
         Err(error) => Err(error),
     };
     connected.pass.engine.close().await;
     report
+}
+
+/// Remembers a server that was reached, carries out, and remembers the ledger that was made for it.
+async fn work(
+    context: &Context,
+    server: &DatabaseServer,
+    connected: &Connected,
+    looked: Looked,
+    yes: bool,
+) -> Result<Report, Error> {
+    let ledger = looked.observed.ledger_id().map(str::to_owned);
+    context.home.remember(server, ledger.as_deref())?;
+    let makes_ledger = !looked.plan.preparation.is_empty();
+    let report = carry_out(connected, looked, yes).await;
+    if makes_ledger && report.failure.is_none() {
+        context.home.remember(server, connected.pass.engine.ledger_id().await?.as_deref())?;
+    }
+    Ok(report)
 }
 
 /// Asks for consent where it is needed, and carries out.

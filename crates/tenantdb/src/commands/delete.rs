@@ -13,7 +13,7 @@ use crate::error::{Error, Exit};
 use crate::input::{self, Draft, ServerInput};
 use crate::output::{report as output, say};
 use crate::resolve::Looked;
-use crate::server::{self, Reached};
+use crate::server::{self, Connected, Reached};
 
 /// Deletes what is named, as far as the policies say that the ledgers recorded.
 pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, Error> {
@@ -111,7 +111,7 @@ async fn held(
         return Ok(Vec::new());
     };
     let desired = Desired::nothing(server, authority, connected.endpoint.clone());
-    let observed = connected.pass.engine.observe(&desired, Depth::Shallow).await;
+    let observed = connected.observe(&desired, Depth::Shallow).await;
     connected.pass.engine.close().await;
     let tenants = Postgres::tenants(&observed?);
     Ok(tenants.into_iter().map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority).collect())
@@ -125,16 +125,17 @@ async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb
         Reached::Uninitialised => (server::unconnected(server, &context.home, &context.interrupt)?, true),
     };
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
-    let planned = if is_new {
-        let observed = Observed::nothing();
-        connected.pass.plan_from(&desired, &observed, Depth::Shallow).await.map(|plan| (observed, plan))
-    } else {
-        connected.pass.plan(&desired, Depth::Shallow).await
-    };
-    let report = match planned {
-        Ok((observed, plan)) => Ok(carry_out(&connected, Looked { desired, observed, plan }, yes).await),
-        Err(failure) => Err(failure.into()),
+    let looked = look(&connected, desired, is_new).await;
+    let report = match looked {
+        Ok(looked) => Ok(carry_out(&connected, looked, yes).await),
+        Err(error) => Err(error),
     };
     connected.pass.engine.close().await;
     report
+}
+
+async fn look(connected: &Connected, desired: Desired, is_new: bool) -> Result<Looked, Error> {
+    let observed = if is_new { Observed::nothing() } else { connected.observe(&desired, Depth::Shallow).await? };
+    let plan = connected.pass.plan_from(&desired, &observed, Depth::Shallow).await?;
+    Ok(Looked { desired, observed, plan })
 }

@@ -19,6 +19,7 @@ pub async fn run(context: &Context, command: ServerCommand) -> Result<Exit, Erro
         ServerCommand::Start(server) => start(context, &server.name),
         ServerCommand::Stop(server) => stop(context, &server.name),
         ServerCommand::Status(server) => status(context, &server.name).await,
+        ServerCommand::Forget(server) => forget(context, &server.name),
         ServerCommand::List => list(context),
     }
 }
@@ -66,7 +67,7 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
     };
     let authority = input::authority(&context.home)?;
     let desired = Desired::nothing(&server, &authority, connected.endpoint.clone());
-    let observed = connected.pass.engine.observe(&desired, Depth::Shallow).await;
+    let observed = connected.observe(&desired, Depth::Shallow).await;
     connected.pass.engine.close().await;
     let observed = observed?;
     let tenants = Postgres::tenants(&observed).len();
@@ -77,6 +78,12 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
         connected.endpoint.port,
         count(tenants, "database")
     );
+    Ok(Exit::Done)
+}
+
+fn forget(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
+    context.home.forget(name)?;
+    say!("{name} is forgotten; the server, what is on it, and the credentials from it stay as they are");
     Ok(Exit::Done)
 }
 

@@ -92,7 +92,7 @@ pub fn print(report: &Report) {
         }
     }
     for condition in &report.conditions {
-        style::note(&format!("{}: {}", condition.kind, condition.message));
+        style::note(&format!("server {}: {}: {}", report.server, condition.kind, condition.message));
     }
     if let Some(failure) = &report.failure {
         style::error(&failure.to_string(), failure.hint.as_deref());

@@ -7,7 +7,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tenantdb_testkit::{Admin, Options, TestServer, available, free_port, on_servers, query_at, wait_until};
+use tenantdb_testkit::{
+    ADMIN_PASSWORD_VARIABLE, Admin, Options, TestServer, available, free_port, on_servers, query_at, wait_until,
+};
 use tokio_postgres::Client;
 
 use crate::world::{Run, World, query, server_yaml, tenant};
@@ -220,6 +222,56 @@ on_servers! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
+    fn closing_the_servers_own_databases_as_it_is_told_keeps_the_administrator_in(server: TestServer) {
+        let world = World::on(&server);
+        let noted = world.apply(&cafe()).exits(0).tells("note: server shared: SystemDatabasesOpen: ");
+        let (_, statements) = noted.stderr.split_once("as their owner run: ").unwrap();
+        server.psql("postgres", statements.lines().next().unwrap());
+        let closed = world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        assert!(!closed.stderr.contains("SystemDatabasesOpen"), "{}", closed.stderr);
+
+        server.psql("postgres", &format!("REVOKE CONNECT ON DATABASE postgres FROM {}", server.admin_username()));
+        let shut_out = world.run_on(&["plan"]).exits(1).tells("hint: as a superuser run: GRANT CONNECT ON DATABASE \"postgres\" TO ");
+        let (_, statement) = shut_out.stderr.split_once("as a superuser run: ").unwrap();
+        server.psql("template1", statement.split(';').next().unwrap());
+        world.run_on(&["plan", "--exit-code"]).exits(0);
+    }
+
+    fn another_server_under_a_known_name_is_not_touched(server: TestServer) {
+        let other = TestServer::start(server.major(), Admin::Plain);
+        let mut world = World::on(&server);
+        world.apply(&cafe()).exits(0);
+        let declared = world.folder().join("server.yaml");
+        let first = std::fs::read_to_string(&declared).unwrap();
+        let second = server_yaml(&other);
+        std::fs::write(&declared, &second).unwrap();
+        world.set(ADMIN_PASSWORD_VARIABLE, other.admin_password());
+        for command in [&["plan"][..], &["apply"], &["status"], &["delete", "--yes"]] {
+            let run = world.run_on(command).exits(1).tells("is not the server that was used from here as shared: it has no ledger");
+            run.tells("hint: give it another name").tells("tenantdb server forget shared");
+        }
+        assert_eq!(other.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'tenantdb_owner'"), "0");
+
+        world.run(&["server", "forget", "shared"]).exits(0).says("shared is forgotten");
+        world.run(&["server", "forget", "shared"]).exits(2).tells("no server `shared` was used from here");
+        world.apply(&tenant("erp", "{}")).exits(0);
+        works(&world, &other, "erp");
+        std::fs::write(&declared, &first).unwrap();
+        world.set(ADMIN_PASSWORD_VARIABLE, server.admin_password());
+        world.run_on(&["plan"]).exits(1).tells("it has another ledger");
+    }
+
+    fn a_damaged_memory_of_a_server_says_what_to_do(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&cafe()).exits(0);
+        let memory = world.home().join("known-servers/shared.json");
+        std::fs::write(&memory, "{").unwrap();
+        world.run_on(&["plan"]).exits(1).tells("known-servers/shared.json: EOF").tells("hint: remove it; the next `tenantdb apply`");
+        std::fs::remove_file(memory).unwrap();
+        world.run_on(&["apply"]).exits(0);
+        world.run(&["status"]).exits(0).says("Ready");
+    }
+
     fn settings_that_no_tenant_can_have_are_refused_before_it_is_made(server: TestServer) {
         let world = World::on(&server);
         let refused = [
@@ -317,7 +369,10 @@ fn something_that_listens_and_never_answers() {
     world.write("server.yaml", &server_yaml(&server).replace(&server.port().to_string(), &port));
     world.plan(&cafe()).exits(1).tells("gave no answer within 10 s").tells("hint: check host and port");
     world.run_on(&["apply"]).exits(1).tells("gave no answer within 10 s");
-    // The server is remembered by now, and may well hold what is not found.
+    // A remembered server that does not answer may well hold what is not found.
+    let memory = world.home().join("known-servers/shared.json");
+    let remembered = std::fs::read_to_string(&memory).unwrap().replace(&server.port().to_string(), &port);
+    std::fs::write(memory, remembered).unwrap();
     let delete = world.run(&["delete", "caffe"]).exits(1).tells("is on none of the servers that answered");
     assert!(!delete.stderr.contains("did you mean"), "{}", delete.stderr);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tenantdb_testkit::{query_at, wait_until};
 
 use super::site::{Left, SPOILT, Site};
-use crate::world::{Run, tenant};
+use crate::world::{Run, query, tenant};
 
 /// The tenants of each scenario: a step of a kind is passed at least once for each.
 const TENANTS: [&str; 5] = ["blog", "cafe", "erp", "shop", "wiki"];
@@ -198,12 +198,22 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "deletion of what was let into another tenant's database",
         before: Some("{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"),
         damage: |site| {
-            site.world.write("host.yaml", &tenant(HOST, "{}"));
-            site.world.run(&["apply", "-f", "server.yaml", "-f", "host.yaml"]).exits(0);
+            host(site);
             let guests = TENANTS.map(|guest| format!("{guest}, {guest}_a")).join(", ");
             let sql = format!("SET ROLE {HOST}; CREATE TABLE shared (id int); GRANT SELECT ON shared TO {guests}");
             site.server.psql(HOST, &sql);
-            site.keeps(HOST);
+        },
+        task: Task::Delete,
+        left: Left::Nothing,
+    },
+    Scenario {
+        name: "deletion of what another tenant's open transaction holds",
+        before: Some("{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"),
+        damage: |site| {
+            host(site);
+            query_as(site, HOST, "CREATE TABLE shared (id int)");
+            let guests = TENANTS.map(|guest| format!("{guest}, {guest}_a")).join(", ");
+            stay_with(site, HOST, HOST, &format!("BEGIN; GRANT SELECT ON shared TO {guests}"));
         },
         task: Task::Delete,
         left: Left::Nothing,
@@ -308,12 +318,34 @@ fn in_use(site: &mut Site) {
     }
 }
 
+/// A further tenant that stays whole.
+fn host(site: &mut Site) {
+    site.world.write("host.yaml", &tenant(HOST, "{}"));
+    site.world.run(&["apply", "-f", "server.yaml", "-f", "host.yaml"]).exits(0);
+    site.keeps(HOST);
+}
+
+/// What a tenant does with its own credential.
+fn query_as(site: &Site, tenant: &str, sql: &str) {
+    let credential = site.world.credential("default", &format!("{tenant}-secret"));
+    query(&site.server, &credential, sql).unwrap();
+}
+
 /// Opens a session of a tenant's login in a database, which stays until it is ended.
 fn stay(site: &Site, tenant: &str, database: &str) {
+    stay_with(site, tenant, database, "SELECT 1");
+}
+
+/// The same, after some statements.
+fn stay_with(site: &Site, tenant: &str, database: &str, sql: &str) {
     let credential = site.world.credential("default", &format!("{tenant}-secret"));
     let (user, password) = (credential["username"].clone(), credential["password"].clone());
     let (port, place) = (site.server.port(), database.to_owned());
-    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{user}' AND datname = '{database}'");
-    thread::spawn(move || query_at(port, &user, &password, &place, "SET statement_timeout = 0; SELECT pg_sleep(600)"));
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE usename = '{user}' AND datname = '{database}' AND wait_event = 'PgSleep'"
+    );
+    let sql = format!("SET statement_timeout = 0; {sql}; SELECT pg_sleep(600)");
+    thread::spawn(move || query_at(port, &user, &password, &place, &sql));
     wait_until(Duration::from_secs(10), || site.server.psql("postgres", &sessions) != "0");
 }
