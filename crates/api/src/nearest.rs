@@ -4,7 +4,7 @@
 const MAX_WORD_BYTES: usize = 256;
 
 /// The known word nearest to `word`, if one is near enough to be what was meant. Case is ignored; a third of the
-/// letters may differ.
+/// letters may differ, and two may have changed places.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > MAX_WORD_BYTES {
         return None;
@@ -16,10 +16,19 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| {
             let longer = letters.max(candidate.chars().count());
-            *distance <= (longer / 3).max(1) && *distance < letters
+            *distance <= longer / 3 || (*distance == 1 && has_the_same_letters(&word, &candidate.to_lowercase()))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+fn has_the_same_letters(word: &str, other: &str) -> bool {
+    let sorted = |word: &str| {
+        let mut letters: Vec<char> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(word) == sorted(other)
 }
 
 /// A hint for a word that is not known: the nearest one that is, else what is said otherwise.

@@ -21,6 +21,7 @@ fn an_unrelated_word_finds_nothing() {
     for word in ["", "x", "database", "🦀", "replicas"] {
         assert_eq!(nearest(word, KNOWN), None, "{word}");
     }
+    assert_eq!(nearest("do", ["dd", "go", "d"]), None);
     assert_eq!(nearest(&"c".repeat(100_000), KNOWN), None);
     assert_eq!(nearest("contact", []), None);
 }

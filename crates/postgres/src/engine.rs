@@ -14,7 +14,7 @@ use crate::apply::{self, Hold, Locks};
 use crate::connect::{Address, AdminLogin, Connections, Session, TlsSettings};
 use crate::desired::{Desired, Recorded};
 use crate::ledger::{Ledger, Phase};
-use crate::observe::{self, Inside, Observed, Shared};
+use crate::observe::{self, Inside, Observed, Setting, Shared};
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER, plan};
 
@@ -81,15 +81,22 @@ impl Postgres {
         failure.within(format!("server {} ({host}:{port})", self.name))
     }
 
-    async fn look(&self, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {
-        let maintenance = self.connections.maintenance().await?;
-        let shared = observe::read_shared(&maintenance).await;
-        maintenance.close().await;
-        let shared = shared?;
+    /// What can be seen from one database of all of them.
+    async fn look_from(&self, maintenance: &Session, desired: &Desired) -> Result<Observed, Failure> {
+        let shared = observe::read_shared(maintenance).await?;
         check_admin(&shared)?;
         let ledger =
             if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
         let mut observed = Observed { shared, ledger, ..Observed::default() };
+        observed.refused = observe::read_refused(maintenance, new_settings(desired, &observed)).await?;
+        Ok(observed)
+    }
+
+    async fn look(&self, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {
+        let maintenance = self.connections.maintenance().await?;
+        let observed = self.look_from(&maintenance, desired).await;
+        maintenance.close().await;
+        let mut observed = observed?;
         let leaving = leaving(desired, &observed);
         if !leaving.is_empty() {
             let session = self.connections.ledger().await?;
@@ -121,6 +128,17 @@ impl Postgres {
         }
         Ok(observed)
     }
+}
+
+/// What is set anew.
+fn new_settings(desired: &Desired, observed: &Observed) -> BTreeSet<Setting> {
+    let rows = observed.ledger.as_ref().map(|ledger| &ledger.tenants);
+    let new = desired.tenants.iter().flat_map(|(claim, tenant)| {
+        let before = rows.and_then(|rows| rows.get(claim)).map(|row| &row.applied.settings);
+        let known = move |setting: &(&String, &String)| before.is_some_and(|all| all.get(setting.0) == Some(setting.1));
+        tenant.applied.settings.iter().filter(move |setting| !known(setting))
+    });
+    new.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 async fn look_inside(connections: &Connections, database: &str) -> Result<Inside, Failure> {

@@ -3,7 +3,7 @@
 use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::ESTATE;
-use crate::observe::{Database, Setter, Shared};
+use crate::observe::{Database, Role, Setter, Shared};
 use crate::sql::{Membership, name};
 
 /// The way to a statement that not everyone may send.
@@ -51,6 +51,15 @@ impl Taking {
         if by_anyone { Some(Self::AsEstate) } else { shared.admin().superuser.then_some(Self::AsLogin) }
     }
 
+    /// How to take powers off a tenant's role; `None` when the administrator's login can't. The estate has CREATEDB and
+    /// CREATEROLE, and may take these away (PostgreSQL documentation, ALTER ROLE).
+    pub(crate) fn of_powers(shared: &Shared, role: &Role) -> Option<Self> {
+        if role.superuser || role.replication || role.bypass_rls {
+            return shared.admin().superuser.then_some(Self::AsLogin);
+        }
+        Some(Self::AsEstate)
+    }
+
     /// How to take the schema `public` of a database that was just made; `None` when the administrator's login can't.
     /// Since PostgreSQL 15 it belongs to `pg_database_owner`, before to who made the server (release notes of 15, E.1.2).
     pub(crate) fn of_new_public(shared: &Shared) -> Option<Self> {
@@ -83,6 +92,15 @@ pub(crate) fn database_out_of_reach(shared: &Shared, name: &str, found: &Databas
     Taking::of(shared, &found.owner)
         .is_none()
         .then(|| out_of_reach(&format!("database `{name}`"), &found.owner, &statement()))
+}
+
+/// A role of a tenant that only a superuser can change any more.
+pub(crate) fn role_out_of_reach(shared: &Shared, name: &str) -> Option<Refusal> {
+    let role = shared.roles.get(name).filter(|role| Taking::of_powers(shared, role).is_none())?;
+    let powers = role.powers();
+    let message = format!("role `{name}` is {}, and this administrator can't take that away", powers.join(" "));
+    let statement = crate::step::without(name, &powers);
+    Some(Refusal::new(RefusalKind::Policy, message).hint(format!("as a superuser run: {statement}")))
 }
 
 /// What only a superuser can take back.

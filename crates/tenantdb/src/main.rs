@@ -32,10 +32,9 @@ fn main() -> ExitCode {
     };
     let interrupt = Interrupt::default();
     runtime.spawn(stop_on_signal(interrupt.clone()));
-    match runtime.block_on(commands::run(arguments, interrupt)) {
-        Ok(exit) => exit.into(),
-        Err(error) => error.report().into(),
-    }
+    let exit = runtime.block_on(commands::run(arguments, interrupt)).unwrap_or_else(error::Error::report);
+    let printed = if output::is_whole() { error::Exit::Done } else { error::Exit::Failed };
+    exit.worst(printed).into()
 }
 
 /// Tells what is wrong with the call, or the help that was asked for. What was typed can't steer the terminal.
@@ -44,9 +43,9 @@ fn wrong_call(error: &clap::Error) -> ExitCode {
     if std::env::args_os().any(steers) {
         let text = error.render().to_string();
         text.lines().for_each(|line| output::tell!("{}", output::printable(line)));
-    } else if error.print().is_err() {
-        // Nobody listens any more.
-        return ExitCode::FAILURE;
+    } else {
+        // Whoever doesn't listen any more has read enough.
+        let _ = error.print();
     }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

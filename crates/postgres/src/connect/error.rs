@@ -85,6 +85,7 @@ fn hint(code: &SqlState) -> Option<&'static str> {
         (SqlState::CRASH_SHUTDOWN, "the server crashed; run it again to finish when it is back"),
         (SqlState::CANNOT_CONNECT_NOW, "the server is starting or stopping; run it again in a moment"),
         (SqlState::INVALID_PARAMETER_VALUE, "correct the value in the declaration"),
+        (SqlState::DUPLICATE_OBJECT, "somebody made it meanwhile; run it again to see whose it is"),
         (SqlState::UNDEFINED_OBJECT, "correct the name in the declaration"),
         (SqlState::DEPENDENT_OBJECTS_STILL_EXIST, "something still depends on it; the detail says what"),
     ];

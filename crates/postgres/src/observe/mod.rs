@@ -4,6 +4,7 @@ mod inside;
 mod shared;
 mod text;
 mod ties;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ pub(crate) use inside::Inside;
 pub(crate) use shared::{Database, Role, Setter, Shared};
 pub(crate) use ties::Tie;
 
-use tenantdb_core::Claim;
+use tenantdb_core::{Claim, Failure};
 
 use crate::ledger::Ledger;
 
@@ -26,6 +27,8 @@ pub struct Observed {
     pub(crate) inside: BTreeMap<String, Inside>,
     /// What ties roles that are to be dropped to databases, by database and role.
     pub(crate) ties: BTreeMap<String, BTreeMap<String, Tie>>,
+    /// What is to be set and the server refuses, with its reason.
+    pub(crate) refused: BTreeMap<Setting, Failure>,
     /// The databases that could not be visited, and why.
     pub(crate) unseen: BTreeMap<String, String>,
 }
@@ -70,3 +73,4 @@ impl Observed {
 pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
 pub(crate) use ties::{ON_DATABASE, ON_ROLE, read as read_ties, read_lock_holders};
+pub(crate) use values::{Setting, read_refused};

@@ -20,18 +20,36 @@ pub(crate) struct Role {
     pub(crate) superuser: bool,
     pub(crate) create_db: bool,
     pub(crate) create_role: bool,
+    pub(crate) replication: bool,
+    pub(crate) bypass_rls: bool,
     /// -1 is unlimited.
     pub(crate) connection_limit: i32,
     /// The roles it may switch to.
     pub(crate) member_of: BTreeSet<String>,
     /// The roles whose privileges it has without switching to them.
     pub(crate) inherits: BTreeSet<String>,
+    /// The roles that are members of it, in whatever way.
+    pub(crate) members: BTreeSet<String>,
     /// The roles that it may let others, and itself, join.
     pub(crate) administers: BTreeSet<String>,
     /// Logins that hold a lock on it: nobody can drop it until they let go. Only read for a deletion.
     pub(crate) locked_by: BTreeSet<String>,
     /// Its settings, by database (`None`: in all) and name in lower case.
     pub(crate) settings: BTreeMap<(Option<String>, String), String>,
+}
+
+impl Role {
+    /// What it may do beyond its privileges, as `CREATE ROLE` spells it; a tenant's role may do nothing of that.
+    pub(crate) fn powers(&self) -> Vec<&'static str> {
+        let powers = [
+            (self.superuser, "SUPERUSER"),
+            (self.create_db, "CREATEDB"),
+            (self.create_role, "CREATEROLE"),
+            (self.replication, "REPLICATION"),
+            (self.bypass_rls, "BYPASSRLS"),
+        ];
+        powers.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+    }
 }
 
 /// The limit that PostgreSQL's catalog shows for a database whose deletion was interrupted.
@@ -151,7 +169,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
         session.query(
             format!(
                 "SELECT oid, {role_name}, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit, \
-                 coalesce(rolvaliduntil < 'infinity', false) FROM pg_catalog.pg_roles"
+                 coalesce(rolvaliduntil < 'infinity', false), rolreplication, rolbypassrls FROM pg_catalog.pg_roles"
             ),
             &[]
         ),
@@ -236,12 +254,17 @@ fn roles_of(
                 create_role: row.get(6),
                 connection_limit: row.get(7),
                 expires: row.get(8),
+                replication: row.get(9),
+                bypass_rls: row.get(10),
                 ..Role::default()
             };
             (row.get(0), role)
         })
         .collect();
     for row in members {
+        if let (Some(role), Some(member)) = (by_oid.get_mut(&row.get(0)), role_names.get(&row.get(1))) {
+            role.members.insert(member.clone());
+        }
         if let (Some(role), Some(member)) = (role_names.get(&row.get(0)), by_oid.get_mut(&row.get(1))) {
             let inherits = row.get::<_, Option<bool>>(3).unwrap_or(member.inherit);
             let memberships = [

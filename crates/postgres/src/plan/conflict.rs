@@ -20,7 +20,13 @@ pub(super) fn conflict(
 ) -> Option<Refusal> {
     match row {
         Some(row) => {
-            super::incomplete(row).or_else(|| moved(tenant, names)).or_else(|| not_the_same(tenant, row, observed))
+            let roles = row.slots.values().map(|slot| &slot.role).chain([&row.owner]);
+            let out_of_reach =
+                || roles.into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
+            super::incomplete(row)
+                .or_else(|| moved(tenant, names))
+                .or_else(|| not_the_same(tenant, row, observed))
+                .or_else(out_of_reach)
         }
         None => on_another_server(tenant, desired)
             .or_else(|| someone_elses(tenant, names, observed))

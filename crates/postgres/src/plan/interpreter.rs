@@ -184,6 +184,11 @@ impl World {
                 self.accepted.remove(role);
             }
             PostgresStep::LiftExpiry { role } => self.role(role).expires = false,
+            PostgresStep::TakePowers { role, .. } => {
+                let role = self.role(role);
+                (role.superuser, role.create_db, role.create_role) = (false, false, false);
+                (role.replication, role.bypass_rls) = (false, false);
+            }
             PostgresStep::DisableInherit { role } => self.role(role).inherit = false,
             PostgresStep::GrantMembership { role, owner, .. } => {
                 self.role(role).member_of.insert(owner.clone());

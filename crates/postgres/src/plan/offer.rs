@@ -4,15 +4,23 @@ use tenantdb_api::did_you_mean;
 use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::desired::Tenant;
-use crate::observe::{Setter, Shared};
+use crate::observe::{Observed, Setter, Shared};
 
-/// Checks the extensions and settings of a tenant.
-pub(super) fn check(tenant: &Tenant, shared: &Shared) -> Result<(), Refusal> {
-    tenant.applied.extensions.iter().try_for_each(|name| check_extension(name, shared))?;
-    tenant.applied.settings.keys().try_for_each(|name| check_setting(name, shared))
+/// Checks the extensions and settings of a tenant; all that is wrong is told at once.
+pub(super) fn check(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
+    let shared = &observed.shared;
+    let extensions = tenant.applied.extensions.iter().map(|name| check_extension(name, tenant, shared));
+    let settings = tenant.applied.settings.iter().map(|setting| check_setting(setting, tenant, observed));
+    let refusals: Vec<Refusal> = extensions.chain(settings).filter_map(Result::err).collect();
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    let told = |text: fn(&Refusal) -> Option<&str>| refusals.iter().filter_map(text).collect::<Vec<_>>().join("; ");
+    let refusal = Refusal::new(RefusalKind::Policy, told(|refusal| Some(refusal.message.as_str())));
+    Err(refusal.hint(told(|refusal| refusal.hint.as_deref())))
 }
 
-fn check_extension(name: &str, shared: &Shared) -> Result<(), Refusal> {
+fn check_extension(name: &str, tenant: &Tenant, shared: &Shared) -> Result<(), Refusal> {
     let Some(extensions) = &shared.extensions else { return Ok(()) };
     match extensions.get(name) {
         Some(available) if available.trusted => Ok(()),
@@ -20,7 +28,11 @@ fn check_extension(name: &str, shared: &Shared) -> Result<(), Refusal> {
             RefusalKind::Policy,
             format!("extension `{name}` is not trusted: only a superuser can make it"),
         )
-        .hint(format!("leave it out, and let a superuser run: CREATE EXTENSION {}", crate::sql::name(name)))),
+        .hint(format!(
+            "leave it out, and let a superuser run in database {}: CREATE EXTENSION {}",
+            tenant.names.database,
+            crate::sql::name(name)
+        ))),
         None => {
             let nearest = tenantdb_api::nearest(name, extensions.keys().map(String::as_str));
             let hint = nearest.map_or_else(
@@ -32,20 +44,32 @@ fn check_extension(name: &str, shared: &Shared) -> Result<(), Refusal> {
     }
 }
 
-fn check_setting(name: &str, shared: &Shared) -> Result<(), Refusal> {
-    let Some(parameters) = &shared.parameters else { return Ok(()) };
+fn check_setting((name, value): (&String, &String), tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
+    let Some(parameters) = &observed.shared.parameters else { return Ok(()) };
+    let refuse = |message: String, hint: String| Err(Refusal::new(RefusalKind::Policy, message).hint(hint));
+    if let Some(failure) = observed.refused.get(&(name.clone(), value.clone())) {
+        let hint = failure.hint.clone().unwrap_or_else(|| format!("correct `settings.{name}`"));
+        return refuse(format!("the server refuses `{name}: {value}`: {}", failure.message), hint);
+    }
     match parameters.get(name) {
         Some(Setter::Anyone) => Ok(()),
-        Some(Setter::Superuser) => Err(Refusal::new(RefusalKind::Policy, format!("only a superuser can set `{name}`"))
-            .hint(format!("leave it out, and let a superuser run: ALTER DATABASE … SET {name} = …"))),
-        Some(Setter::Nobody) => {
-            Err(Refusal::new(RefusalKind::Policy, format!("`{name}` holds for the whole server, not for a login"))
-                .hint("leave it out, and set it in the server's configuration"))
-        }
+        Some(Setter::Superuser) => refuse(
+            format!("only a superuser can set `{name}`"),
+            format!(
+                "leave it out, and let a superuser run: ALTER DATABASE {} SET {name} = {}",
+                crate::sql::name(&tenant.names.database),
+                crate::sql::text(value)
+            ),
+        ),
+        Some(Setter::Nobody) => refuse(
+            format!("`{name}` holds for the whole server, not for a login"),
+            "leave it out, and set it in the server's configuration".to_owned(),
+        ),
         None => {
             let otherwise = "leave it out; what a library brings along can only be set by a superuser";
-            let hint = did_you_mean(name, parameters.keys().map(String::as_str), otherwise);
-            Err(Refusal::new(RefusalKind::Policy, format!("the server has no setting `{name}`")).hint(hint))
+            let known =
+                parameters.iter().filter(|(_, setter)| **setter == Setter::Anyone).map(|(name, _)| name.as_str());
+            refuse(format!("the server has no setting `{name}`"), did_you_mean(name, known, otherwise))
         }
     }
 }

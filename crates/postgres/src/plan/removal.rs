@@ -21,7 +21,8 @@ pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> Pos
     if row.phase == Phase::Orphaned {
         return empty(claim, &row.database);
     }
-    if row.phase != Phase::Deleting && row.applied.deletion_protection == DeletionProtection::On {
+    let protects = row.phase != Phase::Deleting && !never_made(row);
+    if protects && row.applied.deletion_protection == DeletionProtection::On {
         let refusal = Refusal::new(RefusalKind::Protection, "it is protected from deletion")
             .hint("set `deletionProtection: false` in its declaration, apply that, and delete it then");
         return refused(claim, &row.database, refusal);
@@ -45,6 +46,11 @@ fn unknown(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
     PostgresTenantPlan { conditions: vec![Condition { kind: "AlreadyGone", message }], ..empty(claim, "") }
 }
 
+/// Whether its creation broke off before anybody could come in: then there is nothing to protect or to keep.
+fn never_made(row: &TenantRow) -> bool {
+    row.phase == Phase::Claimed && row.database_oid.is_none()
+}
+
 /// What is destroyed must be what was made.
 fn another_database(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
     let Some(found) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
@@ -61,7 +67,12 @@ struct Removal<'a> {
 
 impl Removal<'_> {
     fn plan(mut self) -> PostgresTenantPlan {
-        let policies = (self.row.applied.db_deletion_policy, self.row.applied.role_deletion_policy);
+        let applied = &self.row.applied;
+        let policies = if never_made(self.row) {
+            (DeletionPolicy::Delete, DeletionPolicy::Delete)
+        } else {
+            (applied.db_deletion_policy, applied.role_deletion_policy)
+        };
         self.plan.change = match policies.0 {
             DeletionPolicy::Delete => TenantChange::Delete,
             DeletionPolicy::Orphan => TenantChange::Orphan,

@@ -11,7 +11,7 @@ use tenantdb_credentials::SlotState;
 
 use crate::Taking;
 use crate::ledger::Applied;
-pub(crate) use statements::{REDACTED, reset};
+pub(crate) use statements::{REDACTED, reset, without};
 
 /// One step. Its kind is the variant's name: `create-database`.
 #[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
@@ -87,6 +87,15 @@ pub enum PostgresStep {
     LiftExpiry {
         /// Its name.
         role: String,
+    },
+    /// Takes away what a role of a tenant may do beyond its privileges.
+    TakePowers {
+        /// Its name.
+        role: String,
+        /// As `CREATE ROLE` spells them, such as `CREATEDB`.
+        powers: Vec<&'static str>,
+        /// How the estate gets at it.
+        taking: Taking,
     },
     /// Keeps a slot from using the tenant's privileges without switching to it.
     DisableInherit {

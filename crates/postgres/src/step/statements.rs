@@ -44,6 +44,7 @@ impl PostgresStep {
             Self::EnableLogin { role } => vec![format!("ALTER ROLE {} LOGIN PASSWORD {verifier}", name(role))],
             Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
             Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
+            Self::TakePowers { role, powers, taking } => taking.around(without(role, powers)),
             Self::DisableInherit { role } => vec![format!("ALTER ROLE {} NOINHERIT", name(role))],
             Self::GrantMembership { role, owner, options } => {
                 let options = Membership::Switch.options(*options);
@@ -130,6 +131,12 @@ impl PostgresStep {
 
 fn set(role: &str, database: Option<&str>, parameter: &str, value: &str) -> String {
     format!("ALTER ROLE {}{} SET {} = {}", name(role), in_database(database), name(parameter), text(value))
+}
+
+/// Takes powers off a role.
+pub(crate) fn without(role: &str, powers: &[&str]) -> String {
+    let powers: Vec<String> = powers.iter().map(|power| format!("NO{power}")).collect();
+    format!("ALTER ROLE {} {}", name(role), powers.join(" "))
 }
 
 /// Takes a parameter off a role.

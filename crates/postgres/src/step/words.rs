@@ -22,6 +22,7 @@ impl Step for PostgresStep {
             Self::EnableLogin { .. }
             | Self::DisableLogin { .. }
             | Self::LiftExpiry { .. }
+            | Self::TakePowers { .. }
             | Self::DisableInherit { .. }
             | Self::GrantMembership { .. }
             | Self::Set { .. }
@@ -83,6 +84,7 @@ impl Step for PostgresStep {
             Self::EnableLogin { role } => format!("login {role}: may log in"),
             Self::DisableLogin { role } => format!("role {role}: may not log in, no password"),
             Self::LiftExpiry { role } => format!("login {role}: valid for good"),
+            Self::TakePowers { role, powers, .. } => format!("role {role}: no {}", powers.join(", no ")),
             Self::DisableInherit { role } => format!("login {role}: NOINHERIT"),
             Self::GrantMembership { role, owner, .. } => format!("login {role}: member of {owner}"),
             Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),

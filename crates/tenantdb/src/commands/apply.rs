@@ -1,10 +1,10 @@
 //! `tenantdb apply`.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::time::Instant;
 
 use tenantdb_api::DatabaseServer;
-use tenantdb_core::{Consent, Depth, Plan, Report, Risk};
+use tenantdb_core::{Consent, Depth, Failure, Plan, Report, Risk};
 use tenantdb_postgres::PostgresStep;
 
 use super::Context;
@@ -12,7 +12,7 @@ use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::progress::Progress;
-use crate::output::{plan as plan_output, report as output, say, style};
+use crate::output::{plan as plan_output, report as output, say};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Connected};
 
@@ -32,8 +32,9 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
                 exit = exit.worst(report.outcome().into());
             }
             Err(error) => {
-                totals.add_failed(server.tenants.len());
-                exit = exit.worst(context.report(error));
+                let ended = context.report(error);
+                totals.add_missing(server.tenants.len(), ended);
+                exit = exit.worst(ended);
             }
         }
     }
@@ -71,7 +72,7 @@ async fn work(
     let ledger = looked.observed.ledger_id().map(str::to_owned);
     context.home.remember(server, ledger.as_deref())?;
     let makes_ledger = !looked.plan.preparation.is_empty();
-    let report = carry_out(connected, looked, yes).await;
+    let report = carry_out(connected, looked, yes).await?;
     if makes_ledger && report.failure.is_none() {
         context.home.remember(server, connected.pass.engine.ledger_id().await?.as_deref())?;
     }
@@ -79,25 +80,25 @@ async fn work(
 }
 
 /// Asks for consent where it is needed, and carries out.
-pub async fn carry_out(connected: &Connected, looked: Looked, yes: bool) -> Report {
+pub async fn carry_out(connected: &Connected, looked: Looked, yes: bool) -> Result<Report, Error> {
     let Looked { desired, observed, plan } = looked;
-    let consent = consent(&plan, yes);
+    let consent = consent(&plan, yes)?;
     let work = plan.tenants.iter().filter(|tenant| !tenant.steps.is_empty()).count();
     let progress = Progress::new(work);
     let report = connected.pass.apply(&desired, observed, plan, consent, progress.listener()).await;
     progress.finish();
-    report
+    Ok(report)
 }
 
 /// Asks for consent to what can hurt, on a terminal; elsewhere only `--yes` gives it.
-fn consent(plan: &Plan<PostgresStep>, yes: bool) -> Consent {
+fn consent(plan: &Plan<PostgresStep>, yes: bool) -> Result<Consent, Error> {
     if yes {
-        return Consent { up_to: Risk::Destructive };
+        return Ok(Consent { up_to: Risk::Destructive });
     }
     let nobody = Consent { up_to: Risk::Safe };
     let risk = plan.risk();
     if risk == Risk::Safe || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return nobody;
+        return Ok(nobody);
     }
     plan_output::print(plan);
     let question = match risk {
@@ -105,11 +106,16 @@ fn consent(plan: &Plan<PostgresStep>, yes: bool) -> Consent {
         _ => "This takes access away or ends sessions. Go on?",
     };
     match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
-        Ok(true) => Consent { up_to: risk },
-        Ok(false) => nobody,
+        Ok(true) => Ok(Consent { up_to: risk }),
+        Ok(false) => Ok(nobody),
         Err(error) => {
-            style::error(&format!("can't ask: {error}"), Some("run it with --yes"));
-            nobody
+            // It was hidden for the question, and whoever interrupts one gets it back.
+            let _ = dialoguer::console::Term::stderr().show_cursor();
+            let dialoguer::Error::IO(error) = error;
+            Err(match error.kind() {
+                io::ErrorKind::Interrupted => Failure::interrupted().into(),
+                _ => Error::input(format!("can't ask: {error}"), "run it with --yes"),
+            })
         }
     }
 }

@@ -17,14 +17,14 @@ pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, 
     let found = place.find(namespace, name).map_err(Failure::from)?;
     let Some((path, document)) = found else {
         let known = place.names(namespace).map_err(Failure::from)?;
-        return Err(Error::input(
-            format!("no credential of {namespace}/{name} was delivered to {}", context.home.root().display()),
-            did_you_mean(
-                name.as_str(),
-                known.iter().map(ObjectName::as_str),
-                "`tenantdb status` shows where each one was delivered; -n names another namespace",
-            ),
-        ));
+        let hint = if known.contains(name) {
+            "its delivery broke off; `tenantdb apply` with its declaration finishes it".to_owned()
+        } else {
+            let otherwise = "`tenantdb status` shows where each one was delivered; -n names another namespace";
+            did_you_mean(name.as_str(), known.iter().map(ObjectName::as_str), otherwise)
+        };
+        let message = format!("no credential of {namespace}/{name} was delivered to {}", context.home.root().display());
+        return Err(Error::input(message, hint));
     };
     if document.iter().next().is_none() {
         let failure = Failure::new(FailureKind::Rejected, format!("{} holds no credential any more", path.display()));

@@ -33,8 +33,9 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
                 exit = exit.worst(report.outcome().into());
             }
             Err(error) => {
-                totals.add_failed(number);
-                exit = exit.worst(context.report(error));
+                let ended = context.report(error);
+                totals.add_missing(number, ended);
+                exit = exit.worst(ended);
             }
         }
     }
@@ -127,7 +128,7 @@ async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
     let looked = look(&connected, desired, is_new).await;
     let report = match looked {
-        Ok(looked) => Ok(carry_out(&connected, looked, yes).await),
+        Ok(looked) => carry_out(&connected, looked, yes).await,
         Err(error) => Err(error),
     };
     connected.pass.engine.close().await;

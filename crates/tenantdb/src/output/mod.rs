@@ -8,6 +8,7 @@ pub mod style;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use style::{FAINT, of_sign};
 
@@ -23,15 +24,21 @@ macro_rules! tell {
 
 pub(crate) use {say, tell};
 
-/// Prints a line. Whoever stopped listening (`| head`) stops no work.
-///
-/// # Panics
-/// When it can't be written for any other reason, such as a full disk.
+/// Whether anything that should have been printed was lost.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line. Whoever stopped listening (`| head`) stops no work, and neither does a full disk; but that is told.
 pub fn line(mut to: impl Write, text: fmt::Arguments<'_>) {
-    match writeln!(to, "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => panic!("can't print: {error}"),
-        _ => {}
+    let Err(error) = writeln!(to, "{text}") else { return };
+    if error.kind() != io::ErrorKind::BrokenPipe && !LOST.swap(true, Ordering::Relaxed) {
+        // Where this can't be told either, the exit code tells it.
+        let _ = writeln!(io::stderr(), "error: can't print: {error}");
     }
+}
+
+/// Whether all was printed that somebody wanted to read.
+pub fn is_whole() -> bool {
+    !LOST.load(Ordering::Relaxed)
 }
 
 /// A text that cannot move the cursor or end the line: control characters are shown by their escapes.

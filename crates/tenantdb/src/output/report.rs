@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tenantdb_core::{FailureKind, Report, TenantChange, TenantOutcome};
 
+use crate::error::Exit;
+
 use super::style::{FAINT, STRONG, of_sign};
 use super::{Change, count, print_changes, printable, say, style};
 
@@ -39,9 +41,12 @@ impl Totals {
         }
     }
 
-    /// Counts tenants whose server could not be asked.
-    pub fn add_failed(&mut self, tenants: usize) {
-        self.failed += tenants;
+    /// Counts tenants that nothing was done about, because it ended like this before.
+    pub fn add_missing(&mut self, tenants: usize, ended: Exit) {
+        match ended {
+            Exit::Interrupted => self.interrupted += tenants,
+            _ => self.failed += tenants,
+        }
     }
 
     /// The summary line.
@@ -114,7 +119,8 @@ fn print_tenant(tenant: &TenantOutcome) {
         _ => String::new(),
     };
     say!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");
-    if tenant.change != TenantChange::Create {
+    // Of what was made whole its name says enough.
+    if tenant.change != TenantChange::Create || tenant.failure.is_some() {
         let changes = tenant.done.iter().map(|(sign, text, reason)| Change {
             sign: *sign,
             text: printable(text),

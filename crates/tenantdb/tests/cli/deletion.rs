@@ -101,6 +101,19 @@ on_every_server! {
         assert_eq!(left_of("cafe", &server, &world), "");
     }
 
+    fn what_was_never_made_is_protected_by_nothing(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("erp", "{}")).exits(0);
+        for failpoint in ["after-claim", "after-create-database"] {
+            world.declare(&tenant("cafe", "{}")).run_killed_at(failpoint, &["apply"]);
+            world.run(&["status"]).exits(0).says("Claimed");
+            world.run(&["delete", "cafe", "--yes"]).exits(0).says("1 deleted");
+            assert_eq!(left_of("cafe", &server, &world), "", "{failpoint}");
+        }
+        world.declare(&tenant("cafe", "{}")).run_killed_at("after-create-owner", &["apply"]);
+        world.run(&["delete", "cafe", "--yes"]).exits(4).tells("it is protected from deletion");
+    }
+
     fn without_consent_nothing_is_lost(server: TestServer) {
         let world = World::on(&server);
         for (database, roles) in &POLICIES[1..] {

@@ -83,6 +83,13 @@ const DRIFTS: &[Drift] = &[
         look: Look::Shallow,
     },
     Drift {
+        name: "powers of a slot and of the tenant's role",
+        by: CATALOG,
+        sql: "ALTER ROLE cafe_a CREATEDB CREATEROLE; ALTER ROLE cafe CREATEROLE",
+        reason: "role cafe_a: no CREATEDB, no CREATEROLE  # it was CREATEDB CREATEROLE",
+        look: Look::Shallow,
+    },
+    Drift {
         name: "setting changed",
         by: CATALOG,
         sql: "ALTER ROLE cafe_a IN DATABASE cafe SET statement_timeout = '1s'",
@@ -441,6 +448,40 @@ on_every_server! {
             }
         }
         settled.is_as_declared();
+    }
+
+    fn powers_that_only_a_superuser_can_take_away_are_said_or_taken(server: TestServer) {
+        let settled = Settled::on(&server);
+        for power in ["SUPERUSER", "REPLICATION", "BYPASSRLS"] {
+            for role in ["cafe", "cafe_b"] {
+                server.psql("postgres", &format!("ALTER ROLE {role} {power} CREATEDB"));
+                match server.admin() {
+                    Admin::Superuser => {
+                        let planned = settled.world.run_on(&["plan", "--exit-code"]).exits(3);
+                        planned.says(&format!("role {role}: no ")).says(power);
+                        settled.world.run_on(&["apply"]).exits(0);
+                    }
+                    Admin::Plain => {
+                        let refused = settled.world.run_on(&["apply"]).exits(4).tells(&format!("role `{role}` is ")).tells(power);
+                        let (_, statement) = refused.stderr.split_once("as a superuser run: ").unwrap();
+                        server.psql("postgres", statement.lines().next().unwrap());
+                    }
+                }
+                settled.is_as_declared();
+            }
+        }
+    }
+
+    fn what_somebody_granted_by_hand_is_told(server: TestServer) {
+        let settled = Settled::on(&server);
+        let quiet = settled.world.run_on(&["plan"]).exits(0);
+        assert!(!quiet.stderr.contains("default/"), "{}", quiet.stderr);
+        server.psql("postgres", "CREATE ROLE grafana LOGIN; GRANT CONNECT ON DATABASE cafe TO grafana; GRANT cafe TO grafana");
+        server.psql("postgres", "GRANT pg_read_all_data TO cafe; GRANT erp TO cafe_a");
+        let told = settled.world.run_on(&["plan"]).exits(0);
+        let told = told.tells("default/cafe: OthersHaveAccess: grafana is a member of cafe, grafana has privileges on database cafe");
+        let told = told.tells("default/cafe: MoreThanItsOwn: cafe_a is a member of erp, cafe is a member of pg_read_all_data");
+        told.tells("default/erp: OthersHaveAccess: cafe_a is a member of erp");
     }
 
     fn texts_in_no_encoding_or_another_one_disturb_nobody(server: TestServer) {

@@ -10,5 +10,6 @@ mod drift;
 mod input;
 mod isolation;
 mod names;
+mod terminal;
 mod trouble;
 mod world;

@@ -200,6 +200,14 @@ on_servers! {
             assert_eq!(code, Some(if command == "apply" { 4 } else { 0 }), "{command}");
         }
         works(&world, &server, "erp");
+
+        // A full disk is another matter: all is done, and the loss is told.
+        world.declare(&(cafe() + &tenant("shop", "{}")));
+        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let run = Run::end_of(world.command_on(&["apply"]).stdout(full()).stderr(Stdio::piped()).spawn().unwrap());
+        let run = run.exits(1).tells("error: can't print: No space left on device");
+        assert_eq!(run.stderr.matches("can't print").count(), 1, "{}", run.stderr);
+        works(&world, &server, "shop");
     }
 
     fn an_extension_that_is_not_there_or_not_trusted(server: TestServer) {
@@ -208,16 +216,25 @@ on_servers! {
         misspelt.tells("default/cafe: the server has no extension `pg_trgn`").tells("hint: did you mean `pg_trgm`?");
         works(&world, &server, "erp");
         let untrusted = world.apply(&cafe_and_erp("{extensions: [pageinspect]}")).exits(4);
-        untrusted.tells("default/cafe: extension `pageinspect` is not trusted").tells("let a superuser run: CREATE EXTENSION \"pageinspect\"");
+        untrusted.tells("default/cafe: extension `pageinspect` is not trusted").tells("let a superuser run in database cafe: CREATE EXTENSION \"pageinspect\"");
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
     }
 
     fn a_tenant_that_fails_stops_nobody(server: TestServer) {
         let world = World::on(&server);
-        let run = fails(world.apply(&cafe_and_erp("{settings: {statement_timeout: soon}}")), &server, "invalid value for parameter");
-        run.tells("default/cafe: ").tells("database tenantdb: ALTER ROLE: ").says("+ default/erp created").says("1 failed");
+        // A role in the way that the look before can't have seen.
+        world.apply(&tenant("shop", "{}")).exits(0);
+        let held = HeldLock::of_role_changes(&server);
+        world.declare(&cafe_and_erp("{}"));
+        let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+        wait_for_a_lock(&server);
+        server.psql("postgres", "CREATE ROLE cafe_b");
+        drop(held);
+        let run = fails(Run::end_of(applying), &server, "role \"cafe_b\" already exists");
+        run.tells("default/cafe: ").tells("database tenantdb: CREATE ROLE: ").says("+ default/erp created").says("1 failed");
         works(&world, &server, "erp");
-        world.apply(&cafe_and_erp("{settings: {statement_timeout: 5s}}")).exits(0);
+        server.psql("postgres", "DROP ROLE cafe_b");
+        world.run_on(&["apply"]).exits(0);
         works(&world, &server, "cafe");
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
@@ -278,11 +295,16 @@ on_servers! {
             ("statement_timeut: 5s", "the server has no setting `statement_timeut`", "did you mean `statement_timeout`?"),
             ("log_statement: all", "only a superuser can set `log_statement`", "leave it out, and let a superuser run: ALTER DATABASE"),
             ("pg_trgm.similarity_threshold: 0.5", "the server has no setting `pg_trgm.similarity_threshold`", "leave it out; what a library brings along"),
+            ("work_mem: lots", "the server refuses `work_mem: lots`: invalid value for parameter \"work_mem\"", "correct the value in the declaration"),
+            ("work_mem: 16XB", "the server refuses `work_mem: 16XB`", "correct the value"),
+            ("statement_timeout: -5", "the server refuses `statement_timeout: -5`: -5 ms is outside the valid range for parameter \"statement_timeout\"", "correct the value"),
+            ("timezone: Europe/Nowhere", "the server refuses `timezone: Europe/Nowhere`: invalid value for parameter \"TimeZone\": \"Europe/Nowhere\"", "correct the value"),
+            ("timezone: Mars, log_statement: all, work_mum: 1MB", "only a superuser can set `log_statement`; the server refuses `timezone: Mars`", "leave it out"),
             ("shared_buffers: 1GB", "`shared_buffers` holds for the whole server, not for a login", "leave it out, and set it in the server's configuration"),
         ];
         for (setting, message, hint) in refused {
             let planned = world.plan(&cafe_and_erp(&format!("{{settings: {{{setting}}}}}"))).exits(4);
-            planned.tells(&format!("default/cafe: {message}")).tells(&format!("hint: {hint}"));
+            planned.tells(&format!("error: default/cafe: {message}")).tells(&format!("hint: {hint}"));
         }
         world.run_on(&["apply"]).exits(4).says("+ default/erp created").says("1 refused");
         world.apply(&cafe_and_erp("{settings: {timezone: UTC}}")).exits(0);

@@ -35,7 +35,7 @@ pub(super) fn plan(
         if row.is_none() {
             room.take()?;
         }
-        offer::check(tenant, &observed.shared)?;
+        offer::check(tenant, observed)?;
         let custody = custody(tenant, &names, row, &observed.shared, place)?;
         Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
     });
@@ -96,6 +96,7 @@ impl<'a> Planner<'a> {
         self.deliver_credential();
         self.settle();
         self.strangers();
+        self.others();
         self.plan.change = match (self.plan.steps.is_empty(), self.database.is_none() && self.row.is_none()) {
             (true, _) if self.plan.refusal.is_some() => TenantChange::Refused,
             (true, _) => TenantChange::Unchanged,

@@ -1,15 +1,15 @@
 //! A tenant's role and its login slots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::Condition;
 use tenantdb_credentials::{Decision, SlotState};
 
 use super::{Planner, shown_limit};
-use crate::Taking;
 use crate::observe::Role;
 use crate::plan::credential::SlotPlan;
 use crate::step::{self, PostgresStep};
+use crate::{ESTATE, Taking};
 
 impl Planner<'_> {
     pub(super) fn roles(&mut self) {
@@ -17,18 +17,59 @@ impl Planner<'_> {
         match self.shared.roles.get(&owner) {
             None => {
                 let missing = self.missing();
-                self.push(PostgresStep::CreateOwner { owner }, missing);
+                self.push(PostgresStep::CreateOwner { owner: owner.clone() }, missing);
             }
             Some(role) if role.login => {
-                self.push(PostgresStep::DisableLogin { role: owner }, "the tenant's role could log in");
+                self.push(PostgresStep::DisableLogin { role: owner.clone() }, "the tenant's role could log in");
             }
             Some(_) => {}
         }
+        self.powers(&owner);
         let slots = std::mem::take(&mut self.custody.slots);
         for slot in slots.values() {
             self.slot(slot);
         }
         self.custody.slots = slots;
+    }
+
+    /// What a role of a tenant may do beyond its privileges is not its own.
+    fn powers(&mut self, name: &str) {
+        let Some(role) = self.shared.roles.get(name) else { return };
+        let powers = role.powers();
+        if let (false, Some(taking)) = (powers.is_empty(), Taking::of_powers(self.shared, role)) {
+            let reason = format!("it was {}", powers.join(" "));
+            let step = PostgresStep::TakePowers { role: name.to_owned(), powers, taking: taking.clone() };
+            self.take(step, reason, &taking);
+        }
+    }
+
+    /// Memberships and privileges that somebody granted by hand: nothing of ours takes them away, and they are told.
+    pub(super) fn others(&mut self) {
+        let owner = self.owner();
+        let slots: BTreeSet<String> = self.custody.slots.values().map(|slot| slot.role.clone()).collect();
+        let ours = |role: &&String| **role == owner || slots.contains(*role);
+        let (mut more, mut others) = (Vec::new(), Vec::new());
+        for name in slots.iter().chain([&owner]) {
+            let Some(role) = self.shared.roles.get(name) else { continue };
+            let memberships: BTreeSet<&String> =
+                role.member_of.union(&role.inherits).filter(|role| !ours(role)).collect();
+            more.extend(memberships.into_iter().map(|role| format!("{name} is a member of {role}")));
+            let members = role.members.iter().filter(|member| !ours(member) && *member != ESTATE);
+            others.extend(members.map(|member| format!("{member} is a member of {name}")));
+        }
+        if let Some(found) = self.database {
+            let strangers = found.grants.keys().flatten().filter(|grantee| !ours(grantee) && *grantee != ESTATE);
+            others.extend(
+                strangers.map(|grantee| format!("{grantee} has privileges on database {}", self.names.database)),
+            );
+        }
+        for (kind, told) in [("MoreThanItsOwn", more), ("OthersHaveAccess", others)] {
+            if !told.is_empty() {
+                let message =
+                    format!("{}; nothing declares that, and only who granted it can revoke it", told.join(", "));
+                self.plan.conditions.push(Condition { kind, message });
+            }
+        }
     }
 
     fn slot(&mut self, slot: &SlotPlan) {
@@ -91,6 +132,7 @@ impl Planner<'_> {
         if role.expires {
             self.push(PostgresStep::LiftExpiry { role: name.clone() }, "its password was made to expire");
         }
+        self.powers(&name);
         if role.inherit {
             self.push(PostgresStep::DisableInherit { role: name.clone() }, "it was INHERIT");
         }
