@@ -255,9 +255,12 @@ impl<E: Engine> Pass<E> {
                 }
                 let _permit = budget.acquire_owned().await;
                 events(Event::Started(tenant.claim.clone()));
+                tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
                 let mut outcome = TenantOutcome::of(&tenant);
                 outcome.failure = pass.tenant(&tenant, &observed, &mut outcome).await.err();
                 events(Event::Finished(tenant.claim.clone()));
+                let failed = outcome.failure.is_some();
+                tracing::debug!(tenant = tenant.claim.path(), failed, "ended");
                 outcome
             });
         }

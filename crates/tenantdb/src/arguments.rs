@@ -198,7 +198,7 @@ pub enum ServerCommand {
     Stop(ServerName),
     /// Show a server's version, address and number of databases
     Status(ServerName),
-    /// Ask a server no more that is gone; nothing on it is touched
+    /// Forget a server that is gone, so that nobody asks it; what is on it stays
     Forget(ServerName),
     /// List the local servers, and those that were used from here
     List,

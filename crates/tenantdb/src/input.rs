@@ -22,6 +22,8 @@ const PROJECT_FILE: &str = "tenantdb.yaml";
 pub struct ServerInput {
     /// The server.
     pub server: Declared<DatabaseServer>,
+    /// Whether it is declared in what was given, not only known from before.
+    is_declared: bool,
     /// Its tenants.
     pub tenants: Vec<Declared<TenantDatabase>>,
     /// The names that its ledger recorded, as far as it was asked.
@@ -29,9 +31,13 @@ pub struct ServerInput {
 }
 
 impl ServerInput {
-    /// A server of which nothing is declared.
-    pub fn without_tenants(server: Declared<DatabaseServer>) -> Self {
-        Self { server, tenants: Vec::new(), recorded: Recorded::default() }
+    /// A server that was used before.
+    pub fn known(server: DatabaseServer) -> Self {
+        Self { is_declared: false, ..Self::declared(Declared::synthetic(server)) }
+    }
+
+    fn declared(server: Declared<DatabaseServer>) -> Self {
+        Self { server, is_declared: true, tenants: Vec::new(), recorded: Recorded::default() }
     }
 }
 
@@ -39,7 +45,7 @@ impl ServerInput {
 pub struct Input {
     /// Who speaks for them.
     pub authority: Authority,
-    /// Each server with its tenants, in the order of their names.
+    /// Each server that is declared or has tenants that are, in the order of their names.
     pub servers: Vec<ServerInput>,
     /// The servers that are known and of which nothing is declared.
     pub others: Vec<ServerInput>,
@@ -47,7 +53,7 @@ pub struct Input {
 
 /// Declarations as they were read, and what is wrong with them so far: it is told together with what is found later.
 pub struct Draft {
-    /// Each server of which something is declared.
+    /// Each server that is declared or has tenants that are.
     pub servers: Vec<ServerInput>,
     others: Vec<ServerInput>,
     /// Who speaks for them; `None` is a home that is not made for input that is wrong.
@@ -77,7 +83,7 @@ impl Draft {
             anchor_paths(server);
         }
         let servers = by_server(manifests, home, &mut problems)?;
-        let (others, servers) = servers.into_iter().partition(|input| input.tenants.is_empty());
+        let (servers, others) = servers.into_iter().partition(|input| input.is_declared || !input.tenants.is_empty());
         let authority = match project_of(paths)? {
             None => home.known_id()?.map(|id| home_authority(&id)).transpose()?,
             project => project,
@@ -104,10 +110,10 @@ impl Draft {
 /// Assigns each tenant to its server, of all that are known.
 fn by_server(manifests: Manifests, home: &Home, problems: &mut Diagnostics) -> Result<Vec<ServerInput>, Error> {
     let declared = names_of_defaults(manifests.servers.iter().map(|server| &server.resource));
-    let known = home.servers()?.into_iter().map(Declared::synthetic);
+    let known = home.servers()?.into_iter().map(ServerInput::known);
     let mut servers: BTreeMap<String, ServerInput> = known
-        .chain(manifests.servers)
-        .map(|server| (server.resource.metadata.name.to_string(), ServerInput::without_tenants(server)))
+        .chain(manifests.servers.into_iter().map(ServerInput::declared))
+        .map(|input| (input.server.resource.metadata.name.to_string(), input))
         .collect();
     // What is declared now wins over what is remembered.
     let defaults = if declared.is_empty() {
@@ -277,7 +283,8 @@ fn project(path: &Path) -> Result<Option<(Authority, PathBuf)>, Error> {
         |message: String| Error::input(format!("{}: {message}", file.display()), "it holds one line: `project: <id>`");
     let text = fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
     let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
-    let project: Project = serde_saphyr::from_str(&text).map_err(|error| wrong(first_line(error.to_string())))?;
+    let project: Project = serde_saphyr::from_str(&text)
+        .map_err(|error| wrong(first_line(error.to_string().trim_start_matches("error: ").to_owned())))?;
     let authority = checked(&project.project, &file.display().to_string())?;
     Ok(Some((authority, file)))
 }

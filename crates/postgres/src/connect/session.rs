@@ -70,6 +70,7 @@ impl Session {
         let (client, connection) = opened.map_err(|error| within(database, failure(&error)))?;
         let session = Self { client, warnings, connection, database: database.to_owned(), _permit: None };
         session.no_warning("connecting")?;
+        tracing::debug!(database, user, "connected");
         Ok(session)
     }
 
@@ -121,6 +122,7 @@ impl Session {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Failure> {
         let rows = self.client.query(text.as_ref(), parameters).await;
+        tracing::trace!(database = self.database, query = text.as_ref(), succeeded = rows.is_ok(), "asked");
         rows.map_err(|error| within(&self.database, failure(&error).within("SELECT")))
     }
 
@@ -129,8 +131,12 @@ impl Session {
         let mut messages = Vec::new();
         for (statement, outcome) in statements.iter().zip(outcomes) {
             match outcome {
-                Ok(answer) => messages.extend(answer),
+                Ok(answer) => {
+                    tracing::debug!(database = self.database, statement = statement.label, "done");
+                    messages.extend(answer);
+                }
                 Err(error) => {
+                    tracing::debug!(database = self.database, statement = statement.label, "failed");
                     self.take_warnings();
                     return Err(within(&self.database, failure(&error).within(&statement.label)));
                 }
@@ -166,8 +172,9 @@ impl Session {
 
 fn silence() -> Failure {
     let seconds = CONNECT_TIMEOUT.as_secs();
-    Failure::new(FailureKind::Unreachable, format!("what listens there gave no answer within {seconds} s"))
-        .hint("check host and port, and whether the server is overloaded or only starting")
+    Failure::new(FailureKind::Unreachable, format!("what listens there gave no answer within {seconds} s")).hint(
+        "check host and port, whether the server is overloaded or only starting, and who locks the database (pg_locks)",
+    )
 }
 
 fn within(database: &str, failure: Failure) -> Failure {

@@ -19,7 +19,11 @@ use crate::{ESTATE, Taking};
 pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
     let Some(row) = super::row(observed, claim) else { return unknown(claim, observed) };
     if row.phase == Phase::Orphaned {
-        return empty(claim, &row.database);
+        let message = "it was deleted before, and its policies left it behind; to remove it for good, apply its \
+                       declaration with `deletionProtection: false`, `dbDeletionPolicy: Delete` and \
+                       `roleDeletionPolicy: Delete`, and delete it again";
+        let conditions = vec![Condition { kind: "LeftBehind", message: message.to_owned() }];
+        return PostgresTenantPlan { conditions, ..empty(claim, &row.database) };
     }
     let protects = row.phase != Phase::Deleting && !never_made(row);
     if protects && row.applied.deletion_protection == DeletionProtection::On {

@@ -12,7 +12,7 @@ use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::progress::Progress;
-use crate::output::{plan as plan_output, report as output, say};
+use crate::output::{plan as plan_output, report as output, say, style};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Connected};
 
@@ -71,6 +71,12 @@ async fn work(
 ) -> Result<Report, Error> {
     let ledger = looked.observed.ledger_id().map(str::to_owned);
     context.home.remember(server, ledger.as_deref())?;
+    if looked.plan.tenants.is_empty() {
+        let (name, version) = (&server.metadata.name, looked.observed.version());
+        style::note(&format!(
+            "server {name}: PostgreSQL {version} answers and is remembered; no database is declared for it"
+        ));
+    }
     let makes_ledger = !looked.plan.preparation.is_empty();
     let report = carry_out(connected, looked, yes).await?;
     if makes_ledger && report.failure.is_none() {

@@ -39,7 +39,7 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
             }
         }
     }
-    say!("{}", totals.summary(began.elapsed()));
+    say!("{}", totals.deletion_summary(began.elapsed()));
     Ok(exit)
 }
 
@@ -58,7 +58,7 @@ fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>
         claims: tenants.iter().map(|tenant| Desired::claim(&authority, &tenant.resource)).collect(),
         authority: authority.clone(),
     };
-    Ok(input.servers.into_iter().map(target).collect())
+    Ok(input.servers.into_iter().filter(|server| !server.tenants.is_empty()).map(target).collect())
 }
 
 /// Finds each name in the ledgers of the servers that were used from here.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tenantdb_api::{Declared, ObjectName, did_you_mean};
+use tenantdb_api::{ObjectName, did_you_mean};
 use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary};
 use tenantdb_postgres::{Observed, Postgres, PostgresStep};
 
@@ -20,8 +20,7 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
     let input = if compared {
         resolve::check(context, Draft::read(&arguments.files, &context.home)?).await?
     } else {
-        let known = context.home.servers()?.into_iter().map(Declared::synthetic);
-        let servers = known.map(ServerInput::without_tenants).collect();
+        let servers = context.home.servers()?.into_iter().map(ServerInput::known).collect();
         Input { authority: input::authority(&context.home)?, servers, others: Vec::new() }
     };
     let mut rows = Vec::new();

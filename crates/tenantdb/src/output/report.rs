@@ -10,7 +10,7 @@ use super::style::{FAINT, STRONG, of_sign};
 use super::{Change, count, print_changes, printable, say, style};
 
 /// How many tenants came out how.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     created: usize,
     changed: usize,
@@ -47,6 +47,12 @@ impl Totals {
             Exit::Interrupted => self.interrupted += tenants,
             _ => self.failed += tenants,
         }
+    }
+
+    /// The summary line of a deletion.
+    pub fn deletion_summary(&self, took: Duration) -> String {
+        let others = Self { unchanged: 0, ..*self };
+        if others == Self::default() { "Nothing to delete.".to_owned() } else { others.summary(took) }
     }
 
     /// The summary line.

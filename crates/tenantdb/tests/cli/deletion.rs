@@ -71,7 +71,8 @@ on_every_server! {
             let lives = session.simple_query("SELECT count(*) FROM lines").await.is_ok();
             assert_eq!(lives, stays, "database {database}, roles {roles}");
 
-            world.run_on(&["delete", "--yes"]).exits(0).says_nothing_of("deleted");
+            let again = world.run_on(&["delete", "--yes"]).exits(0).says("Nothing to delete.").says_nothing_of("deleted");
+            again.tells(if (database, roles) == ("Delete", "Delete") { "AlreadyGone" } else { "LeftBehind: it was deleted before" });
             world.plan(&declared).exits(3);
             world.apply(&declared).exits(0);
             assert_eq!(rows(&name, &server, &world).is_some(), database == "Orphan", "database {database}, roles {roles}");

@@ -278,6 +278,24 @@ on_servers! {
         world.run_on(&["plan"]).exits(1).tells("it has another ledger");
     }
 
+    fn a_server_that_is_declared_alone_is_tried_and_remembered(server: TestServer) {
+        let mut world = World::on(&server);
+        world.set(ADMIN_PASSWORD_VARIABLE, "wrong");
+        fails(world.run(&["apply", "-f", "server.yaml"]), &server, "password authentication failed");
+        world.set(ADMIN_PASSWORD_VARIABLE, server.admin_password());
+        let tried = world.run(&["apply", "-f", "server.yaml"]).exits(0).says("Nothing to do: there is no database.");
+        tried.tells(&format!("note: server shared: PostgreSQL {} answers and is remembered", server.major()));
+        world.declare(&cafe()).run(&["apply", "-f", "tenants.yaml"]).exits(0);
+        works(&world, &server, "cafe");
+    }
+
+    fn what_it_does_can_be_followed(server: TestServer) {
+        let mut world = World::on(&server);
+        world.set("TENANTDB_LOG", "debug");
+        let run = world.apply(&cafe()).exits(0).tells("connected").tells("begun").tells("statement=\"CREATE DATABASE\"");
+        assert!(!run.stderr.contains("asked"), "{}", run.stderr);
+    }
+
     fn a_damaged_memory_of_a_server_says_what_to_do(server: TestServer) {
         let world = World::on(&server);
         world.apply(&cafe()).exits(0);
