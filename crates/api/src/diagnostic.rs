@@ -8,6 +8,7 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::document::Source;
+use crate::mask::masked;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,14 +76,19 @@ impl Position {
         self.before().rfind('\n').map_or(0, |newline| newline + 1)
     }
 
-    /// The line it begins on: what stands before it, what of it is on the line, and the line from there on.
-    fn first_line(&self) -> [&str; 3] {
+    /// The line it begins on, as it is shown, and the bytes of that which are marked.
+    fn first_line(&self) -> (String, Range<usize>) {
         let text = &self.source.text;
         let start = self.span.start;
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line_end = start + text[start..line_end].trim_end_matches('\r').len();
         let end = self.span.end.min(line_end);
-        [&text[self.line_start()..start], text[start..end].trim_end(), &text[start..line_end]]
+        let before = text[self.line_start()..start].chars().count();
+        let marked = text[start..end].trim_end().chars().count();
+        let shown = printable_line(&masked(&text[self.line_start()..line_end]));
+        let offset = |characters: usize| shown.char_indices().nth(characters).map_or(shown.len(), |(at, _)| at);
+        let span = offset(before)..offset(before + marked);
+        (shown, span)
     }
 }
 
@@ -134,20 +140,21 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut group = Group::with_title(level.primary_title(printable(&self.message)));
-        if let Some(position) = &self.position {
-            let [before, marked, rest] = position.first_line().map(printable_line);
-            let span = before.len()..before.len() + marked.len();
-            let snippet = Snippet::source(format!("{before}{rest}"))
-                .line_start(position.line())
-                .path(printable(position.source_name()))
-                .annotation(AnnotationKind::Primary.span(span));
-            group = group.element(snippet);
-        }
+        let Some(position) = &self.position else {
+            let hint = self.hint.iter().map(|hint| format!("\n  hint: {}", printable(hint)));
+            return renderer.render(&[group]) + &hint.collect::<String>();
+        };
+        let (line, span) = position.first_line();
+        let snippet = Snippet::source(line)
+            .line_start(position.line())
+            .path(printable(position.source_name()))
+            .annotation(AnnotationKind::Primary.span(span));
+        group = group.element(snippet);
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.with_name("hint").message(printable(hint)));
         }
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
     }
 
@@ -165,10 +172,10 @@ fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escape).collect())
 }
 
-/// A part of a source's line with every character in its place; the renderer has signs of its own for the lower
+/// A source's line with every character in its place; the renderer has signs of its own for the lower
 /// control characters and for tabs.
-fn printable_line(part: &str) -> String {
-    part.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+fn printable_line(line: &str) -> String {
+    line.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Everything that is wrong with the input.

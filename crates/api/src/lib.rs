@@ -10,6 +10,7 @@ mod diagnostic;
 mod document;
 pub mod kinds;
 mod manifests;
+mod mask;
 mod nearest;
 mod shorten;
 mod template;

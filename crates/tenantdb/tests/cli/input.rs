@@ -70,6 +70,14 @@ on_servers! {
         assert!(!refused.stderr.contains("no server"), "{}", refused.stderr);
     }
 
+    fn a_password_where_none_belongs_is_not_shown(server: TestServer) {
+        let world = World::on(&server);
+        let declared = server_yaml(&server).replace("admin: {", "admin: {password: hunter2, ");
+        world.write("server.yaml", &declared);
+        let refused = world.run(&["plan", "-f", "server.yaml"]).exits(2).tells("unknown field `spec.admin.password`").tells("password: *******,");
+        assert!(!refused.stderr.contains("hunter2"), "{}", refused.stderr);
+    }
+
     fn what_cant_be_read_is_refused(server: TestServer) {
         let world = World::on(&server);
         fs::write(world.folder().join("latin1.yaml"), b"# gr\xfc\xdfe\n").unwrap();
