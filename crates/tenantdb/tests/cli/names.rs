@@ -213,7 +213,7 @@ on_servers! {
         world.apply(&tenant("cafe", "{server: shared}")).exits(0);
         // The other server can't be asked while it is down, but the credential says where the database is.
         server.stop();
-        world.apply(&renamed).exits(4).tells("is a migration");
+        world.apply(&renamed).exits(1).tells("is a migration").says("1 refused");
     }
 
     fn what_was_left_behind_on_one_server_can_be_made_on_another(server: TestServer) {

@@ -159,7 +159,7 @@ pub const SCENARIOS: &[Scenario] = &[
                 site.server.psql(
                     tenant,
                     &format!(
-                        "ALTER ROLE {tenant} LOGIN; ALTER ROLE {tenant}_a INHERIT CONNECTION LIMIT 3; \
+                        "ALTER ROLE {tenant} LOGIN CREATEROLE; ALTER ROLE {tenant}_a INHERIT CONNECTION LIMIT 3; \
                          ALTER ROLE {tenant}_a SET work_mem = '1MB'; ALTER ROLE {tenant}_b RESET role; \
                          REVOKE {tenant} FROM {tenant}_b GRANTED BY tenantdb_owner; ALTER ROLE {tenant}_b LOGIN VALID UNTIL '2000-01-01'; \
                          ALTER SCHEMA public OWNER TO admin_user; DROP SCHEMA app; DROP EXTENSION pg_trgm; \
