@@ -66,8 +66,8 @@ impl Postgres {
     /// # Errors
     /// When it can't be read.
     pub async fn ledger_id(&self) -> Result<Option<String>, Failure> {
-        let ledger = Ledger::read(&*self.connections.ledger().await?).await;
-        Ok(ledger.map_err(|failure| self.at(failure))?.map(|ledger| ledger.id))
+        let id = async { Ledger::read_id(&*self.connections.ledger().await?).await };
+        id.await.map_err(|failure| self.at(failure))
     }
 
     /// Says goodbye on every connection that nobody uses.

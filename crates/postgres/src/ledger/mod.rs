@@ -116,8 +116,8 @@ impl Ledger {
         self.tenants.values().find(|tenant| tenant.database == name)
     }
 
-    /// Reads the ledger; `None` when its tables were never made.
-    pub(crate) async fn read(session: &Session) -> Result<Option<Self>, Failure> {
+    /// Reads what tells the ledger from every other; `None` when its tables were never made.
+    pub(crate) async fn read_id(session: &Session) -> Result<Option<String>, Failure> {
         let exists = session.query("SELECT to_regclass('ledger.server') IS NOT NULL", &[]).await?;
         if !exists.first().is_some_and(|row| row.get::<_, bool>(0)) {
             return Ok(None);
@@ -125,6 +125,12 @@ impl Ledger {
         // Of another version nothing else can be read for certain.
         let server = session.query("SELECT version, id::text FROM ledger.server", &[]).await?;
         check_version(server.first().map_or(0, |row| row.get(0)))?;
+        Ok(server.first().map(|row| row.get(1)))
+    }
+
+    /// Reads the ledger; `None` when its tables were never made.
+    pub(crate) async fn read(session: &Session) -> Result<Option<Self>, Failure> {
+        let Some(id) = Self::read_id(session).await? else { return Ok(None) };
         let (tenants, roles, deliveries) = tokio::try_join!(
             session.query(
                 "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch \
@@ -146,7 +152,6 @@ impl Ledger {
             let tenant = tenant(row)?;
             by_id.insert(tenant.id, tenant);
         }
-        let id = server.first().map(|row| row.get(1)).unwrap_or_default();
         let mut ledger = Self { id, ..Self::default() };
         for row in &roles {
             let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
-    Actor, Claim, Condition, CredentialStep, Held, PlaceView, Refusal, RefusalKind, Risk, Task, TenantChange, Version,
+    Actor, Claim, Condition, CredentialStep, Generation, Held, PlaceView, Refusal, RefusalKind, Risk, Task,
+    TenantChange, Version,
 };
 
 use super::{PostgresTenantPlan, empty, refused};
@@ -50,9 +51,11 @@ fn unknown(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
     PostgresTenantPlan { conditions: vec![Condition { kind: "AlreadyGone", message }], ..empty(claim, "") }
 }
 
-/// Whether its creation broke off before anybody could come in: then there is nothing to protect or to keep.
+/// Whether its creation broke off before it had roles: then nobody was ever in, and there is nothing to protect or to
+/// keep. The roles are made in the transaction that tells the ledger of the first credential's generation.
 fn never_made(row: &TenantRow) -> bool {
-    row.phase == Phase::Claimed && row.database_oid.is_none()
+    let issued = row.slots.values().any(|slot| slot.generation > Generation::default());
+    row.phase == Phase::Claimed && row.database_oid.is_none() && !issued
 }
 
 /// What is destroyed must be what was made.
@@ -71,12 +74,13 @@ struct Removal<'a> {
 
 impl Removal<'_> {
     fn plan(mut self) -> PostgresTenantPlan {
-        let applied = &self.row.applied;
-        let policies = if never_made(self.row) {
-            (DeletionPolicy::Delete, DeletionPolicy::Delete)
-        } else {
-            (applied.db_deletion_policy, applied.role_deletion_policy)
-        };
+        if never_made(self.row) {
+            self.plan.change = TenantChange::Delete;
+            self.drop_database();
+            self.record(PostgresStep::Forget);
+            return self.plan;
+        }
+        let policies = (self.row.applied.db_deletion_policy, self.row.applied.role_deletion_policy);
         self.plan.change = match policies.0 {
             DeletionPolicy::Delete => TenantChange::Delete,
             DeletionPolicy::Orphan => TenantChange::Orphan,
@@ -121,9 +125,9 @@ impl Removal<'_> {
         slots.filter(|role| self.made(role)).collect()
     }
 
-    /// Whether a role is there and ours: roles are made in the transaction that tells the ledger of the database.
+    /// Whether a role is there and ours.
     fn made(&self, role: &String) -> bool {
-        self.row.database_oid.is_some() && self.observed.shared.roles.contains_key(role)
+        !never_made(self.row) && self.observed.shared.roles.contains_key(role)
     }
 
     fn record(&mut self, step: PostgresStep) {

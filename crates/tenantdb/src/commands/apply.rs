@@ -80,7 +80,14 @@ async fn work(
     let makes_ledger = !looked.plan.preparation.is_empty();
     let report = carry_out(connected, looked, yes).await?;
     if makes_ledger && report.failure.is_none() {
-        context.home.remember(server, connected.pass.engine.ledger_id().await?.as_deref())?;
+        let remembered = match connected.pass.engine.ledger_id().await {
+            Ok(ledger) => context.home.remember(server, ledger.as_deref()),
+            Err(failure) => Err(failure.into()),
+        };
+        // The work is done, and is told; the next run remembers the ledger.
+        if let Err(error) = remembered {
+            style::warning(&error.message(), "run it again, so that the server is known by its ledger");
+        }
     }
     Ok(report)
 }

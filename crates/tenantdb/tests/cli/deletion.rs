@@ -115,6 +115,17 @@ on_every_server! {
         world.run(&["delete", "cafe", "--yes"]).exits(4).tells("it is protected from deletion");
     }
 
+    fn what_was_lost_and_is_being_made_again_goes_with_its_roles(server: TestServer) {
+        let world = World::on(&server);
+        for failpoint in ["after-forget-database", "after-create-database"] {
+            world.apply(&removable("cafe", "Delete", "Delete")).exits(0);
+            server.psql("postgres", "DROP DATABASE cafe");
+            world.run_killed_at(failpoint, &["apply"]);
+            world.run(&["delete", "cafe", "--yes"]).exits(0).says("roles cafe_a, cafe_b, cafe");
+            assert_eq!(left_of("cafe", &server, &world), "", "{failpoint}");
+        }
+    }
+
     fn without_consent_nothing_is_lost(server: TestServer) {
         let world = World::on(&server);
         for (database, roles) in &POLICIES[1..] {
