@@ -84,11 +84,14 @@ fn changed_by_another(failure: &Failure) -> bool {
     failure.has_code("XX000")
 }
 
+/// The catalogs are read, not asked by name: a session that found no such name before remembers that, and waiting for
+/// this lock does not tell it otherwise.
 async fn create_tables(connections: &Connections) -> Result<(), Failure> {
     let session = connections.ledger().await?;
     let guarded = format!(
         "DO $tenantdb$ BEGIN PERFORM pg_advisory_xact_lock({ROLE_DDL_LOCK}); \
-         IF to_regclass('ledger.server') IS NULL THEN EXECUTE {}; END IF; END $tenantdb$",
+         IF NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = 'ledger' AND c.relname = 'server') THEN EXECUTE {}; END IF; END $tenantdb$",
         sql::text(SCHEMA)
     );
     session.run(&[Statement::labelled(guarded, "CREATE SCHEMA ledger")]).await

@@ -220,6 +220,19 @@ on_servers! {
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
     }
 
+    fn a_ledger_that_somebody_makes_meanwhile_is_used(server: TestServer) {
+        let world = World::on(&server);
+        world.declare(&cafe()).run_killed_at("after-create-ledger", &["apply"]);
+        let held = HeldLock::of_role_changes(&server);
+        let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+        wait_for_a_lock(&server);
+        let tables = include_str!("../../../postgres/src/ledger/schema.sql");
+        server.psql("tenantdb", &format!("SET ROLE tenantdb_owner; {tables}"));
+        drop(held);
+        Run::end_of(applying).exits(0);
+        works(&world, &server, "cafe");
+    }
+
     fn a_tenant_that_fails_stops_nobody(server: TestServer) {
         let world = World::on(&server);
         // A role in the way that the look before can't have seen.
