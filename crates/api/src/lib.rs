@@ -12,6 +12,7 @@ pub mod kinds;
 mod manifests;
 mod mask;
 mod nearest;
+mod schema;
 mod shorten;
 mod template;
 mod values;
@@ -22,6 +23,7 @@ pub use kinds::database_server::{self, DatabaseServer};
 pub use kinds::tenant_database::{self, TenantDatabase};
 pub use manifests::{Declared, Manifests, parse};
 pub use nearest::{did_you_mean, nearest};
+pub use schema::schema;
 pub use shorten::shorten;
 pub use values::{ConnectionLimit, InvalidValue, Namespace, ObjectName, SettingName, SqlName};
 

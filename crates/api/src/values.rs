@@ -1,8 +1,10 @@
 //! Values that are checked once, when they are decoded, and cannot be wrong afterwards.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::shorten;
@@ -13,7 +15,7 @@ use crate::shorten;
 pub struct InvalidValue(pub String);
 
 macro_rules! checked_string {
-    ($(#[$doc:meta])* $name:ident, $check:path) => {
+    ($(#[$doc:meta])* $name:ident, $check:path, $schema:tt) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -59,6 +61,16 @@ macro_rules! checked_string {
                 &self.0
             }
         }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
     };
 }
 
@@ -66,25 +78,29 @@ checked_string!(
     /// The name of an object: a DNS subdomain of at most 253 bytes (RFC 1123, as Kubernetes requires), so that it is
     /// also a safe file name.
     ObjectName,
-    check_subdomain
+    check_subdomain,
+    {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", "maxLength": 253}
 );
 
 checked_string!(
     /// A namespace: a DNS label of at most 63 bytes (RFC 1123, as Kubernetes requires).
     Namespace,
-    check_label
+    check_label,
+    {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "maxLength": 63}
 );
 
 checked_string!(
     /// The name of a database, role or schema: 1 to 63 bytes of UTF-8 without NUL (PostgreSQL documentation, 4.1.1).
     SqlName,
-    check_sql_name
+    check_sql_name,
+    {"type": "string", "minLength": 1, "maxLength": 63}
 );
 
 checked_string!(
     /// The name of a PostgreSQL run-time parameter, in lower case.
     SettingName,
-    check_setting_name
+    check_setting_name,
+    {"type": "string", "pattern": r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$", "maxLength": 63}
 );
 
 impl Default for Namespace {
@@ -111,6 +127,16 @@ impl ConnectionLimit {
     #[must_use]
     pub fn get(self) -> i32 {
         self.0
+    }
+}
+
+impl JsonSchema for ConnectionLimit {
+    fn schema_name() -> Cow<'static, str> {
+        "ConnectionLimit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": 1, "maximum": 1_000_000})
     }
 }
 

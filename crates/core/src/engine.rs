@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use tenantdb_api::ObjectName;
+use jiff::Timestamp;
+use tenantdb_api::{Namespace, ObjectName};
 
 use crate::{Claim, Delivery, Failure, Held, Interrupt, Login, Plan, Step, TenantPlan};
 
@@ -33,6 +34,34 @@ pub struct TenantSummary {
     pub protected: bool,
     /// Where its credential was delivered.
     pub delivered: Option<String>,
+}
+
+/// What a tenant uses and since when: people want to know it, and no plan depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// How much its database takes on the server's disk, in bytes; `None` when that can't be seen.
+    pub size: Option<u64>,
+    /// How many sessions are in its database.
+    pub sessions: u64,
+    /// How many there may be in all; `None` is any number.
+    pub session_limit: Option<u32>,
+    /// When the credential that was delivered was made.
+    pub credential_since: Option<Timestamp>,
+    /// When its declaration went and it was left behind.
+    pub orphaned_since: Option<Timestamp>,
+}
+
+/// Something that was done to a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Whose it is.
+    pub claim: Claim,
+    /// What.
+    pub action: String,
+    /// By whom: program, process and host.
+    pub by: String,
 }
 
 /// A kind of server: how to look at it, what would have to be done, and how to do it.
@@ -70,6 +99,20 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The tenants that the ledger knows.
     fn tenants(observed: &Self::Observed) -> Vec<TenantSummary>;
+
+    /// What each tenant that the ledger knows uses.
+    fn vitals(
+        &self,
+        observed: &Self::Observed,
+    ) -> impl Future<Output = Result<BTreeMap<Claim, Vitals>, Failure>> + Send;
+
+    /// What was done to the tenants of this name, whoever's they were, from the oldest on.
+    fn history(
+        &self,
+        observed: &Self::Observed,
+        namespace: &Namespace,
+        name: &ObjectName,
+    ) -> impl Future<Output = Result<Vec<AuditEntry>, Failure>> + Send;
 
     /// Checks the login that a place holds against the server, for a deep look.
     fn try_login(&self, delivery: &Delivery, login: &Login) -> impl Future<Output = Result<bool, Failure>> + Send;

@@ -15,10 +15,11 @@ mod pass;
 mod place;
 mod plan;
 mod review;
+mod writer;
 
 pub use claim::{Authority, Claim};
 pub use credential::{Digest, Generation, Login, Password, Slot};
-pub use engine::{Depth, Engine, PlaceView, TenantSummary};
+pub use engine::{AuditEntry, Depth, Engine, PlaceView, TenantSummary, Vitals};
 pub use failure::{Failure, FailureKind};
 pub use interrupt::Interrupt;
 pub use pass::{Event, Outcome, Pass, Report, TenantOutcome};
@@ -28,3 +29,4 @@ pub use plan::{
     TenantPlan,
 };
 pub use review::{Consent, lint, review};
+pub use writer::writer;

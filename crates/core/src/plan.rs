@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::{ObjectName, SqlName};
 
@@ -21,7 +23,7 @@ pub trait Step: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
 }
 
 /// How much a step can hurt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub enum Risk {
     /// Creates, grants, or heals what is ours.
     Safe,
@@ -32,7 +34,7 @@ pub enum Risk {
 }
 
 /// As whom a step is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Actor {
     /// The role that owns every tenant's database.
     Estate,
@@ -159,7 +161,7 @@ pub struct Planned<S> {
 }
 
 /// What happens to a tenant as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum TenantChange {
     /// It is as declared.
     Unchanged,
@@ -176,7 +178,7 @@ pub enum TenantChange {
 }
 
 /// Why something is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum RefusalKind {
     /// It is someone else's.
     Conflict,
@@ -191,7 +193,7 @@ pub enum RefusalKind {
 }
 
 /// A refusal: what, and what to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Refusal {
     /// Why.
     pub kind: RefusalKind,
@@ -216,9 +218,10 @@ impl Refusal {
 }
 
 /// Something that a user should know and that no step mends.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct Condition {
     /// Its CamelCase type, such as `SystemDatabasesOpen`.
+    #[serde(rename = "type")]
     pub kind: &'static str,
     /// What it is, and what to do about it.
     pub message: String,

@@ -2,6 +2,7 @@
 //! which of two logins is next, and the places where a credential lives.
 
 mod custody;
+pub mod environment;
 mod format;
 mod password;
 pub mod stores;

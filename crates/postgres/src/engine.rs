@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenantdb_api::ObjectName;
+use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::{
-    Claim, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login, PlaceView, Plan, TenantPlan, TenantSummary,
+    AuditEntry, Claim, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login, PlaceView, Plan, TenantPlan,
+    TenantSummary, Vitals,
 };
 use tokio::task::JoinSet;
 
@@ -255,6 +256,25 @@ impl Engine for Postgres {
         summaries.collect()
     }
 
+    async fn vitals(&self, observed: &Observed) -> Result<BTreeMap<Claim, Vitals>, Failure> {
+        let Some(ledger) = &observed.ledger else { return Ok(BTreeMap::new()) };
+        let vitals = async { observe::read_vitals(&*self.connections.ledger().await?, ledger).await };
+        vitals.await.map_err(|failure| self.at(failure))
+    }
+
+    async fn history(
+        &self,
+        observed: &Observed,
+        namespace: &Namespace,
+        name: &ObjectName,
+    ) -> Result<Vec<AuditEntry>, Failure> {
+        if observed.ledger.is_none() {
+            return Ok(Vec::new());
+        }
+        let history = async { observe::read_history(&*self.connections.ledger().await?, namespace, name).await };
+        history.await.map_err(|failure| self.at(failure))
+    }
+
     async fn try_login(&self, delivery: &Delivery, login: &Login) -> Result<bool, Failure> {
         match self.connections.login(delivery.database.as_str(), login).await {
             Ok(session) => {
@@ -279,13 +299,12 @@ impl Engine for Postgres {
         interrupt: &Interrupt,
     ) -> Result<Hold, Failure> {
         let row = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(&tenant.claim));
-        let owner = row.map(|row| row.owner.clone()).or_else(|| claimed_owner(tenant)).unwrap_or_default();
         let key = self.locks.take(&self.connections, &tenant.database, interrupt).await;
         Ok(Hold {
             claim: tenant.claim.clone(),
             key: key.map_err(|failure| self.at(failure))?,
             database: tenant.database.clone(),
-            owner,
+            owner: apply::owner(tenant, observed),
             id: row.map(|row| row.id),
             epoch: row.map_or(0, |row| row.epoch),
             options: observed.shared.has_membership_options(),
@@ -313,13 +332,6 @@ impl Engine for Postgres {
     async fn release(&self, hold: Hold) {
         self.locks.release(hold.key).await;
     }
-}
-
-fn claimed_owner(tenant: &TenantPlan<PostgresStep>) -> Option<String> {
-    tenant.steps.iter().find_map(|step| match &step.task {
-        tenantdb_core::Task::Engine(PostgresStep::Claim { owner, .. }) => Some(owner.clone()),
-        _ => None,
-    })
 }
 
 /// Logs in and sees who that is: a login whose SET role is missing gets in with nothing but a warning.

@@ -12,6 +12,7 @@ mod ledger;
 mod observe;
 mod ownership;
 mod plan;
+mod script;
 mod sql;
 mod step;
 
@@ -20,6 +21,7 @@ pub use desired::{Desired, Recorded, Tenant};
 pub use engine::Postgres;
 pub use observe::Observed;
 pub use ownership::Taking;
+pub use script::script;
 pub use step::PostgresStep;
 
 /// The role that owns every tenant's database and the ledger.

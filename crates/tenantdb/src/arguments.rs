@@ -1,14 +1,16 @@
 //! What the command line takes.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use tenantdb_api::{Namespace, ObjectName};
 
 /// What every `--help` ends with at the top.
 const MORE: &str = "\
 Begin with:
-  tenantdb apply -f examples/first.yaml
+  tenantdb init
 
 Environment:
   TENANTDB_HOME          Where state and credentials are kept [default: /var/lib/tenantdb for root,
@@ -50,13 +52,23 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write an example to start from, and make a folder a project
+    #[command(after_help = "\
+Writes tenantdb.yaml, which says that the declarations in this folder and below it are one project, and databases.yaml, \
+a commented example. Nothing that is there is overwritten.
+
+Examples:
+  tenantdb init
+  tenantdb init databases/")]
+    Init(InitArguments),
     /// Show what would change, and why; nothing is touched
     #[command(after_help = "\
 A local server that was never started counts as empty, and stays unmade; a stopped one is started.
 
 Examples:
   tenantdb plan -f databases/
-  tenantdb plan -f databases/ --exit-code --refresh")]
+  tenantdb plan -f databases/ --exit-code --refresh
+  tenantdb plan -f databases/ -o markdown > plan.md")]
     Plan(PlanArguments),
     /// Make the databases as declared: create, change and heal; nothing is deleted
     #[command(after_help = "\
@@ -76,7 +88,7 @@ Ready, Missing, or Drifted with the number of changes that apply would make.
 Examples:
   tenantdb status
   tenantdb status -n cafe
-  tenantdb status -f databases/")]
+  tenantdb status -f databases/ -o json")]
     Status(StatusArguments),
     /// Print the credential that was delivered for a database; no server is asked
     #[command(after_help = "\
@@ -85,6 +97,23 @@ Examples:
   eval \"$(tenantdb credentials cafe -n cafe)\"
   tenantdb credentials orders --format uri")]
     Credentials(CredentialsArguments),
+    /// Open psql on a database, logged in with its credential
+    #[command(after_help = "\
+The credential is handed to psql by its environment, never in an argument. A local server that is stopped is started.
+
+Examples:
+  tenantdb connect orders
+  tenantdb connect orders -n shop -- -c 'SELECT count(*) FROM lines'")]
+    Connect(ConnectArguments),
+    /// Run a command with a database's credential in its environment
+    #[command(after_help = "\
+The command finds PGHOST, PGPORT, PGDATABASE, PGUSER and PGPASSWORD, which every libpq program reads, and the keys of \
+the credential that are names of variables, such as DATABASE_URL. It takes the place of tenantdb, with its exit code.
+
+Examples:
+  tenantdb exec orders -- pg_dump -Fc -f orders.dump
+  tenantdb exec orders -n shop -- bin/rails db:migrate")]
+    Exec(ExecArguments),
     /// Delete databases, as far as their policies say; protected ones are refused
     #[command(after_help = "\
 What counts is what was last applied, not what a file says now. A database with `deletionProtection: true`, the \
@@ -95,9 +124,54 @@ Examples:
   tenantdb delete my-test-db -n my-namespace
   tenantdb delete -f databases/my-test-db.yaml")]
     Delete(DeleteArguments),
+    /// List what deletions left behind
+    #[command(after_help = "\
+A deletion whose policies say `Orphan` leaves the database, its roles or both. Applying the declaration again takes \
+them back.
+
+Examples:
+  tenantdb orphans
+  tenantdb orphans -o json")]
+    Orphans(OrphansArguments),
+    /// Show what was done to a database, when and by whom
+    #[command(after_help = "\
+Examples:
+  tenantdb history orders
+  tenantdb history orders -n shop -o json")]
+    History(HistoryArguments),
     /// Start, stop and list local servers, and look at any server
     #[command(subcommand, disable_help_subcommand = true)]
     Server(ServerCommand),
+    /// Print the JSON Schema of manifests, for editors, or of what -o json prints
+    #[command(after_help = "\
+An editor with a YAML language server checks and completes a manifest that begins with\n  \
+# yaml-language-server: $schema=tenantdb.schema.json
+
+Examples:
+  tenantdb schema > tenantdb.schema.json
+  tenantdb schema plan")]
+    Schema(SchemaArguments),
+    /// Print the completions of a shell
+    #[command(after_help = "\
+Examples:
+  tenantdb completions bash > ~/.local/share/bash-completion/completions/tenantdb
+  tenantdb completions zsh > \"${fpath[1]}/_tenantdb\"
+  tenantdb completions fish > ~/.config/fish/completions/tenantdb.fish")]
+    Completions(CompletionsArguments),
+    /// Print the manual page, or write the pages of all commands into a folder
+    #[command(after_help = "\
+Examples:
+  tenantdb man | man -l -
+  tenantdb man ~/.local/share/man/man1")]
+    Man(ManArguments),
+}
+
+/// What `init` takes.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The folder; it is made if it is missing
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
 }
 
 /// The declarations to work on.
@@ -106,6 +180,30 @@ pub struct Files {
     /// A file or folder of declarations, or `-` for standard input; repeatable
     #[arg(short = 'f', long = "file", value_name = "PATH", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanOutput {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// A script for psql.
+    Sql,
+    /// For the description of a change, where it is reviewed.
+    Markdown,
 }
 
 /// What `plan` takes.
@@ -119,6 +217,9 @@ pub struct PlanArguments {
     /// Look into every database and try every credential, not only those that are new or changed
     #[arg(long)]
     pub refresh: bool,
+    /// `text`; `json` in a documented shape; `sql`, a script for psql; or `markdown`, for a review
+    #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
+    pub output: PlanOutput,
 }
 
 /// What `apply` takes.
@@ -132,6 +233,9 @@ pub struct ApplyArguments {
     /// Look into every database and try every credential, not only those that are new or changed
     #[arg(long)]
     pub refresh: bool,
+    /// `text`, or `json` in a documented shape
+    #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
+    pub output: Output,
 }
 
 /// What `status` takes.
@@ -145,6 +249,9 @@ pub struct StatusArguments {
     /// Compare with these declarations: a file, a folder or `-`; repeatable
     #[arg(short = 'f', long = "file", value_name = "PATH")]
     pub files: Vec<PathBuf>,
+    /// `text`, or `json` in a documented shape
+    #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
+    pub output: Output,
 }
 
 /// What `credentials` takes.
@@ -158,6 +265,94 @@ pub struct CredentialsArguments {
     /// `env`: KEY='value' lines for a shell; `uri`: the connection URI alone; `json`: one object of all keys
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = CredentialFormat::Env)]
     pub format: CredentialFormat,
+}
+
+/// What `orphans` takes.
+#[derive(Debug, Args)]
+pub struct OrphansArguments {
+    /// `text`, or `json` in a documented shape
+    #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
+    pub output: Output,
+}
+
+/// What `history` takes.
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// The name that the database is, or was, declared by
+    pub name: ObjectName,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub namespace: Namespace,
+    /// `text`, or `json` in a documented shape
+    #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
+    pub output: Output,
+}
+
+/// What `connect` takes.
+#[derive(Debug, Args)]
+pub struct ConnectArguments {
+    /// The name that the database is declared by
+    pub name: ObjectName,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub namespace: Namespace,
+    /// What psql is given, behind `--`
+    #[arg(last = true, value_name = "PSQL ARGUMENT")]
+    pub arguments: Vec<OsString>,
+}
+
+/// What `exec` takes.
+#[derive(Debug, Args)]
+pub struct ExecArguments {
+    /// The name that the database is declared by
+    pub name: ObjectName,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub namespace: Namespace,
+    /// The command and its arguments, behind `--`
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// What `schema` takes.
+#[derive(Debug, Args)]
+pub struct SchemaArguments {
+    /// Of what
+    #[arg(value_enum, default_value_t)]
+    pub of: SchemaOf,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// What -f reads.
+    #[default]
+    Manifest,
+    /// What `plan -o json` prints.
+    Plan,
+    /// What `apply` and `delete` print with -o json.
+    Report,
+    /// What `status -o json` prints.
+    Status,
+    /// What `orphans -o json` prints.
+    Orphans,
+    /// What `history -o json` prints.
+    History,
+}
+
+/// What `completions` takes.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// What `man` takes.
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// Where the pages of all commands are written to, instead of printing the first
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
 }
 
 /// How a credential is printed.
@@ -187,6 +382,9 @@ pub struct DeleteArguments {
     /// Consent to the loss of data
     #[arg(short = 'y', long)]
     pub yes: bool,
+    /// `text`, or `json` in a documented shape
+    #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
+    pub output: Output,
 }
 
 /// What can be done with servers.

@@ -100,6 +100,15 @@ impl Error {
         }
     }
 
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Diagnostics(_) => None,
+            Self::Input { hint, .. } => hint.clone(),
+            Self::Failure(failure) => failure.hint.clone(),
+        }
+    }
+
     /// How the command ends because of it.
     pub fn exit(&self) -> Exit {
         match self {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::home::Home;
 
 /// The file that says which project declarations belong to.
-const PROJECT_FILE: &str = "tenantdb.yaml";
+pub const PROJECT_FILE: &str = "tenantdb.yaml";
 
 /// A server with the tenants that are declared for it.
 pub struct ServerInput {
@@ -273,8 +273,18 @@ fn project_of(paths: &[PathBuf]) -> Result<Option<Authority>, Error> {
     Ok(found.map(|(authority, _)| authority))
 }
 
+/// The text of a new project's file.
+pub fn new_project() -> String {
+    let id = uuid::Uuid::new_v4().simple();
+    format!(
+        "# Whose the databases are that are declared in this folder and below it: another project's are never touched.\n\
+         # It goes into version control, so that whoever applies the declarations speaks for the same project.\n\
+         project: {id}\n"
+    )
+}
+
 /// The project that a path belongs to, and the file that says so.
-fn project(path: &Path) -> Result<Option<(Authority, PathBuf)>, Error> {
+pub fn project(path: &Path) -> Result<Option<(Authority, PathBuf)>, Error> {
     // Without `..` and links, so that the folders above it are those it is really in.
     let start = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
     let file = start.ancestors().map(|folder| folder.join(PROJECT_FILE)).find(|file| file.is_file());

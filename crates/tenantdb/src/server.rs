@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tenantdb_api::database_server::{Admin, PasswordSource, SourceKind, TlsMode};
-use tenantdb_api::{DatabaseServer, Declared, Diagnostic};
+use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
 use tenantdb_core::{Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password};
-use tenantdb_local::{LocalServer, State};
+use tenantdb_local::{LocalServer, Running, State};
 use tenantdb_postgres::{Address, AdminLogin, Desired, Observed, Postgres, TlsSettings};
 
 use crate::error::Error;
@@ -87,11 +87,16 @@ pub fn ask(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Resul
     reach(server, home, interrupt).map(Some)
 }
 
+/// Starts a local server; one that runs is left alone.
+pub fn start(name: &ObjectName, home: &Home) -> Result<Running, Error> {
+    let server = LocalServer::new(home.root(), name.as_str())?;
+    Ok(server.start(&server.installation()?)?)
+}
+
 fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
     match server.source() {
         SourceKind::Local => {
-            let local = LocalServer::new(home.root(), server.metadata.name.as_str())?;
-            let running = local.start(&local.installation()?)?;
+            let running = start(&server.metadata.name, home)?;
             let address = Address { host: running.host, port: running.port };
             let admin = AdminLogin {
                 username: running.username,
@@ -154,13 +159,12 @@ fn connected(
     if let Some(patience) = patience()? {
         engine = engine.with_patience(patience);
     }
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
     let pass = Pass {
         workers: engine.workers(),
         engine: Arc::new(engine),
         place: Arc::new(home.place()?),
         new_password: tenantdb_credentials::generate,
-        writer: format!("{}@{host}", std::process::id()),
+        writer: tenantdb_core::writer(),
         interrupt: interrupt.clone(),
     };
     let ledger = home.ledger_of(&server.metadata.name)?;

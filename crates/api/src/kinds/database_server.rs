@@ -2,10 +2,12 @@
 
 mod validate;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ use super::ObjectMeta;
 use crate::values::{ConnectionLimit, Namespace, ObjectName, SettingName, SqlName};
 
 /// A database server. Cluster-scoped: it belongs to the platform's team.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DatabaseServer {
     /// Its name; it has no namespace.
@@ -23,7 +25,7 @@ pub struct DatabaseServer {
 }
 
 /// The declaration of a [`DatabaseServer`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DatabaseServerSpec {
     /// What it runs.
@@ -62,7 +64,7 @@ pub struct DatabaseServerSpec {
 }
 
 /// The software a server runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum EngineKind {
     /// PostgreSQL.
     #[default]
@@ -75,7 +77,7 @@ pub enum EngineKind {
 
 /// Where a server is. Exactly one field is set, which [`DatabaseServer::validate`] checks; ask
 /// [`DatabaseServer::source`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerSource {
     /// A host and port that someone else runs.
@@ -93,7 +95,7 @@ pub struct ServerSource {
 }
 
 /// A host and its port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// A host name or address.
@@ -104,12 +106,12 @@ pub struct Endpoint {
 }
 
 /// A server of tenantdb's own; it has no settings yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Local {}
 
 /// Another operator's cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClusterReference {
     /// Its namespace.
@@ -119,7 +121,7 @@ pub struct ClusterReference {
 }
 
 /// How to log in as the administrator.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Admin {
     /// The login; a plain `LOGIN CREATEDB CREATEROLE` role is enough.
@@ -136,7 +138,7 @@ pub struct Admin {
 }
 
 /// One place a password may be in. Exactly one of `env`, `file` and `secret` is set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordSource {
     /// An environment variable.
@@ -154,7 +156,7 @@ pub struct PasswordSource {
 }
 
 /// A key of a Kubernetes Secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretKeyReference {
     /// The Secret's namespace.
@@ -167,7 +169,7 @@ pub struct SecretKeyReference {
 }
 
 /// How a connection is protected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
     /// `verify-full` with `caFrom`, else `prefer` with a warning, when absent.
@@ -179,7 +181,7 @@ pub struct Tls {
 }
 
 /// The modes of libpq's `sslmode` that tenantdb has (PostgreSQL documentation, 34.19.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsMode {
     /// Never encrypted.
@@ -195,7 +197,7 @@ pub enum TlsMode {
 }
 
 /// Where a certificate is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaSource {
     /// A PEM file.
@@ -203,7 +205,7 @@ pub struct CaSource {
 }
 
 /// What applications are told to connect to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Publish {
     /// The host; the source's when absent.
@@ -224,7 +226,7 @@ pub struct Publish {
 }
 
 /// A further endpoint for applications.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedEndpoint {
     /// The host.
@@ -235,7 +237,7 @@ pub struct PublishedEndpoint {
 }
 
 /// How names come from declarations: templates over `{name}`, `{namespace}` and, for the owner, `{database}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Naming {
     /// The database's name.
@@ -251,7 +253,7 @@ impl Default for Naming {
 }
 
 /// What a namespace may ask for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Allow {
     /// Which namespaces may use the server; all when absent.
@@ -285,7 +287,7 @@ pub struct Allow {
 }
 
 /// Which namespaces may use a server.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AllowedNamespaces {
     /// By name.
@@ -305,7 +307,7 @@ pub enum AllowedExtensions {
 }
 
 /// The word `Trusted`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TrustedWord {
     /// The word.
     Trusted,
@@ -342,8 +344,19 @@ impl<'de> Deserialize<'de> for AllowedExtensions {
     }
 }
 
+impl JsonSchema for AllowedExtensions {
+    fn schema_name() -> Cow<'static, str> {
+        "AllowedExtensions".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let names = generator.subschema_for::<Vec<SqlName>>();
+        json_schema!({"anyOf": [{"const": "Trusted"}, names]})
+    }
+}
+
 /// Where else credentials may be delivered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AllowedDelivery {
     /// Names of stores.
@@ -353,7 +366,7 @@ pub struct AllowedDelivery {
 }
 
 /// How much of the server tenantdb may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// How many tenant databases it may hold; unlimited when absent.
@@ -369,7 +382,7 @@ impl Default for Limits {
 }
 
 /// What a tenant gets that says nothing else.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TenantDefaults {
     /// Of each login.

@@ -7,12 +7,13 @@ pub mod tenant_database;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::values::{Namespace, ObjectName};
 
 /// The part of Kubernetes' `ObjectMeta` that a manifest may carry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ObjectMeta {
     /// Unique among the objects of its kind in its namespace.

@@ -2,10 +2,12 @@
 
 mod validate;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -15,18 +17,19 @@ use super::database_server::SecretKeyReference;
 use crate::values::{ConnectionLimit, Namespace, ObjectName, SettingName, SqlName};
 
 /// One application's database. Namespaced.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenantDatabase {
     /// Its name and namespace.
     pub metadata: ObjectMeta,
     /// What it should be; `{}` is a complete database.
     #[serde(default)]
+    #[schemars(with = "Option<TenantDatabaseSpec>")]
     pub spec: TenantDatabaseSpec,
 }
 
 /// The declaration of a [`TenantDatabase`]; every field is optional.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TenantDatabaseSpec {
     /// The server it is on; the default server when absent.
@@ -72,7 +75,7 @@ pub struct TenantDatabaseSpec {
 }
 
 /// Whether deletion is refused; it is, unless the declaration says otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "bool", into = "bool")]
 pub enum DeletionProtection {
     /// Deleting is refused.
@@ -95,7 +98,7 @@ impl From<DeletionProtection> for bool {
 }
 
 /// How far tenantdb goes with an object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Reconcile {
     /// Makes it as declared.
     #[default]
@@ -107,7 +110,7 @@ pub enum Reconcile {
 }
 
 /// What deleting a declaration does to what it made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
     /// Leaves it where it is.
     #[default]
@@ -117,7 +120,7 @@ pub enum DeletionPolicy {
 }
 
 /// What may be taken over that exists already.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Adopt {
     /// Nothing.
     Never,
@@ -129,7 +132,7 @@ pub enum Adopt {
 }
 
 /// How a database is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Create {
     /// The character encoding.
@@ -188,6 +191,25 @@ impl<'de> Deserialize<'de> for Extension {
         }
 
         deserializer.deserialize_any(Forms)
+    }
+}
+
+impl JsonSchema for Extension {
+    fn schema_name() -> Cow<'static, str> {
+        "Extension".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let name = generator.subschema_for::<SqlName>();
+        json_schema!({
+            "description": "An extension: a name, or a name with a version and a schema.",
+            "anyOf": [name, {
+                "type": "object",
+                "required": ["name"],
+                "properties": {"name": name, "version": {"type": ["string", "null"]}, "schema": name},
+                "additionalProperties": false,
+            }],
+        })
     }
 }
 
@@ -261,8 +283,18 @@ impl<'de> Deserialize<'de> for SettingValue {
     }
 }
 
+impl JsonSchema for SettingValue {
+    fn schema_name() -> Cow<'static, str> {
+        "SettingValue".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": ["string", "number", "boolean"]})
+    }
+}
+
 /// A script that runs once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct InitScript {
     /// A file beside the manifest.
@@ -274,7 +306,7 @@ pub struct InitScript {
 }
 
 /// A key of a ConfigMap.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigMapKeyReference {
     /// The ConfigMap's name.
@@ -284,7 +316,7 @@ pub struct ConfigMapKeyReference {
 }
 
 /// A further login on a database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
     /// Its name; the role is `<owner>_<name>`.
@@ -301,7 +333,7 @@ pub struct Access {
 }
 
 /// What a further login may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AccessLevel {
     /// Read.
     ReadOnly,
@@ -310,7 +342,7 @@ pub enum AccessLevel {
 }
 
 /// How a credential is made and where it goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Credentials {
     /// Whether there is a password.
@@ -336,7 +368,7 @@ pub struct Credentials {
 }
 
 /// Whether there is a password.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CredentialMode {
     /// A generated password.
     #[default]
@@ -346,7 +378,7 @@ pub enum CredentialMode {
 }
 
 /// A password that the team owns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnPassword {
     /// The Secret that holds it.
@@ -354,7 +386,7 @@ pub struct OwnPassword {
 }
 
 /// What may be done with a Secret that exists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SecretPolicy {
     /// Nothing; only a Secret of our own is written.
     #[default]
@@ -366,7 +398,7 @@ pub enum SecretPolicy {
 }
 
 /// A set of keys that applications read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretFormat {
     /// What most applications can read.
@@ -382,7 +414,7 @@ pub enum SecretFormat {
 }
 
 /// When and how a credential is replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {
     /// How.
@@ -394,7 +426,7 @@ pub struct Rotation {
 }
 
 /// How a credential is replaced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RotationStrategy {
     /// Two logins take turns.
     #[default]
@@ -404,7 +436,7 @@ pub enum RotationStrategy {
 }
 
 /// A workload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// `Deployment`, `StatefulSet` or `DaemonSet`.

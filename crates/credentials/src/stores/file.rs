@@ -52,6 +52,17 @@ struct Sidecar {
     writer: String,
 }
 
+/// A credential that was found by its declaration's name.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its file.
+    pub path: PathBuf,
+    /// The server it is for.
+    pub server: ObjectName,
+    /// What it holds.
+    pub document: Document,
+}
+
 impl FilePlace {
     /// The folder `folder`, which the ledger knows as `id`. It is made when it is first written to.
     #[must_use]
@@ -59,19 +70,18 @@ impl FilePlace {
         Self { folder, id }
     }
 
-    /// The credential of a declaration, found by its name: where it is and what it holds.
+    /// The credential of a declaration, found by its name.
     ///
     /// # Errors
     /// When the folder or a file in it can't be read.
-    pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Option<(PathBuf, Document)>, PlaceError> {
+    pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Option<Found>, PlaceError> {
         let folder = self.folder.join(namespace.as_str());
         for path in entries(&folder)? {
             let Some(secret) = sidecar_of(&path) else { continue };
-            let document = folder.join(format!("{secret}.json"));
-            if read_sidecar(&path)?.is_some_and(|sidecar| sidecar.name == *name)
-                && let Some(found) = read_document(&document)?
-            {
-                return Ok(Some((document, found)));
+            let Some(sidecar) = read_sidecar(&path)?.filter(|sidecar| sidecar.name == *name) else { continue };
+            let path = folder.join(format!("{secret}.json"));
+            if let Some(document) = read_document(&path)? {
+                return Ok(Some(Found { path, server: sidecar.server, document }));
             }
         }
         Ok(None)

@@ -90,6 +90,7 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
                      VALUES ({id}, {}, {}, {}, {generation}, {digest}) \
                      ON CONFLICT (tenant, place) DO UPDATE SET location = EXCLUDED.location, \
                      secret_name = EXCLUDED.secret_name, generation = EXCLUDED.generation, \
+                     issued_at = CASE delivery.generation WHEN EXCLUDED.generation THEN delivery.issued_at ELSE now() END, \
                      login_digest = EXCLUDED.login_digest, confirmed_at = now()",
                     text(&place.0),
                     text(location),

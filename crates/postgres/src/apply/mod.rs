@@ -5,12 +5,13 @@ mod bookkeeping;
 mod locks;
 
 pub(crate) use locks::Locks;
-use tenantdb_core::{Claim, Failure, FailureKind, Login, Step, failpoint};
+use tenantdb_core::{Claim, Failure, FailureKind, Login, Step, Task, TenantPlan, failpoint};
 use tenantdb_credentials::Verifier;
 
 use crate::ESTATE;
 use crate::connect::{Connections, PREPARED_TRANSACTION, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
+use crate::observe::Observed;
 use crate::sql::{self, Membership};
 use crate::step::{PostgresStep, Venue};
 
@@ -105,17 +106,13 @@ pub(crate) async fn carry_out(
     steps: &[&PostgresStep],
     login: Option<&Login>,
 ) -> Result<usize, Failure> {
-    let [first, others @ ..] = steps else { return Ok(0) };
+    let batch = &steps[..batch(steps)];
+    let Some(first) = batch.first() else { return Ok(0) };
     locks.check()?;
-    let venue = first.venue();
-    let alone = matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Maintenance);
-    let together = |step: &&&PostgresStep| step.venue() == venue && !step.needs_what_was_committed();
-    let length = if alone { 1 } else { 1 + others.iter().take_while(together).count() };
-    let batch = &steps[..length];
     for step in batch {
         failpoint::hit(&format!("before-{}", step.kind()));
     }
-    let done = match venue {
+    let done = match first.venue() {
         Venue::Claim => bookkeeping::claim(connections, hold, first).await,
         Venue::Ledger => ledger(connections, hold, batch, login).await,
         Venue::Alone => alone_in_ledger(connections, first).await,
@@ -127,7 +124,37 @@ pub(crate) async fn carry_out(
     for step in batch {
         failpoint::hit(&format!("after-{}", step.kind()));
     }
-    Ok(length)
+    Ok(batch.len())
+}
+
+/// How many of the first steps one transaction takes.
+pub(crate) fn batch(steps: &[&PostgresStep]) -> usize {
+    let [first, others @ ..] = steps else { return 0 };
+    let venue = first.venue();
+    if matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Maintenance) {
+        return 1;
+    }
+    let together = |step: &&&PostgresStep| step.venue() == venue && !step.needs_what_was_committed();
+    1 + others.iter().take_while(together).count()
+}
+
+/// The tenant's role: as the ledger has it, or as the plan is about to claim it.
+pub(crate) fn owner(tenant: &TenantPlan<PostgresStep>, observed: &Observed) -> String {
+    let row = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(&tenant.claim));
+    let claimed = || {
+        tenant.steps.iter().find_map(|step| match &step.task {
+            Task::Engine(PostgresStep::Claim { owner, .. }) => Some(owner.clone()),
+            _ => None,
+        })
+    };
+    row.map(|row| row.owner.clone()).or_else(claimed).unwrap_or_default()
+}
+
+/// The estate's membership in a tenant's role, which begins and ends with a transaction.
+pub(crate) fn membership(owner: &str, options: bool) -> (String, String) {
+    let owner = sql::name(owner);
+    let options = Membership::Switch.options(options);
+    (format!("GRANT {owner} TO {ESTATE}{options}"), format!("REVOKE {owner} FROM {ESTATE}"))
 }
 
 /// One statement in the ledger database that can't be in a transaction.
@@ -185,13 +212,12 @@ async fn ledger(
 
 /// One transaction in the tenant's database, with a membership in the tenant's role that ends with it.
 async fn in_tenant(connections: &Connections, hold: &Hold, batch: &[&PostgresStep]) -> Result<(), Failure> {
-    let options = Membership::Switch.options(hold.options);
-    let owner = sql::name(&hold.owner);
-    let mut all = vec![Statement::new(format!("GRANT {owner} TO {ESTATE}{options}"))];
+    let (joining, leaving) = membership(&hold.owner, hold.options);
+    let mut all = vec![Statement::new(joining)];
     for step in batch {
         all.extend(statements(step, ""));
     }
-    all.push(Statement::new(format!("REVOKE {owner} FROM {ESTATE}")));
+    all.push(Statement::new(leaving));
     let session = connections.visit(&hold.database).await?;
     let result = session.transaction(&all).await;
     session.close().await;
@@ -199,7 +225,7 @@ async fn in_tenant(connections: &Connections, hold: &Hold, batch: &[&PostgresSte
 }
 
 async fn inside(connections: &Connections, hold: &Hold, step: &PostgresStep) -> Result<(), Failure> {
-    if let PostgresStep::LeaveDatabase { database, .. } = step {
+    if let Some(database) = step.database() {
         return at(connections, database, step).await.map_err(stale_if_its_tenant_goes);
     }
     at(connections, &hold.database, step).await

@@ -101,8 +101,7 @@ fn options(speaker: Speaker) -> String {
 
 /// Names the holder of locks to others: `tenantdb <process>@<host>`, at most 63 bytes.
 fn application_name() -> String {
-    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "localhost".to_owned());
-    let mut name = format!("tenantdb {}@{host}", std::process::id());
+    let mut name = format!("tenantdb {}", tenantdb_core::writer());
     name.truncate(name.floor_char_boundary(63));
     name
 }

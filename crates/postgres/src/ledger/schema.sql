@@ -44,6 +44,8 @@ CREATE TABLE ledger.delivery (
     secret_name text NOT NULL,
     generation bigint NOT NULL,
     login_digest text NOT NULL,
+    -- When this generation was delivered first; `confirmed_at` also counts its repairs.
+    issued_at timestamptz NOT NULL DEFAULT now(),
     confirmed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, place)
 );
@@ -58,6 +60,7 @@ CREATE TABLE ledger.audit (
     action text NOT NULL,
     by text NOT NULL DEFAULT current_setting('application_name')
 );
+CREATE INDEX ON ledger.audit (namespace, name);
 
 -- Ends the transaction of whoever lost the tenant to someone else.
 CREATE FUNCTION ledger.hold(held bigint, expected bigint) RETURNS void LANGUAGE plpgsql AS $$

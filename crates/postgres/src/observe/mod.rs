@@ -5,6 +5,7 @@ mod shared;
 mod text;
 mod ties;
 mod values;
+mod vitals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,3 +75,4 @@ pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
 pub(crate) use ties::{ON_DATABASE, ON_ROLE, read as read_ties, read_lock_holders};
 pub(crate) use values::{Setting, read_refused};
+pub(crate) use vitals::{read_history, read_vitals};

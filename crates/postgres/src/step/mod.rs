@@ -250,7 +250,7 @@ pub enum PostgresStep {
         /// Whether the declaration had been gone.
         returns: bool,
         /// What the audit trail calls it.
-        action: &'static str,
+        action: String,
     },
     /// Ends the sessions of these logins, or all but ours, in a database.
     EndSessions {
@@ -346,6 +346,14 @@ impl PostgresStep {
             Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,
             Self::CreateExtension { .. } | Self::EmptySlot { .. } | Self::LeaveDatabase { .. } => Venue::Inside,
             _ => Venue::Ledger,
+        }
+    }
+
+    /// The database it is sent to, when that is another than its tenant's.
+    pub(crate) fn database(&self) -> Option<&str> {
+        match self {
+            Self::LeaveDatabase { database, .. } => Some(database),
+            _ => None,
         }
     }
 

@@ -12,7 +12,8 @@ use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::progress::Progress;
-use crate::output::{plan as plan_output, report as output, say, style};
+use crate::output::report::{Told, Totals};
+use crate::output::{plan as plan_output, style};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Connected};
 
@@ -21,25 +22,12 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
     let began = Instant::now();
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
-    let mut totals = output::Totals::default();
-    let mut exit = Exit::Done;
+    let mut told = Told::new(arguments.output);
     for server in &input.servers {
         let applied = one_server(context, &input, server, depth, arguments.yes).await;
-        match applied {
-            Ok(report) => {
-                output::print(&report);
-                totals.add(&report);
-                exit = exit.worst(report.outcome().into());
-            }
-            Err(error) => {
-                let ended = context.report(error);
-                totals.add_missing(server.tenants.len(), ended);
-                exit = exit.worst(ended);
-            }
-        }
+        told.add(context, &server.server.resource.metadata.name, server.tenants.len(), applied);
     }
-    say!("{}", totals.summary(began.elapsed()));
-    Ok(exit)
+    told.finish(began.elapsed(), Totals::summary)
 }
 
 async fn one_server(

@@ -11,36 +11,26 @@ use super::apply::carry_out;
 use crate::arguments::DeleteArguments;
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, ServerInput};
-use crate::output::{report as output, say};
+use crate::output::report::{Told, Totals};
 use crate::resolve::Looked;
 use crate::server::{self, Connected, Reached};
 
 /// Deletes what is named, as far as the policies say that the ledgers recorded.
 pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, Error> {
     let began = Instant::now();
-    let (targets, mut exit) = if arguments.files.is_empty() {
+    let (targets, exit) = if arguments.files.is_empty() {
         by_name(context, &arguments).await?
     } else {
         (by_file(context, &arguments)?, Exit::Done)
     };
-    let mut totals = output::Totals::default();
+    let mut told = Told::new(arguments.output);
+    told.exit = exit;
     for target in targets {
-        let number = target.claims.len();
-        match remove(context, target, arguments.yes).await {
-            Ok(report) => {
-                output::print(&report);
-                totals.add(&report);
-                exit = exit.worst(report.outcome().into());
-            }
-            Err(error) => {
-                let ended = context.report(error);
-                totals.add_missing(number, ended);
-                exit = exit.worst(ended);
-            }
-        }
+        let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
+        let removed = remove(context, target, arguments.yes).await;
+        told.add(context, &server, number, removed);
     }
-    say!("{}", totals.deletion_summary(began.elapsed()));
-    Ok(exit)
+    told.finish(began.elapsed(), Totals::deletion_summary)
 }
 
 /// What is deleted from one server.
@@ -103,19 +93,17 @@ async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<
     Err(Error::input(format!("no database {}/{name} of {authority}", arguments.namespace), hint))
 }
 
+/// The claims of an authority that a server holds.
 async fn held(
     context: &Context,
     server: &tenantdb_api::DatabaseServer,
     authority: &Authority,
 ) -> Result<Vec<Claim>, Error> {
-    let Reached::Connected(connected) = server::look(server, &context.home, &context.interrupt)? else {
-        return Ok(Vec::new());
-    };
-    let desired = Desired::nothing(server, authority, connected.endpoint.clone());
-    let observed = connected.observe(&desired, Depth::Shallow).await;
-    connected.pass.engine.close().await;
-    let tenants = Postgres::tenants(&observed?);
-    Ok(tenants.into_iter().map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority).collect())
+    let asked = context.ask(server, async |_, observed| {
+        let claims = Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim);
+        Ok(claims.filter(|claim| claim.authority == *authority).collect())
+    });
+    asked.await.map(Option::unwrap_or_default)
 }
 
 async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb_core::Report, Error> {

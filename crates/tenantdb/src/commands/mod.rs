@@ -1,17 +1,30 @@
 //! One module a command.
 
 mod apply;
+mod completions;
 mod credentials;
 mod delete;
+mod exec;
+mod history;
+mod init;
+mod man;
+mod orphans;
 mod plan;
+mod schema;
 mod server;
 mod status;
 
-use tenantdb_core::Interrupt;
+use std::io::{self, Write as _};
+
+use tenantdb_api::DatabaseServer;
+use tenantdb_core::{Depth, Interrupt};
+use tenantdb_postgres::{Desired, Observed};
 
 use crate::arguments::{Arguments, Command};
 use crate::error::{Error, Exit};
 use crate::home::Home;
+use crate::input;
+use crate::server::{Connected, Reached};
 
 /// What every command works with.
 pub struct Context {
@@ -23,21 +36,56 @@ pub struct Context {
 
 impl Context {
     /// Tells what failed, and how the run ends for it; a stop that the user asked for is no failure.
-    fn report(&self, error: Error) -> Exit {
+    pub fn report(&self, error: Error) -> Exit {
         let exit = error.report();
         if self.interrupt.is_set() { Exit::Interrupted } else { exit }
+    }
+
+    /// Looks at a server of which nothing is asked, and answers from what was seen; `None` is a local one that was
+    /// never started.
+    async fn ask<T>(
+        &self,
+        server: &DatabaseServer,
+        answer: impl AsyncFnOnce(&Connected, Observed) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let Reached::Connected(connected) = crate::server::look(server, &self.home, &self.interrupt)? else {
+            return Ok(None);
+        };
+        let desired = Desired::nothing(server, &input::authority(&self.home)?, connected.endpoint.clone());
+        let answered = match connected.observe(&desired, Depth::Shallow).await {
+            Ok(observed) => answer(&connected, observed).await,
+            Err(error) => Err(error),
+        };
+        connected.pass.engine.close().await;
+        answered.map(Some)
     }
 }
 
 /// Runs what the command line asks for.
 pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Error> {
-    let context = Context { home: Home::locate()?, interrupt };
+    let context = || Home::locate().map(|home| Context { home, interrupt });
     match arguments.command {
-        Command::Plan(arguments) => plan::run(&context, arguments).await,
-        Command::Apply(arguments) => apply::run(&context, arguments).await,
-        Command::Status(arguments) => status::run(&context, arguments).await,
-        Command::Credentials(arguments) => credentials::run(&context, &arguments),
-        Command::Delete(arguments) => delete::run(&context, arguments).await,
-        Command::Server(command) => server::run(&context, command).await,
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Plan(arguments) => plan::run(&context()?, arguments).await,
+        Command::Apply(arguments) => apply::run(&context()?, arguments).await,
+        Command::Status(arguments) => status::run(&context()?, arguments).await,
+        Command::Credentials(arguments) => credentials::run(&context()?, &arguments),
+        Command::Connect(arguments) => exec::connect(&context()?, &arguments),
+        Command::Exec(arguments) => exec::run(&context()?, &arguments),
+        Command::Delete(arguments) => delete::run(&context()?, arguments).await,
+        Command::Orphans(arguments) => orphans::run(&context()?, arguments).await,
+        Command::History(arguments) => history::run(&context()?, arguments).await,
+        Command::Server(command) => server::run(&context()?, command).await,
+        Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
+    }
+}
+
+/// Prints a whole text as the command's result. Whoever stopped listening has read enough.
+fn print(text: &[u8]) -> Result<Exit, Error> {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::failed(format!("can't print: {error}"))),
+        _ => Ok(Exit::Done),
     }
 }

@@ -1,13 +1,14 @@
 //! `tenantdb plan`.
 
-use tenantdb_core::Depth;
-use tenantdb_postgres::Observed;
+use tenantdb_core::{Depth, Plan};
+use tenantdb_postgres::{Observed, PostgresStep, script};
 
 use super::Context;
-use crate::arguments::PlanArguments;
+use crate::arguments::{PlanArguments, PlanOutput};
 use crate::error::{Error, Exit};
-use crate::input::Draft;
-use crate::output::{plan as output, say, style};
+use crate::input::{Draft, Input, ServerInput};
+use crate::output::json::{self, Plans, Problem, ServerPlan};
+use crate::output::{markdown, plan as text, say, style};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Reached};
 
@@ -15,45 +16,85 @@ use crate::server::{self, Reached};
 pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
-    let mut totals = output::Totals::default();
+    let mut shown = Shown::new(arguments.output);
     let mut exit = Exit::Done;
     for server in &input.servers {
-        let declared = &server.server.resource;
         context.interrupt.check()?;
-        let reached = match server::look(declared, &context.home, &context.interrupt) {
-            Ok(reached) => reached,
-            Err(error) => {
-                totals.add_unknown(server.tenants.len());
-                exit = exit.worst(context.report(error));
-                continue;
-            }
-        };
-        let (connected, is_new) = match reached {
-            Reached::Connected(connected) => (connected, false),
-            Reached::Uninitialised => {
-                style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
-                (server::unconnected(declared, &context.home, &context.interrupt)?, true)
-            }
-        };
-        let nothing = is_new.then(Observed::nothing);
-        match resolve::look(context, &input, server, &connected, nothing, depth).await {
-            Ok(Looked { plan, .. }) => {
-                output::print(&plan);
-                totals.add(&plan);
+        match look(context, &input, server, depth).await {
+            Ok(Looked { observed, plan, .. }) => {
                 if !plan.is_empty() && arguments.exit_code {
                     exit = exit.worst(Exit::Pending);
                 }
+                shown.add(server, &observed, plan);
             }
             Err(error) => {
-                totals.add_unknown(server.tenants.len());
+                shown.add_unknown(server, &error);
                 exit = exit.worst(context.report(error));
             }
         }
-        connected.pass.engine.close().await;
     }
-    say!("{}", totals.summary());
-    if arguments.exit_code && totals.refused() {
+    if arguments.exit_code && shown.totals.refused() {
         exit = exit.worst(Exit::Refused);
     }
+    shown.finish()?;
     Ok(exit)
+}
+
+async fn look(context: &Context, input: &Input, server: &ServerInput, depth: Depth) -> Result<Looked, Error> {
+    let declared = &server.server.resource;
+    let (connected, nothing) = match server::look(declared, &context.home, &context.interrupt)? {
+        Reached::Connected(connected) => (connected, None),
+        Reached::Uninitialised => {
+            style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
+            (server::unconnected(declared, &context.home, &context.interrupt)?, Some(Observed::nothing()))
+        }
+    };
+    let looked = resolve::look(context, input, server, &connected, nothing, depth).await;
+    connected.pass.engine.close().await;
+    looked
+}
+
+/// What is shown: as text at once, otherwise when all is known.
+struct Shown {
+    output: PlanOutput,
+    totals: text::Totals,
+    json: Plans,
+    plans: Vec<Plan<PostgresStep>>,
+}
+
+impl Shown {
+    fn new(output: PlanOutput) -> Self {
+        Self { output, totals: text::Totals::default(), json: Plans::default(), plans: Vec::new() }
+    }
+
+    fn add(&mut self, server: &ServerInput, observed: &Observed, plan: Plan<PostgresStep>) {
+        self.totals.add(&plan);
+        match self.output {
+            PlanOutput::Text => text::print(&plan),
+            PlanOutput::Json => self.json.servers.push(ServerPlan::of(&plan)),
+            PlanOutput::Sql => {
+                let admin = server.server.resource.spec.admin.as_ref();
+                let maintenance = admin.map_or("postgres", |admin| admin.maintenance_database.as_str());
+                say!("{}", script(&plan, observed, maintenance));
+                text::notes(&plan);
+            }
+            PlanOutput::Markdown => self.plans.push(plan),
+        }
+    }
+
+    fn add_unknown(&mut self, server: &ServerInput, error: &Error) {
+        self.totals.add_unknown(server.tenants.len());
+        let name = server.server.resource.metadata.name.as_str();
+        self.json.servers.push(ServerPlan::failed(name, Problem::of_error(error)));
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        match self.output {
+            PlanOutput::Text => say!("{}", self.totals.summary()),
+            PlanOutput::Json => json::print(self.json)?,
+            PlanOutput::Sql => say!("-- {}", self.totals.summary()),
+            PlanOutput::Markdown => say!("{}", markdown::plans(&self.plans, &self.totals.summary())),
+        }
+        Ok(())
+    }
 }

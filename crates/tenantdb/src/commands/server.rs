@@ -2,16 +2,15 @@
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::{DatabaseServer, ObjectName};
-use tenantdb_core::{Depth, Engine as _};
+use tenantdb_core::{Endpoint, Engine as _};
 use tenantdb_local::{LocalServer, State};
-use tenantdb_postgres::{Desired, Postgres};
+use tenantdb_postgres::Postgres;
 
 use super::Context;
 use crate::arguments::ServerCommand;
 use crate::error::{Error, Exit};
-use crate::input;
-use crate::output::{count, say, status as output, style};
-use crate::server::{self, Reached};
+use crate::output::{count, say, style, table};
+use crate::server;
 
 /// Runs what is asked of servers.
 pub async fn run(context: &Context, command: ServerCommand) -> Result<Exit, Error> {
@@ -26,8 +25,7 @@ pub async fn run(context: &Context, command: ServerCommand) -> Result<Exit, Erro
 
 fn start(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
     refuse_remote(context, name)?;
-    let server = local(context, name)?;
-    let running = server.start(&server.installation()?)?;
+    let running = server::start(name, &context.home)?;
     say!("{name} is running at {}:{}", running.host, running.port);
     Ok(Exit::Done)
 }
@@ -61,23 +59,15 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
         say!("{name}: {}", local_state(&local)?);
         return Ok(Exit::Done);
     }
-    let Reached::Connected(connected) = server::look(&server, &context.home, &context.interrupt)? else {
+    let asked = context.ask(&server, async |connected, observed| {
+        let tenants = count(Postgres::tenants(&observed).len(), "database");
+        let (version, Endpoint { host, port, .. }) = (observed.version(), &connected.endpoint);
+        say!("{name}: PostgreSQL {version} at {host}:{port}, {tenants}");
+        Ok(())
+    });
+    if asked.await?.is_none() {
         say!("{name}: never started");
-        return Ok(Exit::Done);
-    };
-    let authority = input::authority(&context.home)?;
-    let desired = Desired::nothing(&server, &authority, connected.endpoint.clone());
-    let observed = connected.observe(&desired, Depth::Shallow).await;
-    connected.pass.engine.close().await;
-    let observed = observed?;
-    let tenants = Postgres::tenants(&observed).len();
-    say!(
-        "{name}: PostgreSQL {} at {}:{}, {}",
-        observed.version(),
-        connected.endpoint.host,
-        connected.endpoint.port,
-        count(tenants, "database")
-    );
+    }
     Ok(Exit::Done)
 }
 
@@ -107,7 +97,7 @@ fn list(context: &Context) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     rows.sort();
-    output::print(&["NAME", "SOURCE", "ADDRESS"], &rows);
+    table::print(&["NAME", "SOURCE", "ADDRESS"], &rows);
     Ok(Exit::Done)
 }
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use tenantdb_api::{ObjectName, did_you_mean};
-use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary};
-use tenantdb_postgres::{Observed, Postgres, PostgresStep};
+use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary, Vitals};
+use tenantdb_postgres::{Postgres, PostgresStep};
 
 use super::Context;
-use crate::arguments::StatusArguments;
+use crate::arguments::{Output, StatusArguments};
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, Input, ServerInput};
-use crate::output::{count, status as output, style};
+use crate::output::json::{self, Credential, Problem, Status, Statuses, TenantName};
+use crate::output::{count, style, table, units};
 use crate::resolve::{self, Looked};
 use crate::server::{self, Connected, Reached};
 
@@ -23,120 +24,164 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
         let servers = context.home.servers()?.into_iter().map(ServerInput::known).collect();
         Input { authority: input::authority(&context.home)?, servers, others: Vec::new() }
     };
-    let mut rows = Vec::new();
+    let mut found = Statuses::default();
     let mut exit = Exit::Done;
     for server in &input.servers {
-        let looked = look(context, &input, server).await;
-        match looked {
-            Ok(Some(Looked { observed, plan, .. })) => {
-                rows.extend(rows_of(&server.server.resource.metadata.name, &observed, &plan, compared));
-            }
-            Ok(None) => {}
+        match look(context, &input, server, compared).await {
+            Ok(tenants) => found.tenants.extend(tenants),
             Err(error) => {
+                found.failures.push(Problem::of_error(&error));
                 exit = exit.worst(error.report());
             }
         }
     }
-    let known: Vec<String> = rows.iter().map(|row| row.name.clone()).collect();
-    rows.retain(|row| {
-        arguments.namespace.as_ref().is_none_or(|namespace| row.namespace == namespace.as_str())
-            && arguments.name.as_ref().is_none_or(|name| row.name == name.as_str())
+    let known: Vec<String> = found.tenants.iter().map(|tenant| tenant.name.name.clone()).collect();
+    found.tenants.retain(|Status { name, .. }| {
+        arguments.namespace.as_ref().is_none_or(|namespace| name.namespace == namespace.as_str())
+            && arguments.name.as_ref().is_none_or(|wanted| name.name == wanted.as_str())
     });
-    if rows.is_empty() {
-        if let Some(name) = &arguments.name {
-            return Err(Error::input(
-                format!("no database `{name}` on the servers that were used from here"),
-                did_you_mean(name.as_str(), known.iter().map(String::as_str), "`tenantdb status` lists them all"),
-            ));
-        }
-        match &arguments.namespace {
-            _ if exit != Exit::Done => {}
-            Some(namespace) if !known.is_empty() => style::note(&format!("no database in the namespace {namespace}")),
-            _ if compared => style::note("no database is declared in what was given"),
-            _ => style::note("no database yet; `tenantdb apply -f FILE` makes those that a file declares"),
-        }
+    if let (Some(name), []) = (&arguments.name, found.tenants.as_slice()) {
+        return Err(Error::input(
+            format!("no database `{name}` on the servers that were used from here"),
+            did_you_mean(name.as_str(), known.iter().map(String::as_str), "`tenantdb status` lists them all"),
+        ));
+    }
+    found
+        .tenants
+        .sort_by(|one, other| (&one.name.namespace, &one.name.name).cmp(&(&other.name.namespace, &other.name.name)));
+    if arguments.output == Output::Json {
+        json::print(found)?;
         return Ok(exit);
     }
-    rows.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-    let header = ["NAMESPACE", "NAME", "SERVER", "DATABASE", "STATE", "PROTECTED", "CREDENTIAL"];
-    let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    output::print(&header, &cells);
+    if !found.tenants.is_empty() {
+        print(&found.tenants);
+        return Ok(exit);
+    }
+    match &arguments.namespace {
+        _ if exit != Exit::Done => {}
+        Some(namespace) if !known.is_empty() => style::note(&format!("no database in the namespace {namespace}")),
+        _ if compared => style::note("no database is declared in what was given"),
+        _ => style::note("no database yet; `tenantdb apply -f FILE` makes those that a file declares"),
+    }
     Ok(exit)
 }
 
-async fn look(context: &Context, input: &Input, server: &ServerInput) -> Result<Option<Looked>, Error> {
+fn print(tenants: &[Status]) {
+    let header =
+        ["NAMESPACE", "NAME", "SERVER", "DATABASE", "STATE", "SIZE", "SESSIONS", "PROTECTED", "AGE", "CREDENTIAL"];
+    let rows: Vec<Vec<String>> = tenants.iter().map(cells).collect();
+    table::print(&header, &rows);
+}
+
+fn cells(status: &Status) -> Vec<String> {
+    let Status { name, server, state, changes, protected, size, sessions, session_limit, credential, .. } = status;
+    let absent = || "-".to_owned();
+    let state = match changes {
+        Some(changes) if state == "Drifted" => format!("Drifted ({})", count(*changes, "change")),
+        _ => state.clone(),
+    };
+    let sessions = sessions.map_or_else(absent, |sessions| match session_limit {
+        Some(limit) => format!("{sessions}/{limit}"),
+        None => sessions.to_string(),
+    });
+    let since = credential.as_ref().and_then(|credential| credential.since);
+    vec![
+        name.namespace.clone(),
+        name.name.clone(),
+        server.clone(),
+        name.database.clone(),
+        state,
+        size.map_or_else(absent, units::size),
+        sessions,
+        if *protected { "yes" } else { "no" }.to_owned(),
+        since.map_or_else(absent, units::age),
+        credential.as_ref().map_or_else(absent, |credential| credential.location.clone()),
+    ]
+}
+
+async fn look(context: &Context, input: &Input, server: &ServerInput, compared: bool) -> Result<Vec<Status>, Error> {
     let connected: Connected = match server::look(&server.server.resource, &context.home, &context.interrupt)? {
         Reached::Connected(connected) => connected,
-        Reached::Uninitialised => return Ok(None),
+        Reached::Uninitialised => return Ok(Vec::new()),
     };
-    let looked = resolve::look(context, input, server, &connected, None, Depth::Shallow).await;
+    let found = ask(context, input, server, &connected, compared).await;
     connected.pass.engine.close().await;
-    looked.map(Some)
+    found
 }
 
-struct Row {
-    namespace: String,
-    name: String,
-    server: String,
-    database: String,
-    state: String,
-    protected: &'static str,
-    credential: String,
+async fn ask(
+    context: &Context,
+    input: &Input,
+    server: &ServerInput,
+    connected: &Connected,
+    compared: bool,
+) -> Result<Vec<Status>, Error> {
+    let Looked { observed, plan, .. } = resolve::look(context, input, server, connected, None, Depth::Shallow).await?;
+    let vitals = connected.pass.engine.vitals(&observed).await?;
+    let known = Postgres::tenants(&observed);
+    let name = &server.server.resource.metadata.name;
+    if compared {
+        return Ok(of_plan(name, &plan, &known, &vitals));
+    }
+    Ok(known.iter().map(|tenant| of_ledger(name, tenant, vitals.get(&tenant.claim))).collect())
 }
 
-impl Row {
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.namespace.clone(),
-            self.name.clone(),
-            self.server.clone(),
-            self.database.clone(),
-            self.state.clone(),
-            self.protected.to_owned(),
-            self.credential.clone(),
-        ]
+/// What is declared, with the changes that `apply` would make.
+fn of_plan(
+    server: &ObjectName,
+    plan: &Plan<PostgresStep>,
+    known: &[TenantSummary],
+    vitals: &BTreeMap<Claim, Vitals>,
+) -> Vec<Status> {
+    let known: BTreeMap<&Claim, &TenantSummary> = known.iter().map(|tenant| (&tenant.claim, tenant)).collect();
+    let tenants = plan.tenants.iter().map(|tenant| {
+        let changes = if tenant.steps.is_empty() { 0 } else { tenant.shown().count().max(1) };
+        let summary = known.get(&tenant.claim);
+        let state = match (&tenant.refusal, summary) {
+            (Some(refusal), _) => format!("{:?}", refusal.kind),
+            (None, None) => "Missing".to_owned(),
+            (None, Some(_)) => if changes == 0 { "Ready" } else { "Drifted" }.to_owned(),
+        };
+        let name = TenantName::of(&tenant.claim, &tenant.database);
+        let summary = summary.map(|summary| of_ledger(server, summary, vitals.get(&tenant.claim)));
+        let summary = summary.unwrap_or_else(|| unmade(server, name.clone()));
+        Status { name, state, changes: Some(changes), ..summary }
+    });
+    tenants.collect()
+}
+
+/// What a ledger knows, and how it is as far as that tells.
+pub fn of_ledger(server: &ObjectName, tenant: &TenantSummary, vitals: Option<&Vitals>) -> Status {
+    let state = match (tenant.phase, tenant.present) {
+        ("Provisioned", true) => "Ready",
+        ("Provisioned", false) => "Missing",
+        (phase, _) => phase,
+    };
+    let since = vitals.and_then(|vitals| vitals.credential_since);
+    Status {
+        state: state.to_owned(),
+        protected: tenant.protected,
+        size: vitals.and_then(|vitals| vitals.size),
+        sessions: vitals.filter(|_| tenant.present).map(|vitals| vitals.sessions),
+        session_limit: vitals.and_then(|vitals| vitals.session_limit),
+        credential: tenant.delivered.clone().map(|location| Credential { location, since }),
+        orphaned_since: vitals.and_then(|vitals| vitals.orphaned_since),
+        ..unmade(server, TenantName::of(&tenant.claim, &tenant.database))
     }
 }
 
-fn rows_of(server: &ObjectName, observed: &Observed, plan: &Plan<PostgresStep>, compared: bool) -> Vec<Row> {
-    let known: BTreeMap<Claim, TenantSummary> =
-        Postgres::tenants(observed).into_iter().map(|tenant| (tenant.claim.clone(), tenant)).collect();
-    let mut rows: Vec<Row> = plan
-        .tenants
-        .iter()
-        .map(|tenant| {
-            let summary = known.get(&tenant.claim);
-            let changes = tenant.shown().count();
-            let state = match (&tenant.refusal, summary, changes) {
-                (Some(refusal), _, _) => format!("{:?}", refusal.kind),
-                (None, None, _) => "Missing".to_owned(),
-                (None, Some(_), 0) if tenant.steps.is_empty() => "Ready".to_owned(),
-                (None, Some(_), changes) => format!("Drifted ({})", count(changes.max(1), "change")),
-            };
-            row(server, &tenant.claim, &tenant.database, state, summary)
-        })
-        .collect();
-    if !compared {
-        rows.extend(known.values().map(|tenant| {
-            let state = match (tenant.phase, tenant.present) {
-                ("Provisioned", true) => "Ready",
-                ("Provisioned", false) => "Missing",
-                (phase, _) => phase,
-            };
-            row(server, &tenant.claim, &tenant.database, state.to_owned(), Some(tenant))
-        }));
-    }
-    rows
-}
-
-fn row(server: &ObjectName, claim: &Claim, database: &str, state: String, summary: Option<&TenantSummary>) -> Row {
-    Row {
-        namespace: claim.namespace.to_string(),
-        name: claim.name.to_string(),
+/// A database that is declared and nothing is known of.
+fn unmade(server: &ObjectName, name: TenantName) -> Status {
+    Status {
+        name,
         server: server.to_string(),
-        database: database.to_owned(),
-        state,
-        protected: if summary.is_none_or(|tenant| tenant.protected) { "yes" } else { "no" },
-        credential: summary.and_then(|tenant| tenant.delivered.clone()).unwrap_or_else(|| "-".to_owned()),
+        state: "Missing".to_owned(),
+        changes: None,
+        protected: true,
+        size: None,
+        sessions: None,
+        session_limit: None,
+        credential: None,
+        orphaned_since: None,
     }
 }

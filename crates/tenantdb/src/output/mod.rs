@@ -1,10 +1,13 @@
 //! How results look to a person: data on standard output, everything else on standard error.
 
+pub mod json;
+pub mod markdown;
 pub mod plan;
 pub mod progress;
 pub mod report;
-pub mod status;
 pub mod style;
+pub mod table;
+pub mod units;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -87,20 +87,29 @@ pub fn print<S: Step>(plan: &Plan<S>) {
             say!("{STRONG}{}{STRONG:#} {FAINT}on {}{FAINT:#}", tenant.claim.path(), plan.server);
             print_steps(&tenant.steps);
         }
-        notes(tenant);
+        note(tenant);
     }
-    for condition in &plan.conditions {
-        style::note(&format!("server {}: {}: {}", plan.server, condition.kind, condition.message));
-    }
+    conditions(plan);
 }
 
-/// Tells what a person should know about a tenant beside its changes.
-fn notes<S: Step>(tenant: &TenantPlan<S>) {
+/// Tells what a person should know beside the changes.
+pub fn notes<S: Step>(plan: &Plan<S>) {
+    plan.tenants.iter().for_each(note);
+    conditions(plan);
+}
+
+fn note<S: Step>(tenant: &TenantPlan<S>) {
     if let Some(refusal) = &tenant.refusal {
         style::error(&format!("{}: {}", tenant.claim.path(), refusal.message), refusal.hint.as_deref());
     }
     for condition in &tenant.conditions {
         style::note(&format!("{}: {}: {}", tenant.claim.path(), condition.kind, condition.message));
+    }
+}
+
+fn conditions<S: Step>(plan: &Plan<S>) {
+    for condition in &plan.conditions {
+        style::note(&format!("server {}: {}: {}", plan.server, condition.kind, condition.message));
     }
 }
 

@@ -2,12 +2,62 @@
 
 use std::time::Duration;
 
+use tenantdb_api::ObjectName;
 use tenantdb_core::{FailureKind, Report, TenantChange, TenantOutcome};
 
-use crate::error::Exit;
+use crate::arguments::Output;
+use crate::commands::Context;
+use crate::error::{Error, Exit};
 
+use super::json::{self, Problem, Reports, ServerReport};
 use super::style::{FAINT, STRONG, of_sign};
 use super::{Change, count, print_changes, printable, say, style};
+
+/// What a run tells of its servers: as text at once, otherwise when all is done.
+pub struct Told {
+    output: Output,
+    totals: Totals,
+    reports: Reports,
+    /// How it ends, so far.
+    pub exit: Exit,
+}
+
+impl Told {
+    /// Nothing yet.
+    pub fn new(output: Output) -> Self {
+        Self { output, totals: Totals::default(), reports: Reports::default(), exit: Exit::Done }
+    }
+
+    /// Tells how a server came out, which had so many tenants.
+    pub fn add(&mut self, context: &Context, server: &ObjectName, tenants: usize, done: Result<Report, Error>) {
+        let ended = match done {
+            Ok(report) => {
+                self.totals.add(&report);
+                match self.output {
+                    Output::Text => print(&report),
+                    Output::Json => self.reports.servers.push(ServerReport::of(&report)),
+                }
+                report.outcome().into()
+            }
+            Err(error) => {
+                self.reports.servers.push(ServerReport::failed(server.as_str(), Problem::of_error(&error)));
+                let ended = context.report(error);
+                self.totals.add_missing(tenants, ended);
+                ended
+            }
+        };
+        self.exit = self.exit.worst(ended);
+    }
+
+    /// Tells the end, and how the run ends.
+    pub fn finish(self, took: Duration, summary: fn(&Totals, Duration) -> String) -> Result<Exit, Error> {
+        match self.output {
+            Output::Text => say!("{}", summary(&self.totals, took)),
+            Output::Json => json::print(self.reports.took(took))?,
+        }
+        Ok(self.exit)
+    }
+}
 
 /// How many tenants came out how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ mod slots;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Actor, CredentialStep, PlaceView, Risk, Slot, Task, TenantChange, TenantPlan};
+use tenantdb_core::{Actor, CredentialStep, PlaceView, Risk, Slot, Step as _, Task, TenantChange, TenantPlan};
 
 use super::conflict::conflict;
 use super::credential::{Custody, custody};
@@ -274,9 +274,16 @@ impl<'a> Planner<'a> {
             (Some(_), _) => format!("they were: {from}"),
             (None, _) => "applied".to_owned(),
         };
-        let action = if self.row.is_none() { "create" } else { "update" };
+        let action = if self.row.is_none() { "create".to_owned() } else { self.action(policies.as_ref()) };
         let step = PostgresStep::Settle { applied: self.tenant.applied.clone(), policies, returns, action };
         self.push(step, reason);
+    }
+
+    /// What the audit trail says of the changes.
+    fn action(&self, policies: Option<&(String, String)>) -> String {
+        let steps = self.plan.shown().map(|step| step.task.describe());
+        let changes: Vec<String> = steps.chain(policies.map(|(_, to)| format!("policies: {to}"))).collect();
+        if changes.is_empty() { "update".to_owned() } else { format!("update: {}", changes.join("; ")) }
     }
 
     /// Whoever came in while PUBLIC could connect is still inside, also when it was shut out since.

@@ -117,23 +117,25 @@ impl Block {
 
 fn blocks(text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
-    let mut open = false;
+    // A block that shows a fence has a longer one of its own.
+    let mut open: Option<&str> = None;
     for (index, line) in text.lines().enumerate() {
-        match (line.strip_prefix("```"), open) {
-            (Some(info), false) => {
+        let (fence, info) = line.split_at(line.find(|c| c != '`').unwrap_or(line.len()));
+        match open {
+            None if fence.len() >= 3 => {
                 blocks.push(Block { line: index + 1, info: info.trim().to_owned(), text: String::new() });
-                open = true;
+                open = Some(fence);
             }
-            (Some(_), true) => open = false,
-            (None, true) => {
+            None => {}
+            Some(opened) if line == opened => open = None,
+            Some(_) => {
                 let block = blocks.last_mut().unwrap();
                 block.text.push_str(line);
                 block.text.push('\n');
             }
-            (None, false) => {}
         }
     }
-    assert!(!open, "a block is not closed");
+    assert!(open.is_none(), "a block is not closed");
     blocks
 }
 

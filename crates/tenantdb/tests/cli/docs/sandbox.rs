@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
+use regex::Regex;
 use tempfile::TempDir;
 use tenantdb_testkit::{Admin, TestServer};
 
@@ -151,35 +153,30 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// A text without what differs from run to run: passwords, ids, ports, times, versions, and the width of columns.
+/// A text without what differs from run to run: passwords, ids, ports, times, sizes, versions, and the width of columns.
 pub fn normalise(text: &str) -> Vec<String> {
-    let lines = text.trim().lines().map(|line| {
-        let mut normal = String::new();
-        let mut rest = line.trim_end();
-        while let Some(first) = rest.chars().next() {
-            let word = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-            let spaces = rest.find(|c: char| c != ' ').unwrap_or(rest.len());
-            let length = word.max(spaces).max(first.len_utf8());
-            let (token, tail) = rest.split_at(length);
-            normal += &match token {
-                _ if spaces > 1 => "  ".to_owned(),
-                _ if word == 40 => "PASSWORD".to_owned(),
-                _ if word == 32 && token.bytes().all(|b| b.is_ascii_hexdigit()) => "ID".to_owned(),
-                _ if word > 3 && token.bytes().all(|b| b.is_ascii_digit()) => "NUMBER".to_owned(),
-                _ => token.to_owned(),
-            };
-            rest = tail;
-        }
-        let version = normal.find("PostgreSQL 1").map(|at| at + "PostgreSQL ".len());
-        if let Some(at) = version {
-            normal.replace_range(at..at + 2, "N");
-        }
-        match normal.split_once("Done in ").and_then(|(head, tail)| Some((head, tail.split_once(" s: ")?.1))) {
-            Some((head, tail)) => format!("{head}Done in N s: {tail}"),
-            None => normal,
-        }
+    static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        let rules = [
+            (r"\b[0-9A-Za-z]{40}\b", "PASSWORD"),
+            (r"\b[0-9a-f]{32}\b", "ID"),
+            (r"\b\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
+            (r"\bPostgreSQL 1\d\b", "PostgreSQL N"),
+            (r"\bDone in [\d.]+ s", "Done in N s"),
+            (r"\b\d+(\.\d)? ([KMGTP]i)?B\b", "SIZE"),
+            (r"\b\d+ (s|min|h|d)\b", "AGE"),
+            (r#""(size|sessions)": \d+"#, "\"$1\": NUMBER"),
+            (r#""seconds": [\d.]+"#, "\"seconds\": N"),
+            (r"\btenantdb \d+@[\w.-]+", "tenantdb PROCESS@HOST"),
+            (r"\b\d{4,}\b", "NUMBER"),
+            (r" {2,}", "  "),
+        ];
+        rules.map(|(pattern, name)| (Regex::new(pattern).unwrap(), name)).into()
     });
-    lines.collect()
+    let normal = |line: &str| {
+        let line = line.trim_end().to_owned();
+        RULES.iter().fold(line, |line, (rule, name)| rule.replace_all(&line, *name).into_owned())
+    };
+    text.trim().lines().map(normal).collect()
 }
 
 /// Whether an output is what a page shows; a line `...` stands for any lines.

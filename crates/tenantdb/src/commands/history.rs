@@ -1,0 +1,81 @@
+//! `tenantdb history`.
+
+use tenantdb_api::DatabaseServer;
+use tenantdb_core::Engine as _;
+
+use super::Context;
+use crate::arguments::{HistoryArguments, Output};
+use crate::error::{Error, Exit};
+use crate::output::json::{self, Entry, History, Problem};
+use crate::output::table;
+
+/// Shows what was done to a database, as the ledgers of the servers that were used from here have it.
+pub async fn run(context: &Context, arguments: HistoryArguments) -> Result<Exit, Error> {
+    let mut found = History::default();
+    let mut exit = Exit::Done;
+    for server in context.home.servers()? {
+        match of_server(context, &server, &arguments).await {
+            Ok(entries) => found.entries.extend(entries),
+            Err(error) => {
+                found.failures.push(Problem::of_error(&error));
+                exit = exit.worst(error.report());
+            }
+        }
+    }
+    found.entries.sort_by_key(|entry| entry.at);
+    if found.entries.is_empty() && exit == Exit::Done {
+        let HistoryArguments { namespace, name, .. } = arguments;
+        return Err(Error::input(
+            format!("nothing was ever done to {namespace}/{name} on the servers that were used from here"),
+            "`tenantdb status` lists the databases; -n names another namespace",
+        ));
+    }
+    if arguments.output == Output::Json {
+        json::print(found)?;
+        return Ok(exit);
+    }
+    if found.entries.is_empty() {
+        return Ok(exit);
+    }
+    print(&found.entries);
+    Ok(exit)
+}
+
+/// Whose it was is only told where it was not always the same.
+fn print(entries: &[Entry]) {
+    let same = entries.iter().all(|entry| entry.authority == entries[0].authority);
+    let (header, rows): (&[&str], Vec<Vec<String>>) = if same {
+        (&["WHEN", "SERVER", "BY", "WHAT"], entries.iter().map(|entry| cells(entry).into()).collect())
+    } else {
+        let with_authority = |entry: &Entry| {
+            let [when, server, by, what] = cells(entry);
+            vec![when, server, by, entry.authority.clone(), what]
+        };
+        (&["WHEN", "SERVER", "BY", "FOR", "WHAT"], entries.iter().map(with_authority).collect())
+    };
+    table::print(header, &rows);
+}
+
+fn cells(entry: &Entry) -> [String; 4] {
+    let Entry { at, server, action, by, .. } = entry;
+    [at.to_string(), server.clone(), by.clone(), action.clone()]
+}
+
+async fn of_server(
+    context: &Context,
+    server: &DatabaseServer,
+    arguments: &HistoryArguments,
+) -> Result<Vec<Entry>, Error> {
+    let asked = context.ask(server, async |connected, observed| {
+        let history = connected.pass.engine.history(&observed, &arguments.namespace, &arguments.name).await?;
+        let entries = history.into_iter().map(|entry| Entry {
+            at: entry.at,
+            server: server.metadata.name.to_string(),
+            authority: entry.claim.authority.to_string(),
+            action: entry.action,
+            by: entry.by,
+        });
+        Ok(entries.collect())
+    });
+    asked.await.map(Option::unwrap_or_default)
+}
