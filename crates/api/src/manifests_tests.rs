@@ -121,10 +121,10 @@ fn later_kinds_are_not_supported_yet() {
 #[test]
 fn what_comes_later_is_shown_where_it_stands() {
     let server = format!(
-        "{SERVER}metadata: {{name: x}}\nspec:\n  engine: Redis\n  source: {{cnpg: {{namespace: a, cluster: b}}}}\n  publish:\n    readOnly: {{host: a}}\n"
+        "{SERVER}metadata: {{name: x}}\nspec:\n  engine: Redis\n  source: {{cnpg: {{namespace: a, cluster: b}}}}\n"
     );
     let tenant = format!(
-        "{TENANT}metadata: {{name: x}}\nspec:\n  reconcile: Paused\n  extensions:\n    - {{name: vector, version: \"0.8.0\"}}\n  settings:\n    search_path: app\n  access:\n    - {{name: reporting, level: ReadOnly}}\n  credentials:\n    formats: [default, cnpg]\n"
+        "{TENANT}metadata: {{name: x}}\nspec:\n  sizeLimit: 10Gi\n  extensions:\n    - {{name: vector, version: \"0.8.0\"}}\n  settings:\n    search_path: app\n  access:\n    - {{name: reporting, level: ReadOnly}}\n  credentials:\n    formats: [default, cnpg]\n"
     );
     insta::assert_snapshot!(shown(format!("{server}---\n{tenant}")));
 }
@@ -157,7 +157,7 @@ fn windows_files_are_read_like_others() {
 #[test]
 fn a_document_that_was_not_decoded_whole_says_nothing_untrue() {
     let text = format!(
-        "{SERVER}metadata: {{name: x, namespace: 5}}\nspec:\n  source: {{endpoint: {{host: a}}, cnpg: 5}}\n  admin:\n    username: a\n    passwordFrom: [{{env: 5}}, {{file: a, secret: {{name: b, key: c}}}}]\n  connectFor: [a]\n"
+        "{SERVER}metadata: {{name: x, namespace: 5}}\nspec:\n  source: {{endpoint: {{host: a}}, cnpg: 5}}\n  admin:\n    username: a\n    passwordFrom: [{{env: 5}}, {{file: a, secret: {{name: b, key: c}}}}]\n  connectFor: [none]\n"
     );
     let problems = parse(&[source("a.yaml", text)]).unwrap_err();
     let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
@@ -169,7 +169,7 @@ fn a_document_that_was_not_decoded_whole_says_nothing_untrue() {
             "spec.admin.passwordFrom[0].env must be text, not the number `5`",
             "spec.admin.passwordFrom[1] must have exactly one of env, file and secret",
             "spec.admin.passwordFrom[1].secret is not supported yet",
-            "spec.connectFor is not supported yet",
+            "`none` is not the name of a role",
         ]
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::tenant_database::{Adopt, SecretFormat, TenantDatabaseSpec};
+use tenantdb_api::tenant_database::{Adopt, Create, Reconcile, SecretFormat, TenantDatabaseSpec};
 use tenantdb_api::{
     DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase,
 };
@@ -40,6 +40,9 @@ pub struct Tenant {
     pub(crate) declared_owner: Option<SqlName>,
     pub(crate) applied: Applied,
     pub(crate) adopt: Adopt,
+    pub(crate) reconcile: Reconcile,
+    /// How its database is made, if it has to be.
+    pub(crate) create: Create,
     pub(crate) secret_name: ObjectName,
     pub(crate) formats: Vec<SecretFormat>,
     pub(crate) keys: BTreeMap<String, String>,
@@ -143,7 +146,12 @@ impl Desired {
     #[must_use]
     pub fn newcomers(&self, observed: &Observed) -> BTreeSet<Claim> {
         let known = |claim: &Claim| observed.ledger.as_ref().is_some_and(|ledger| ledger.tenants.contains_key(claim));
-        self.tenants.keys().filter(|claim| !known(claim)).cloned().collect()
+        self.looked_at().map(|(claim, _)| claim).filter(|claim| !known(claim)).cloned().collect()
+    }
+
+    /// The tenants that are not paused.
+    pub(crate) fn looked_at(&self) -> impl Iterator<Item = (&Claim, &Tenant)> {
+        self.tenants.iter().filter(|(_, tenant)| tenant.reconcile != Reconcile::Paused)
     }
 
     /// The claim of a declaration.
@@ -209,6 +217,8 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         declared_owner: spec.owner.clone(),
         applied: applied(server, spec),
         adopt: spec.adopt,
+        reconcile: spec.reconcile,
+        create: spec.create.clone().unwrap_or_default(),
         secret_name: secret_name(tenant),
         formats: match spec.credentials.formats.as_slice() {
             [] => vec![SecretFormat::Default],
@@ -228,6 +238,7 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         schemas: spec.schemas.iter().map(ToString::to_string).collect(),
         extensions: spec.extensions.iter().map(|extension| extension.name.to_string()).collect(),
+        connect_for: server.spec.connect_for.iter().map(ToString::to_string).collect(),
         deletion_protection: spec.deletion_protection,
         db_deletion_policy: spec.db_deletion_policy,
         role_deletion_policy: spec.role_deletion_policy,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::apply::{self, Hold, Locks};
 use crate::connect::{Address, AdminLogin, Connections, Session, TlsSettings};
 use crate::desired::{Desired, Recorded};
-use crate::ledger::{Ledger, Phase};
+use crate::ledger::{Applied, Ledger, Phase};
 use crate::observe::{self, Inside, Observed, Setting, Shared};
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER, plan};
@@ -134,7 +134,7 @@ impl Postgres {
 /// What is set anew.
 fn new_settings(desired: &Desired, observed: &Observed) -> BTreeSet<Setting> {
     let rows = observed.ledger.as_ref().map(|ledger| &ledger.tenants);
-    let new = desired.tenants.iter().flat_map(|(claim, tenant)| {
+    let new = desired.looked_at().flat_map(|(claim, tenant)| {
         let before = rows.and_then(|rows| rows.get(claim)).map(|row| &row.applied.settings);
         let known = move |setting: &(&String, &String)| before.is_some_and(|all| all.get(setting.0) == Some(setting.1));
         tenant.applied.settings.iter().filter(move |setting| !known(setting))
@@ -203,11 +203,13 @@ fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
 /// The databases that have to be looked into: those that are not known to be as declared, or all.
 fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<String> {
     let Some(ledger) = &observed.ledger else { return Vec::new() };
-    let needs = desired.tenants.iter().filter_map(|(claim, tenant)| {
+    let needs = desired.looked_at().filter_map(|(claim, tenant)| {
         let row = ledger.tenants.get(claim)?;
         let database = observed.shared.databases.get(&row.database)?;
         let ours = row.database_oid.is_none_or(|oid| oid == database.oid) && database.can_be_visited();
-        let unknown = depth == Depth::Deep || row.phase != Phase::Provisioned || row.applied != tenant.applied;
+        // Who else may connect is not seen from inside.
+        let before = Applied { connect_for: tenant.applied.connect_for.clone(), ..row.applied.clone() };
+        let unknown = depth == Depth::Deep || row.phase != Phase::Provisioned || before != tenant.applied;
         (ours && unknown).then(|| row.database.clone())
     });
     needs.collect()

@@ -15,6 +15,8 @@ pub struct Applied {
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) schemas: BTreeSet<String>,
     pub(crate) extensions: BTreeSet<String>,
+    /// The server's other logins that keep CONNECT.
+    pub(crate) connect_for: BTreeSet<String>,
     pub(crate) deletion_protection: DeletionProtection,
     pub(crate) db_deletion_policy: DeletionPolicy,
     pub(crate) role_deletion_policy: DeletionPolicy,
@@ -29,6 +31,7 @@ impl Default for Applied {
             settings: BTreeMap::new(),
             schemas: BTreeSet::new(),
             extensions: BTreeSet::new(),
+            connect_for: BTreeSet::new(),
             deletion_protection: DeletionProtection::On,
             db_deletion_policy: DeletionPolicy::Orphan,
             role_deletion_policy: DeletionPolicy::Orphan,

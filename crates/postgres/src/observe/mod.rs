@@ -58,6 +58,16 @@ impl Observed {
         logins.filter(is_stranger).collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
+    /// Whether a role that is none of ours can be let into the tenants' databases, or why not.
+    pub(crate) fn visitor(&self, name: &str) -> Result<(), &'static str> {
+        let tenants = self.ledger.as_ref().is_some_and(|ledger| ledger.roles.contains_key(name));
+        match (self.shared.roles.contains_key(name), tenants) {
+            (_, true) => Err("is a tenant's role"),
+            (false, false) => Err("is no role of this server"),
+            (true, false) => Ok(()),
+        }
+    }
+
     /// What tells the server's ledger from every other, if it has one.
     #[must_use]
     pub fn ledger_id(&self) -> Option<&str> {

@@ -64,6 +64,10 @@ pub(crate) struct Database {
     /// -1 is unlimited, -2 marks one whose deletion was interrupted.
     pub(crate) connection_limit: i32,
     pub(crate) comment: Option<String>,
+    /// Whether whoever may make databases may copy it.
+    pub(crate) is_template: bool,
+    pub(crate) encoding: String,
+    pub(crate) locale: String,
     /// Privileges by grantee (`None`: PUBLIC), the owner's own left out.
     pub(crate) grants: BTreeMap<Option<String>, BTreeSet<String>>,
     /// Whether its owner took CONNECT from itself; it may still give it back.
@@ -150,6 +154,11 @@ impl Shared {
         self.version >= 16
     }
 
+    /// Whether a database has a provider of its locale (PostgreSQL 15). A server that was never started has no version.
+    pub(crate) fn has_locale_providers(&self) -> bool {
+        self.version >= 15 || self.version == 0
+    }
+
     /// Our own login's role.
     pub(crate) fn admin(&self) -> Role {
         self.roles.get(&self.login).cloned().unwrap_or_default()
@@ -159,7 +168,7 @@ impl Shared {
 /// Reads it all over one session, without waiting between the queries.
 pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
     let [role_name, database_name] = ["rolname::text", "datname::text"].map(bytes_of);
-    let [setting, description] = ["c.setting", "description"].map(bytes_of);
+    let [setting, description, locale] = ["c.setting", "description", "datcollate::text"].map(bytes_of);
     let (server, roles, members, settings, databases, grants, comments, sessions, extensions, parameters) = tokio::try_join!(
         session.query(
             "SELECT pg_catalog.current_setting('server_version_num')::int, session_user::text, \
@@ -190,7 +199,8 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
             format!(
                 "SELECT oid, {database_name}, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
                  AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(datacl) a \
-                 WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT') FROM pg_catalog.pg_database"
+                 WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT'), datistemplate, \
+                 pg_catalog.pg_encoding_to_char(encoding)::text, {locale} FROM pg_catalog.pg_database"
             ),
             &[]
         ),
@@ -307,6 +317,9 @@ fn databases_of(
                 allows_connections: row.get(3),
                 connection_limit: row.get(4),
                 owner_shut_out: row.get(6),
+                is_template: row.get(7),
+                encoding: row.get(8),
+                locale: text(row, 9),
                 grants: row.get::<_, bool>(5).then(public).into_iter().collect(),
                 ..Database::default()
             };

@@ -140,7 +140,7 @@ impl World {
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
                 assert!(ledger.tenants.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
             }
-            PostgresStep::CreateDatabase { database, limit } => {
+            PostgresStep::CreateDatabase { database, limit, .. } => {
                 let made = Database {
                     oid: self.fresh(),
                     owner: ESTATE.to_owned(),
@@ -200,7 +200,7 @@ impl World {
                 self.role(role).settings.remove(&(database.clone(), parameter.clone())).expect("a setting");
             }
             PostgresStep::LimitRole { role, limit } => self.role(role).connection_limit = limit.unwrap_or(-1),
-            PostgresStep::Isolate { database, public, connect, create } => {
+            PostgresStep::Isolate { database, public, connect, visitors, create } => {
                 let grants = &mut self.database(database).grants;
                 if *public {
                     grants.remove(&None).expect("PUBLIC to be in");
@@ -208,8 +208,16 @@ impl World {
                 for login in connect.iter().filter(|login| *login != ESTATE) {
                     grants.entry(Some(login.clone())).or_default().extend(privileges(&["CONNECT", "TEMPORARY"]));
                 }
+                for visitor in visitors {
+                    grants.entry(Some(visitor.clone())).or_default().extend(privileges(&["CONNECT"]));
+                }
                 if let Some(owner) = create {
                     grants.entry(Some(owner.clone())).or_default().extend(privileges(&["CREATE"]));
+                }
+            }
+            PostgresStep::Dismiss { database, visitors } => {
+                for visitor in visitors {
+                    self.database(database).grants.remove(&Some(visitor.clone())).expect("a grant");
                 }
             }
             PostgresStep::OwnDatabase { database, .. } => ESTATE.clone_into(&mut self.database(database).owner),

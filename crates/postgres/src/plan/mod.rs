@@ -10,7 +10,7 @@ mod tenant;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::{
     Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Slot, StepId, Task,
@@ -19,7 +19,7 @@ use tenantdb_core::{
 
 use crate::desired::Desired;
 use crate::ledger::TenantRow;
-use crate::observe::{Database, Observed};
+use crate::observe::{Database, Observed, Shared};
 use crate::sql::name;
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER};
@@ -42,13 +42,13 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
         server: desired.server.clone(),
         preparation: if needs_ledger { preparation(observed) } else { Vec::new() },
         tenants: tenants.into_values().collect(),
-        conditions: conditions(observed),
+        conditions: conditions(desired, observed),
     }
 }
 
 /// What is delivered for each tenant, and was for each that is removed.
 pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Claim, Delivery> {
-    let of_tenants = desired.tenants.iter().filter_map(|(claim, tenant)| {
+    let of_tenants = desired.looked_at().filter_map(|(claim, tenant)| {
         let recorded = row(observed, claim).map(|row| row.database.parse());
         let database = recorded.unwrap_or_else(|| Ok(tenant.names.database.clone())).ok()?;
         Some((claim.clone(), tenant.delivery(&desired.server, database, &desired.endpoint)))
@@ -196,14 +196,31 @@ fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
 }
 
 /// What a user should know about the server, and no plan of ours mends.
-fn conditions(observed: &Observed) -> Vec<Condition> {
-    let shared = &observed.shared;
+fn conditions(desired: &Desired, observed: &Observed) -> Vec<Condition> {
+    system_databases(&observed.shared).into_iter().chain(visitors(desired, observed)).collect()
+}
+
+/// Other logins that can't be let in: they are not there, or a tenant's.
+fn visitors(desired: &Desired, observed: &Observed) -> Option<Condition> {
+    let named: BTreeSet<&String> = desired.tenants.values().flat_map(|tenant| &tenant.applied.connect_for).collect();
+    let told: Vec<String> = named
+        .into_iter()
+        .filter_map(|name| match observed.visitor(name) {
+            Ok(()) => None,
+            Err(why) => Some(format!("`{name}` {why}")),
+        })
+        .collect();
+    let message = format!("of `connectFor` {}; it is not let in", told.join(", "));
+    (!told.is_empty()).then_some(Condition { kind: "ConnectForUnusable", message })
+}
+
+fn system_databases(shared: &Shared) -> Option<Condition> {
     let open: Vec<&str> = ["postgres", "template1"]
         .into_iter()
         .filter(|name| shared.databases.get(*name).is_some_and(Database::open_to_public))
         .collect();
     if open.is_empty() {
-        return Vec::new();
+        return None;
     }
     // An administrator who comes in as anyone does would shut itself out.
     let (here, login) = (shared.maintenance_database.as_str(), shared.login.as_str());
@@ -216,5 +233,5 @@ fn conditions(observed: &Observed) -> Vec<Condition> {
         open.join(" and "),
         open.join(", ")
     );
-    vec![Condition { kind: "SystemDatabasesOpen", message }]
+    Some(Condition { kind: "SystemDatabasesOpen", message })
 }

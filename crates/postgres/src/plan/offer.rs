@@ -11,13 +11,44 @@ pub(super) fn check(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal>
     let shared = &observed.shared;
     let extensions = tenant.applied.extensions.iter().map(|name| check_extension(name, tenant, shared));
     let settings = tenant.applied.settings.iter().map(|setting| check_setting(setting, tenant, observed));
-    let refusals: Vec<Refusal> = extensions.chain(settings).filter_map(Result::err).collect();
+    let creation = check_creation(tenant, observed);
+    let refusals: Vec<Refusal> = extensions.chain(settings).chain([creation]).filter_map(Result::err).collect();
     if refusals.is_empty() {
         return Ok(());
     }
     let told = |text: fn(&Refusal) -> Option<&str>| refusals.iter().filter_map(text).collect::<Vec<_>>().join("; ");
     let refusal = Refusal::new(RefusalKind::Policy, told(|refusal| Some(refusal.message.as_str())));
     Err(refusal.hint(told(|refusal| refusal.hint.as_deref())))
+}
+
+/// What a database that has to be made is made of.
+fn check_creation(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
+    let shared = &observed.shared;
+    if shared.databases.contains_key(tenant.names.database.as_str()) {
+        return Ok(());
+    }
+    let refuse = |message: String, hint: &str| Err(Refusal::new(RefusalKind::Policy, message).hint(hint));
+    if tenant.create.icu_locale.is_some() && !shared.has_locale_providers() {
+        let message = format!("`create.icuLocale` needs PostgreSQL 15, and this is {}", shared.version);
+        return refuse(message, "leave it out; `create.locale` is libc's");
+    }
+    // A server that was never started has the usual templates.
+    let Some(template) = tenant.create.template.as_ref().filter(|_| !shared.databases.is_empty()) else {
+        return Ok(());
+    };
+    let is_tenants = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(template.as_str()).is_some());
+    match shared.databases.get(template.as_str()) {
+        Some(found) if found.is_template && !is_tenants => Ok(()),
+        Some(_) => refuse(
+            format!("database `{template}` can't be copied: it is no template"),
+            "only what its owner marked is one: ALTER DATABASE … IS_TEMPLATE true",
+        ),
+        None => {
+            let known = shared.databases.iter().filter(|(_, found)| found.is_template).map(|(name, _)| name.as_str());
+            let hint = did_you_mean(template.as_str(), known, "leave it out; `template0` is an empty database");
+            refuse(format!("the server has no template `{template}`"), &hint)
+        }
+    }
 }
 
 fn check_extension(name: &str, tenant: &Tenant, shared: &Shared) -> Result<(), Refusal> {

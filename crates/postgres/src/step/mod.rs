@@ -6,6 +6,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use strum::{IntoStaticStr, VariantNames};
+use tenantdb_api::tenant_database::Create;
 use tenantdb_core::{Generation, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
@@ -52,6 +53,10 @@ pub enum PostgresStep {
         database: String,
         /// How many sessions it may have in all.
         limit: Option<i32>,
+        /// What it is copied from, and how texts are kept and sorted in it.
+        create: Create,
+        /// Whether the server knows providers of locales.
+        providers: bool,
     },
     /// Makes the tenant's role.
     CreateOwner {
@@ -148,8 +153,17 @@ pub enum PostgresStep {
         public: bool,
         /// The logins that are let in.
         connect: Vec<String>,
+        /// Other logins that are let in.
+        visitors: Vec<String>,
         /// The tenant's role, if it has to be allowed to make schemas and extensions.
         create: Option<String>,
+    },
+    /// Keeps out other logins that were let in.
+    Dismiss {
+        /// The database.
+        database: String,
+        /// The logins.
+        visitors: Vec<String>,
     },
     /// Makes the estate the owner of a database again.
     OwnDatabase {

@@ -1,5 +1,7 @@
 //! The statements of each step.
 
+use tenantdb_api::tenant_database::Create;
+
 use super::PostgresStep;
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, name, names, text, text_or_null, texts};
@@ -27,9 +29,10 @@ impl PostgresStep {
                 ];
                 create.then_some(database).into_iter().chain(rest).collect()
             }
-            Self::CreateDatabase { database, limit } => {
+            Self::CreateDatabase { database, limit, create, providers } => {
                 let limit = limit.map_or_else(String::new, |limit| format!(" CONNECTION LIMIT {limit}"));
-                vec![format!("CREATE DATABASE {} TEMPLATE template0 ALLOW_CONNECTIONS false{limit}", name(database))]
+                let made = creation(create, *providers);
+                vec![format!("CREATE DATABASE {}{made} ALLOW_CONNECTIONS false{limit}", name(database))]
             }
             Self::CreateOwner { owner } => vec![format!("CREATE ROLE {} NOLOGIN", name(owner))],
             Self::CreateSlot { role, owner, database, login, limit, settings } => {
@@ -57,14 +60,19 @@ impl PostgresStep {
             Self::LimitRole { role, limit } => {
                 vec![format!("ALTER ROLE {} CONNECTION LIMIT {}", name(role), limit.unwrap_or(-1))]
             }
-            Self::Isolate { database, public, connect, create } => {
+            Self::Isolate { database, public, connect, visitors, create } => {
                 let database = name(database);
                 let revoke = public.then(|| format!("REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"));
                 let connect = (!connect.is_empty())
                     .then(|| format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {}", names(connect)));
                 let create =
                     create.as_ref().map(|owner| format!("GRANT CREATE ON DATABASE {database} TO {}", name(owner)));
-                [revoke, connect, create].into_iter().flatten().collect()
+                let visitors = (!visitors.is_empty())
+                    .then(|| format!("GRANT CONNECT ON DATABASE {database} TO {}", names(visitors)));
+                [revoke, connect, create, visitors].into_iter().flatten().collect()
+            }
+            Self::Dismiss { database, visitors } => {
+                vec![format!("REVOKE CONNECT ON DATABASE {} FROM {}", name(database), names(visitors))]
             }
             Self::OwnDatabase { database, taking } => {
                 taking.around(format!("ALTER DATABASE {} OWNER TO {ESTATE}", name(database)))
@@ -127,6 +135,21 @@ impl PostgresStep {
             | Self::Forget => Vec::new(),
         }
     }
+}
+
+/// How a database is made. A locale is libc's, unless it is ICU's: whatever the template's provider is (PostgreSQL
+/// documentation, CREATE DATABASE).
+fn creation(create: &Create, providers: bool) -> String {
+    let template = create.template.as_ref().map_or_else(|| "template0".to_owned(), name);
+    let encoding = create.encoding.as_ref().map(|encoding| format!(" ENCODING {}", text(encoding)));
+    let locale = create.locale.as_ref().map(|locale| format!(" LOCALE {}", text(locale)));
+    let provider = match (&create.icu_locale, &create.locale) {
+        (Some(icu), _) => Some(format!(" LOCALE_PROVIDER icu ICU_LOCALE {}", text(icu))),
+        (None, Some(_)) if providers => Some(" LOCALE_PROVIDER libc".to_owned()),
+        (None, _) => None,
+    };
+    let options = [encoding, locale, provider].into_iter().flatten();
+    format!(" TEMPLATE {template}{}", options.collect::<String>())
 }
 
 fn set(role: &str, database: Option<&str>, parameter: &str, value: &str) -> String {

@@ -39,6 +39,7 @@ impl Step for PostgresStep {
             | Self::RecordOrphan { database: true, logins: true } => Some('~'),
             Self::EndSessions { .. }
             | Self::EndLocks { .. }
+            | Self::Dismiss { .. }
             | Self::DropDatabase { .. }
             | Self::LeaveDatabase { .. }
             | Self::DropRoles { .. } => Some('-'),
@@ -70,10 +71,17 @@ impl Step for PostgresStep {
             Self::CreateLedger { .. } => format!("database {LEDGER}, the ledger of who owns what"),
             Self::CreateLedgerTables => "the ledger's tables".to_owned(),
             Self::Claim { database, .. } => format!("claim on database {database}"),
-            Self::CreateDatabase { database, limit: Some(limit) } => {
-                format!("database {database}, at most {limit} sessions in all")
+            Self::CreateDatabase { database, limit, create, .. } => {
+                let parts = [
+                    limit.map(|limit| format!("at most {limit} sessions in all")),
+                    create.template.as_ref().map(|template| format!("a copy of {template}")),
+                    create.encoding.clone(),
+                    create.locale.as_ref().map(|locale| format!("locale {locale}")),
+                    create.icu_locale.as_ref().map(|locale| format!("ICU locale {locale}")),
+                ];
+                let parts = parts.into_iter().flatten().map(|part| format!(", {part}"));
+                format!("database {database}{}", parts.collect::<String>())
             }
-            Self::CreateDatabase { database, .. } => format!("database {database}"),
             Self::CreateOwner { owner } => format!("role {owner}, the tenant, without login"),
             Self::CreateSlot { role, login, limit, settings, .. } => {
                 let login = if *login { "login" } else { "spare login" };
@@ -93,19 +101,21 @@ impl Step for PostgresStep {
                 format!("login {role}: {parameter} unset{database}")
             }
             Self::LimitRole { role, limit } => format!("login {role}: {}", sessions(limit)),
-            Self::Isolate { database, public, connect, create } => {
+            Self::Isolate { database, public, connect, visitors, create } => {
                 let mut parts = Vec::new();
                 if *public {
                     parts.push("closed to PUBLIC".to_owned());
                 }
-                if !connect.is_empty() {
-                    parts.push(format!("open to {}", connect.join(", ")));
+                let open: Vec<&str> = connect.iter().chain(visitors).map(String::as_str).collect();
+                if !open.is_empty() {
+                    parts.push(format!("open to {}", open.join(", ")));
                 }
                 if let Some(owner) = create {
                     parts.push(format!("{owner} may create in it"));
                 }
                 format!("database {database}: {}", parts.join(", "))
             }
+            Self::Dismiss { database, visitors } => format!("database {database}: open to {}", visitors.join(", ")),
             Self::OwnDatabase { database, .. } => format!("database {database}: owned by {ESTATE}"),
             Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(limit)),
             Self::Comment { database, comment: Some(comment) } => format!("database {database}: comment {comment:?}"),

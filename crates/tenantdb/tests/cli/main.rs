@@ -4,6 +4,7 @@ mod apply;
 mod canary;
 mod crash;
 mod custody;
+mod declared;
 mod deletion;
 mod docs;
 mod drift;

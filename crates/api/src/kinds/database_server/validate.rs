@@ -3,6 +3,7 @@
 use super::{Admin, Allow, DatabaseServer, EngineKind, Naming, PasswordSource, Publish, ServerSource, Tls, TlsMode};
 use crate::kinds::{Violation, settings};
 use crate::template::{self, Rules};
+use crate::values::SqlName;
 
 /// How many connections of its own tenantdb needs and may have: one for the ledger, one for the database in hand, one
 /// for its lock.
@@ -37,9 +38,7 @@ impl DatabaseServer {
         spec.publish.iter().for_each(|publish| check_publish(publish, spec.source.local.is_some(), &mut found));
         check_naming(&spec.naming, &mut found);
         check_allow(&spec.allow, &mut found);
-        if !spec.connect_for.is_empty() {
-            found.push(not_yet("spec.connectFor"));
-        }
+        check_connect_for(&spec.connect_for, &mut found);
         if !CONNECTIONS.contains(&spec.limits.connections) {
             let (least, most) = CONNECTIONS.into_inner();
             let message = format!("spec.limits.connections must be from {least} to {most}");
@@ -170,6 +169,15 @@ fn check_publish(publish: &Publish, local: bool, found: &mut Vec<Violation>) {
     }
     if publish.parameters.contains_key("") {
         found.push(Violation::new("spec.publish.parameters", "a parameter in spec.publish.parameters has no name"));
+    }
+}
+
+/// As the name of a role PostgreSQL reads these as everybody and nobody, in quotes as well.
+fn check_connect_for(names: &[SqlName], found: &mut Vec<Violation>) {
+    for (index, name) in names.iter().enumerate().filter(|(_, name)| ["public", "none"].contains(&name.as_str())) {
+        let violation =
+            Violation::new(format!("spec.connectFor[{index}]"), format!("`{name}` is not the name of a role"));
+        found.push(violation.hint("name the logins that may connect to every tenant's database"));
     }
 }
 

@@ -52,7 +52,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.publish.readOnly", format!("{BASE}\npublish: {{readOnly: {{host: a}}}}")),
         ("spec.publish.host", format!("{BASE}\npublish: {{host: a}}")),
         ("spec.publish.port", format!("{BASE}\npublish: {{port: 1}}")),
-        ("spec.connectFor", format!("{BASE}\nconnectFor: [metabase]")),
         ("spec.defaults.settings.search_path", format!("{BASE}\ndefaults: {{settings: {{search_path: a}}}}")),
     ] {
         assert_eq!(said(&spec), [Violation::not_supported_yet(path).message], "{spec}");

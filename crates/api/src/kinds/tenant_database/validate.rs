@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Adopt, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
+    Adopt, Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
     TenantDatabaseSpec,
 };
 use crate::kinds::{Violation, settings};
@@ -34,6 +34,7 @@ impl TenantDatabase {
             found.push(Violation::new("spec.comment", "spec.comment can't hold a NUL character"));
         }
         refuse_unsupported(spec, &mut found);
+        spec.create.iter().for_each(|create| check_create(create, &mut found));
         check_extensions(spec, &mut found);
         check_schemas(&spec.schemas, &mut found);
         settings::check("spec.settings", &spec.settings, &mut found);
@@ -47,15 +48,11 @@ fn not_yet(path: &str) -> Violation {
 }
 
 fn refuse_unsupported(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
-    if spec.reconcile != Reconcile::Full {
-        found.push(not_yet("spec.reconcile").hint("only `Full` is"));
-    }
     if spec.adopt == Adopt::Existing {
         found.push(not_yet("spec.adopt").hint("only `Never` and `IfOrphaned` are"));
     }
     for (path, given) in [
         ("spec.contact", !spec.contact.is_empty()),
-        ("spec.create", spec.create.is_some()),
         ("spec.sizeLimit", spec.size_limit.is_some()),
         ("spec.memberOf", !spec.member_of.is_empty()),
         ("spec.init", !spec.init.is_empty()),
@@ -63,6 +60,21 @@ fn refuse_unsupported(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
     ] {
         if given {
             found.push(not_yet(path));
+        }
+    }
+}
+
+fn check_create(create: &Create, found: &mut Vec<Violation>) {
+    for (field, value) in
+        [("encoding", &create.encoding), ("locale", &create.locale), ("icuLocale", &create.icu_locale)]
+    {
+        let path = format!("spec.create.{field}");
+        match value.as_deref() {
+            Some("") => found.push(Violation::new(&path, format!("{path} is empty")).hint("leave it out")),
+            Some(text) if text.contains('\0') => {
+                found.push(Violation::new(&path, format!("{path} can't hold a NUL character")));
+            }
+            _ => {}
         }
     }
 }

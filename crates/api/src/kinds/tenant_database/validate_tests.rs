@@ -23,11 +23,7 @@ fn said(spec: &str) -> Vec<String> {
 fn every_field_that_comes_later_is_refused_at_its_own_path() {
     for (path, spec) in [
         ("spec.contact", "contact: {team: payments}"),
-        ("spec.reconcile", "reconcile: Observe"),
-        ("spec.reconcile", "reconcile: Paused"),
         ("spec.adopt", "adopt: Existing"),
-        ("spec.create", "create: {}"),
-        ("spec.create", "create: {locale: C}"),
         ("spec.sizeLimit", "sizeLimit: 10Gi"),
         ("spec.memberOf", "memberOf: [readers]"),
         ("spec.extensions[1].version", "extensions: [a, {name: b, version: '1'}]"),

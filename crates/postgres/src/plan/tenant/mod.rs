@@ -6,8 +6,11 @@ mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenantdb_api::tenant_database::{Create, Reconcile};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Actor, CredentialStep, PlaceView, Risk, Slot, Step as _, Task, TenantChange, TenantPlan};
+use tenantdb_core::{
+    Actor, Condition, CredentialStep, PlaceView, Risk, Slot, Step as _, Task, TenantChange, TenantPlan,
+};
 
 use super::conflict::conflict;
 use super::credential::{Custody, custody};
@@ -29,6 +32,9 @@ pub(super) fn plan(
     place: &PlaceView,
     room: &mut Room,
 ) -> PostgresTenantPlan {
+    if tenant.reconcile == Reconcile::Paused {
+        return paused(tenant, observed);
+    }
     let row = super::row(observed, &tenant.claim);
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
     let planned = conflict(tenant, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
@@ -39,7 +45,34 @@ pub(super) fn plan(
         let custody = custody(tenant, &names, row, &observed.shared, place)?;
         Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
     });
-    planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal))
+    let planned = planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal));
+    if tenant.reconcile == Reconcile::Observe { told_only(planned) } else { planned }
+}
+
+/// A tenant that is not looked at.
+fn paused(tenant: &Tenant, observed: &Observed) -> PostgresTenantPlan {
+    let row = super::row(observed, &tenant.claim);
+    let database = row.map_or(tenant.names.database.as_str(), |row| row.database.as_str());
+    let message = "`reconcile` is Paused: it is neither looked at nor changed".to_owned();
+    let conditions = vec![Condition { kind: "Paused", message }];
+    TenantPlan { conditions, ..super::empty(&tenant.claim, database) }
+}
+
+/// A plan whose steps are told, and not carried out.
+fn told_only(mut plan: PostgresTenantPlan) -> PostgresTenantPlan {
+    if plan.steps.is_empty() {
+        return plan;
+    }
+    let changes: Vec<String> = plan.shown().map(|step| step.task.describe()).collect();
+    let (kind, what) = match plan.change {
+        TenantChange::Create => ("Missing", "it is not there, and"),
+        _ => ("Drifted", "it is not as declared, and"),
+    };
+    let message = format!("{what} `reconcile: Observe` leaves it so: {}", changes.join("; "));
+    plan.conditions.push(Condition { kind, message });
+    plan.steps.clear();
+    plan.change = TenantChange::Unchanged;
+    plan
 }
 
 /// The plan of one tenant in the making.
@@ -94,6 +127,8 @@ impl<'a> Planner<'a> {
         self.open();
         self.inside();
         self.deliver_credential();
+        self.made_otherwise();
+        self.dismiss();
         self.settle();
         self.strangers();
         self.others();
@@ -166,7 +201,9 @@ impl<'a> Planner<'a> {
                 // Else, after a crash, the new one would be taken for somebody else's, or for finished.
                 self.push(PostgresStep::ForgetDatabase { database: database.clone() }, missing);
             }
-            self.push(PostgresStep::CreateDatabase { database, limit }, missing);
+            let create = self.tenant.create.clone();
+            let providers = self.shared.has_locale_providers();
+            self.push(PostgresStep::CreateDatabase { database, limit, create, providers }, missing);
             return;
         };
         if found.owner != ESTATE {
@@ -188,6 +225,11 @@ impl<'a> Planner<'a> {
         let database = self.database_name();
         let logins: Vec<String> = self.custody.slots.values().map(|slot| slot.role.clone()).collect();
         let owner = self.owner();
+        let visitors = self.tenant.applied.connect_for.iter().filter(|name| self.observed.visitor(name).is_ok());
+        let visitors: Vec<String> = match self.database {
+            None => visitors.cloned().collect(),
+            Some(found) => visitors.filter(|name| !found.grants(name, "CONNECT")).cloned().collect(),
+        };
         let (public, connect, create) = match self.database {
             None => (true, logins, Some(owner)),
             Some(found) => {
@@ -202,17 +244,54 @@ impl<'a> Planner<'a> {
                 (found.open_to_public(), connect, create.then_some(owner))
             }
         };
-        if !public && connect.is_empty() && create.is_none() {
+        if !public && connect.is_empty() && visitors.is_empty() && create.is_none() {
             return;
         }
         let only_new = create.is_none() && !connect.iter().any(|login| self.shared.roles.contains_key(login));
+        let only_visitors = connect.is_empty() && create.is_none();
         let reason = match (self.database, public) {
             (Some(found), true) if found.allows_connections => "every login could connect",
+            (Some(found), false) if found.allows_connections && only_visitors => "the server's `connectFor` names it",
             (Some(found), false) if found.allows_connections && only_new => "for the new login",
             (Some(found), false) if found.allows_connections => "a privilege was taken away",
             _ => self.missing(),
         };
-        self.push(PostgresStep::Isolate { database, public, connect, create }, reason);
+        self.push(PostgresStep::Isolate { database, public, connect, visitors, create }, reason);
+    }
+
+    /// Keeps out whom the server's `connectFor` no longer names.
+    fn dismiss(&mut self) {
+        let Some(found) = self.database else { return };
+        let visitors = self.before.connect_for.difference(&self.tenant.applied.connect_for);
+        let let_in = |name: &&String| self.observed.visitor(name).is_ok() && found.grants(name, "CONNECT");
+        let visitors: Vec<String> = visitors.filter(let_in).cloned().collect();
+        if !visitors.is_empty() {
+            let step = PostgresStep::Dismiss { database: self.database_name(), visitors };
+            let reason = "the server's `connectFor` no longer names it";
+            self.plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);
+        }
+    }
+
+    /// How a database was made can't be changed.
+    fn made_otherwise(&mut self) {
+        let Some(found) = self.database else { return };
+        let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
+        let differs = |declared: &Option<String>, found: &str| {
+            declared.as_ref().filter(|declared| !found.is_empty() && plain(declared) != plain(found)).cloned()
+        };
+        let Create { encoding, locale, .. } = &self.tenant.create;
+        let told = [
+            ("encoding", differs(encoding, &found.encoding), &found.encoding),
+            ("locale", differs(locale, &found.locale), &found.locale),
+        ];
+        let told: Vec<String> = told
+            .into_iter()
+            .filter_map(|(what, declared, found)| Some(format!("{what} {found}, not {}", declared?)))
+            .collect();
+        if !told.is_empty() {
+            let message = format!("it was made with {}; `create` counts only when it is made", told.join(", "));
+            self.plan.conditions.push(Condition { kind: "MadeOtherwise", message });
+        }
     }
 
     fn attributes(&mut self) {

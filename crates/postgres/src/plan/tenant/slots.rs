@@ -58,7 +58,10 @@ impl Planner<'_> {
             others.extend(members.map(|member| format!("{member} is a member of {name}")));
         }
         if let Some(found) = self.database {
-            let strangers = found.grants.keys().flatten().filter(|grantee| !ours(grantee) && *grantee != ESTATE);
+            let visitors = self.tenant.applied.connect_for.union(&self.before.connect_for).collect::<BTreeSet<_>>();
+            let strangers = found.grants.keys().flatten();
+            let strangers =
+                strangers.filter(|grantee| !ours(grantee) && *grantee != ESTATE && !visitors.contains(grantee));
             others.extend(
                 strangers.map(|grantee| format!("{grantee} has privileges on database {}", self.names.database)),
             );

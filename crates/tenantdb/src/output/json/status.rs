@@ -28,10 +28,10 @@ pub struct Status {
     pub name: TenantName,
     /// The server it is on.
     pub server: String,
-    /// `Ready`, `Drifted`, `Missing`, `Claimed`, `Deleting`, `Orphaned`, or why it is refused: `Conflict`, `Protection`,
+    /// `Ready`, `Drifted`, `Paused`, `Missing`, `Claimed`, `Deleting`, `Orphaned`, or why it is refused: `Conflict`, `Protection`,
     /// `Policy`, `Consent`, `Deferral`.
     pub state: String,
-    /// How many changes `apply` would make, where declarations were given.
+    /// How many changes `apply` would make, where declarations were given and it may make them.
     pub changes: Option<usize>,
     /// Whether deleting it is refused.
     pub protected: bool,

@@ -95,6 +95,19 @@ pub const SCENARIOS: &[Scenario] = &[
         left: Left::Whole,
     },
     Scenario {
+        name: "another login no longer let in",
+        before: Some(FULL),
+        damage: |site| {
+            let server = site.world.folder().join("server.yaml");
+            let plain = fs::read_to_string(&server).unwrap();
+            fs::write(&server, format!("{plain}  connectFor: [postgres]\n")).unwrap();
+            site.world.apply(&all(FULL)).exits(0);
+            fs::write(&server, plain).unwrap();
+        },
+        task: HEAL,
+        left: Left::Whole,
+    },
+    Scenario {
         name: "login taken away",
         before: Some(FULL),
         damage: |site| {

@@ -1,0 +1,123 @@
+//! What a declaration can ask for beyond a plain database.
+
+use std::fs;
+
+use tenantdb_testkit::{TestServer, on_every_server, on_servers};
+
+use crate::world::{World, query, tenant};
+
+/// Adds a line to the `spec` of the server's declaration.
+fn server_with(world: &World, line: &str) {
+    let path = world.folder().join("server.yaml");
+    let declared = fs::read_to_string(&path).unwrap();
+    let plain = declared.lines().filter(|line| !line.starts_with("  connectFor")).collect::<Vec<_>>().join("\n");
+    fs::write(path, format!("{plain}\n  {line}\n")).unwrap();
+}
+
+on_every_server! {
+    fn a_database_is_made_with_the_encoding_and_locale_that_are_declared(server: TestServer) {
+        let world = World::on(&server);
+        let declared = tenant("latin", "{create: {encoding: LATIN1, locale: C}}")
+            + &tenant("german", "{create: {icuLocale: de, locale: C.UTF-8}}")
+            + &tenant("plain", "{create: {}}");
+        world.plan(&declared).exits(3).says("database latin, LATIN1, locale C").says("ICU locale de");
+        world.apply(&declared).exits(0);
+        let how = "SELECT pg_encoding_to_char(encoding), datcollate, datlocprovider FROM pg_database WHERE datname = ";
+        assert_eq!(server.psql("postgres", &format!("{how}'latin'")), "LATIN1|C|c");
+        assert_eq!(server.psql("postgres", &format!("{how}'german'")), "UTF8|C.UTF-8|i");
+        assert_eq!(query(&server, &world.credential("default", "german-secret"), "SELECT 'ä' < 'b'").unwrap(), "t");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn how_a_database_was_made_is_told_when_it_is_declared_otherwise(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        let later = world.plan(&tenant("cafe", "{create: {encoding: LATIN1, locale: C}}")).exits(0);
+        later.tells("MadeOtherwise").tells("encoding UTF8, not LATIN1");
+        // The same by another spelling is the same.
+        let same = world.plan(&tenant("cafe", "{create: {encoding: utf-8}}")).exits(0);
+        assert!(!same.stderr.contains("MadeOtherwise"), "{}", same.stderr);
+    }
+
+    fn a_template_is_copied_and_a_tenants_database_never(server: TestServer) {
+        let world = World::on(&server);
+        server.psql("postgres", "CREATE DATABASE seed");
+        server.psql("seed", "CREATE TABLE countries (name text); GRANT SELECT ON countries TO PUBLIC");
+        let declared = tenant("cafe", "{create: {template: seed}}");
+        world.plan(&declared).exits(4).tells("database `seed` can't be copied: it is no template");
+        server.psql("postgres", "ALTER DATABASE seed IS_TEMPLATE true");
+        world.apply(&declared).exits(0);
+        let cafe = world.credential("default", "cafe-secret");
+        assert_eq!(query(&server, &cafe, "SELECT count(*) FROM countries").unwrap(), "0");
+        query(&server, &cafe, "CREATE TABLE lines (item text)").unwrap();
+        // Not even one that its owner could mark.
+        server.psql("postgres", "ALTER DATABASE cafe IS_TEMPLATE true");
+        let thief = declared.clone() + &tenant("thief", "{create: {template: cafe}}");
+        world.apply(&thief).exits(4).tells("database `cafe` can't be copied");
+        let typo = declared + &tenant("erp", "{create: {template: sead}}");
+        world.apply(&typo).exits(4).tells("the server has no template `sead`").tells("did you mean `seed`?");
+    }
+
+    fn what_is_only_observed_is_told_and_left_alone(server: TestServer) {
+        let world = World::on(&server);
+        let observed = tenant("cafe", "{connectionLimit: 5, reconcile: Observe}");
+        let run = world.untouched(&server, || world.apply(&observed)).exits(0);
+        run.tells("Missing: it is not there, and `reconcile: Observe` leaves it so: database cafe");
+        world.apply(&tenant("cafe", "{connectionLimit: 5}")).exits(0);
+        world.plan(&observed).exits(0).says("No changes");
+        server.psql("postgres", "ALTER ROLE cafe_a CONNECTION LIMIT 9");
+        let run = world.untouched(&server, || world.apply(&observed)).exits(0);
+        run.says("Nothing to do").tells("Drifted: it is not as declared").tells("login cafe_a: at most 5 sessions");
+        world.run_on(&["status"]).exits(0).says("Drifted");
+        world.apply(&tenant("cafe", "{connectionLimit: 5}")).exits(0).says("1 changed");
+    }
+
+    fn what_is_paused_is_not_looked_at(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        server.psql("postgres", "ALTER ROLE cafe_a CONNECTION LIMIT 9; ALTER ROLE cafe_b SET work_mem = '1GB'");
+        fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+        let paused = tenant("cafe", "{reconcile: Paused, connectionLimit: 5}") + &tenant("erp", "{}");
+        world.apply(&paused).exits(0).tells("default/cafe: Paused").says("1 created");
+        assert!(!world.credential_path("default", "cafe-secret").exists());
+        world.run_on(&["status"]).exits(0).says("Paused");
+        world.run(&["delete", "cafe"]).exits(4).tells("protected");
+    }
+
+    fn other_logins_keep_connect_as_long_as_the_server_names_them(server: TestServer) {
+        let world = World::on(&server);
+        server.psql("postgres", "CREATE ROLE metabase LOGIN PASSWORD 'm'; CREATE ROLE exporter LOGIN PASSWORD 'e'");
+        let both = tenant("cafe", "{}") + &tenant("erp", "{}");
+        let connects = |login: &str, database: &str| server.psql_as(login, &login[..1], database, "SELECT 1").is_ok();
+        world.apply(&both).exits(0);
+        assert!(!connects("metabase", "cafe"));
+        server_with(&world, "connectFor: [metabase, exporter, nobody, erp_a]");
+        let applied = world.apply(&both).exits(0).says("the server's `connectFor` names it").says("2 changed");
+        applied.tells("ConnectForUnusable").tells("`nobody` is no role of this server").tells("`erp_a` is a tenant's role");
+        assert!(connects("metabase", "cafe") && connects("exporter", "erp"));
+        let erp = world.credential("default", "erp-secret");
+        assert!(server.psql_as("erp_a", &erp["password"], "cafe", "SELECT 1").is_err());
+        assert!(server.psql_as("metabase", "m", "cafe", "CREATE TEMPORARY TABLE x ()").is_err());
+        world.plan(&both).exits(0).says("No changes");
+        server.psql("postgres", "REVOKE CONNECT ON DATABASE cafe FROM metabase");
+        world.apply(&both).exits(0).says("database cafe: open to metabase");
+        server_with(&world, "connectFor: [exporter]");
+        let refused = world.apply(&both).exits(4).tells("needs consent: database cafe: open to metabase");
+        assert!(refused.stdout.contains("2 refused") && connects("metabase", "cafe"), "{}", refused.stdout);
+        world.run_on(&["apply", "--yes"]).exits(0).says("- database erp: open to metabase");
+        assert!(!connects("metabase", "cafe") && connects("exporter", "cafe"));
+        world.plan(&both).exits(0).says("No changes");
+    }
+}
+
+on_servers! {
+    [14]
+
+    fn an_icu_locale_is_refused_where_there_is_none(server: TestServer) {
+        let world = World::on(&server);
+        let declared = tenant("german", "{create: {icuLocale: de}}") + &tenant("latin", "{create: {encoding: LATIN1, locale: C}}");
+        world.apply(&declared).exits(4).tells("`create.icuLocale` needs PostgreSQL 15, and this is 14").says("1 created");
+        let how = "SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = 'latin'";
+        assert_eq!(server.psql("postgres", how), "LATIN1|C");
+    }
+}
