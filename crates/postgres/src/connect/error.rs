@@ -1,10 +1,13 @@
 //! What a server's error means to a person.
 
 use std::error::Error as _;
+use std::io;
 
 use tenantdb_core::{Failure, FailureKind};
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
+
+use super::guard::GIVES_AWAY;
 
 /// A server's or a connection's error as a failure: SQLSTATE, message and detail, never the statement.
 pub(crate) fn failure(error: &Error) -> Failure {
@@ -39,6 +42,12 @@ pub(crate) const PREPARED_TRANSACTION: &str = "prepared transaction";
 const END_PREPARED: &str = "pg_prepared_xacts names it: open the database (ALTER DATABASE … ALLOW_CONNECTIONS true), run \
                             ROLLBACK PREPARED in it, and run it again to finish";
 
+/// A server to which there is no way.
+pub(crate) fn unreachable(error: &io::Error) -> Failure {
+    Failure::new(FailureKind::Unreachable, format!("can't connect: {error}"))
+        .hint("check host and port, and that the server runs and can be reached from here")
+}
+
 fn connection_failure(error: &Error) -> Failure {
     // The error itself says only where it arose; its sources say what happened.
     let mut message = error.to_string();
@@ -49,6 +58,12 @@ fn connection_failure(error: &Error) -> Failure {
             message = format!("{message}: {text}");
         }
         source = cause.source();
+    }
+    if message.contains(GIVES_AWAY) {
+        return Failure::new(FailureKind::Rejected, format!("{message}, and was not proved to be the right one")).hint(
+            "let it prove itself (`tls: {mode: verify-full, caFrom: …}`), or let it use SCRAM: password_encryption = \
+             'scram-sha-256', the login's password set again, and scram-sha-256 in pg_hba.conf",
+        );
     }
     let hint = if message.contains("does not support TLS") {
         "turn TLS on at the server, or set `tls: {mode: disable}` if the way there is trusted"

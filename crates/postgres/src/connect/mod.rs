@@ -2,16 +2,20 @@
 
 mod budget;
 mod error;
+mod guard;
 mod session;
 mod tls;
 
+use std::io;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tenantdb_core::Password;
+use tokio::net::TcpStream;
 use tokio_postgres::Config;
 
 pub(crate) use budget::Connections;
-pub(crate) use error::{PREPARED_TRANSACTION, failure};
+pub(crate) use error::{PREPARED_TRANSACTION, failure, unreachable};
 pub(crate) use session::{Session, Statement};
 pub use tls::TlsSettings;
 
@@ -71,23 +75,27 @@ const ADMIN_OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// What a session is opened with.
-fn config(address: &Address, user: &str, password: &Password, database: &str, speaker: Speaker) -> Config {
+fn config(user: &str, password: &Password, database: &str, speaker: Speaker) -> Config {
     let mut config = Config::new();
-    config
-        .host(&address.host)
-        .port(address.port)
-        .user(user)
-        .password(password.expose())
-        .dbname(database)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .keepalives_idle(Duration::from_secs(10))
-        .tcp_user_timeout(Duration::from_secs(20));
+    config.user(user).password(password.expose()).dbname(database);
     if speaker == Speaker::Tenant {
         config.application_name("tenantdb probe");
     } else {
         config.application_name(application_name()).options(options(speaker));
     }
     config
+}
+
+/// Opens a stream to a server that notices within half a minute when the other end is gone.
+async fn dial(address: &Address) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    let pause = Duration::from_secs(5);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(pause))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(20)))?;
+    Ok(stream)
 }
 
 fn options(speaker: Speaker) -> String {

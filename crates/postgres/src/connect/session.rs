@@ -6,13 +6,15 @@ use std::task::{Poll, ready};
 
 use futures_util::future::join_all;
 use tenantdb_core::{Failure, FailureKind, Password};
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
-use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage};
 
-use super::{Address, CONNECT_TIMEOUT, Speaker, TlsSettings, config, failure};
+use super::guard::Guarded;
+use super::{Address, CONNECT_TIMEOUT, Speaker, TlsSettings, config, dial, failure, unreachable};
 
 /// A statement and what to call it; the text may hold a verifier, so it can't be printed.
 #[derive(Clone)]
@@ -56,18 +58,20 @@ impl Session {
         database: &str,
         speaker: Speaker,
     ) -> Result<Self, Failure> {
-        let mut config = config(address, user, password, database, speaker);
+        let mut config = config(user, password, database, speaker);
         config.ssl_mode(tls.ssl_mode());
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let opening = async {
-            match tls.connector() {
-                Some(connector) => connect(&config, connector, &warnings).await,
-                None => connect(&config, NoTls, &warnings).await,
-            }
+            let stream = dial(address).await.map_err(|error| unreachable(&error))?;
+            let opened = match tls.connector(&address.host) {
+                Some(connector) => connect(&config, Guarded::before_tls(stream), connector, &warnings).await,
+                None => connect(&config, Guarded::from_start(stream), NoTls, &warnings).await,
+            };
+            opened.map_err(|error| failure(&error))
         };
-        // The driver's own limit ends when the TCP connection stands; what listens there may never say a word.
-        let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(|_| within(database, silence()))?;
-        let (client, connection) = opened.map_err(|error| within(database, failure(&error)))?;
+        // What listens there may never say a word.
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(silence()));
+        let (client, connection) = opened.map_err(|failure| within(database, failure))?;
         let session = Self { client, warnings, connection, database: database.to_owned(), _permit: None };
         session.no_warning("connecting")?;
         tracing::debug!(database, user, "connected");
@@ -183,19 +187,20 @@ fn within(database: &str, failure: Failure) -> Failure {
 
 async fn connect<T>(
     config: &tokio_postgres::Config,
+    stream: Guarded<TcpStream>,
     tls: T,
     warnings: &Arc<Mutex<Vec<String>>>,
 ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
 where
-    T: MakeTlsConnect<Socket>,
+    T: TlsConnect<Guarded<TcpStream>>,
     T::Stream: Send + 'static,
 {
-    let (client, connection) = config.connect(tls).await?;
+    let (client, connection) = config.connect_raw(stream, tls).await?;
     Ok((client, tokio::spawn(listen(connection, warnings.clone()))))
 }
 
 /// Drives a connection, and keeps the warnings that arrive on it.
-async fn listen<T>(mut connection: Connection<Socket, T>, warnings: Arc<Mutex<Vec<String>>>)
+async fn listen<T>(mut connection: Connection<Guarded<TcpStream>, T>, warnings: Arc<Mutex<Vec<String>>>)
 where
     T: tokio_postgres::tls::TlsStream + Unpin,
 {

@@ -9,8 +9,12 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tenantdb_api::database_server::TlsMode;
+use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::guard::{Guarded, GuardedTls};
 
 /// A mode of protection with what it needs.
 #[derive(Clone, Debug)]
@@ -52,12 +56,6 @@ impl TlsSettings {
         Ok(Self { mode, client: Some(Arc::new(client)) })
     }
 
-    /// Whether whoever answers was proved to be the server.
-    #[must_use]
-    pub fn verified(&self) -> bool {
-        self.mode == TlsMode::VerifyFull
-    }
-
     pub(super) fn ssl_mode(&self) -> SslMode {
         match self.mode {
             TlsMode::Disable => SslMode::Disable,
@@ -66,8 +64,17 @@ impl TlsSettings {
         }
     }
 
-    pub(super) fn connector(&self) -> Option<MakeRustlsConnect> {
-        self.client.as_ref().map(|client| MakeRustlsConnect::new((**client).clone()))
+    /// What makes TLS of a stream to this host. Only `verify-full` proves that whoever answers is the server.
+    pub(super) fn connector(
+        &self,
+        host: &str,
+    ) -> Option<
+        GuardedTls<impl TlsConnect<Guarded<TcpStream>, Stream: Send + Unpin + 'static, Future: Send + 'static> + use<>>,
+    > {
+        let client = self.client.as_ref()?;
+        let mut tls = MakeRustlsConnect::new((**client).clone());
+        let Ok(connector) = MakeTlsConnect::<Guarded<TcpStream>>::make_tls_connect(&mut tls, host);
+        Some(GuardedTls { connector, proves: self.mode == TlsMode::VerifyFull })
     }
 }
 

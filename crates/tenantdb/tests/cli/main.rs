@@ -14,5 +14,6 @@ mod isolation;
 mod names;
 mod outputs;
 mod terminal;
+mod tls;
 mod trouble;
 mod world;

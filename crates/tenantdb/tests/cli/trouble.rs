@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tenantdb_testkit::{
     ADMIN_PASSWORD_VARIABLE, Admin, Options, TestServer, available, free_port, on_servers, query_at, wait_until,
 };
@@ -428,60 +427,6 @@ fn something_that_listens_and_never_answers() {
     std::fs::write(memory, remembered).unwrap();
     let delete = world.run(&["delete", "caffe"]).exits(1).tells("is on none of the servers that answered");
     assert!(!delete.stderr.contains("did you mean"), "{}", delete.stderr);
-}
-
-#[test]
-fn a_certificate_of_a_stranger() {
-    for major in [15, 18].into_iter().filter(|major| available(*major)) {
-        let (authority, stranger) = (Authority::new(), Authority::new());
-        let (certificate, key) = authority.issue("127.0.0.1");
-        let server = Options::new(major, Admin::Plain)
-            .setting("ssl", "on")
-            .setting("ssl_cert_file", "test.crt")
-            .setting("ssl_key_file", "test.key")
-            .file("test.crt", certificate)
-            .file("test.key", key)
-            .start();
-        let verified = "mode: verify-full, caFrom: {file: ca.pem}";
-        let world = world_with(&server, "mode: disable", verified);
-        world.write("ca.pem", &stranger.certificate);
-        fails(world.apply(&cafe()), &server, "certificate").tells("hint: check `tls.caFrom`, the host name");
-        world.write("ca.pem", &authority.certificate);
-        world.apply(&cafe()).exits(0);
-
-        let other_name = world_with(&server, "mode: disable", verified);
-        let declared = std::fs::read_to_string(other_name.folder().join("server.yaml")).unwrap();
-        other_name.write("server.yaml", &declared.replace("127.0.0.1", "localhost"));
-        other_name.write("ca.pem", &authority.certificate);
-        other_name
-            .apply(&cafe())
-            .exits(1)
-            .tells("server shared (localhost:")
-            .tells("hint: check `tls.caFrom`, the host name");
-    }
-}
-
-/// An authority that signs certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), certificate }
-    }
-
-    /// A certificate for a host, and its key.
-    fn issue(&self, host: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([host.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
 }
 
 /// Sessions that stay open until they are dropped.
