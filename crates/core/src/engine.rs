@@ -6,7 +6,7 @@ use std::future::Future;
 use jiff::Timestamp;
 use tenantdb_api::{Namespace, ObjectName};
 
-use crate::{Claim, Delivery, Failure, Held, Interrupt, Login, Plan, Step, TenantPlan};
+use crate::{Claim, Condition, Delivery, Failure, Held, Interrupt, Login, Plan, Step, TenantPlan};
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +137,10 @@ pub trait Engine: Send + Sync + 'static {
         login: Option<&Login>,
     ) -> impl Future<Output = Result<usize, Failure>> + Send;
 
-    /// Logs in with a new or changed credential and sees who that is.
-    fn probe(&self, delivery: &Delivery, login: &Login) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Logs in with a new or changed credential, wherever applications will, and sees who that is. What could not be
+    /// reached is told.
+    fn probe(&self, delivery: &Delivery, login: &Login)
+    -> impl Future<Output = Result<Vec<Condition>, Failure>> + Send;
 
     /// Lets go of a tenant.
     fn release(&self, hold: Self::Hold) -> impl Future<Output = ()> + Send;

@@ -305,7 +305,7 @@ impl<E: Engine> Pass<E> {
                 }
                 Task::Credential(step) => {
                     failpoint::hit(&format!("before-{}", first.task.kind()));
-                    self.credential(tenant, step, &mut credential).await?;
+                    outcome.conditions.extend(self.credential(tenant, step, &mut credential).await?);
                     failpoint::hit(&format!("after-{}", first.task.kind()));
                     &rest[..1]
                 }
@@ -328,7 +328,7 @@ impl<E: Engine> Pass<E> {
         tenant: &TenantPlan<E::Step>,
         step: &CredentialStep,
         in_hand: &mut CredentialInHand,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Condition>, Failure> {
         let delivery = tenant.delivery.as_ref().ok_or_else(|| missing("a delivery"))?;
         match step {
             CredentialStep::Fence { username, generation, version } => {
@@ -341,7 +341,7 @@ impl<E: Engine> Pass<E> {
                 in_hand.login = self.place.login(delivery).await.map_err(Failure::from)?;
                 in_hand.login()?;
             }
-            CredentialStep::Probe => self.engine.probe(delivery, in_hand.login()?).await?,
+            CredentialStep::Probe => return self.engine.probe(delivery, in_hand.login()?).await,
             CredentialStep::Publish { generation, .. } => {
                 let login = in_hand.login()?;
                 let published = self.place.publish(delivery, login, *generation, in_hand.version).await;
@@ -349,7 +349,7 @@ impl<E: Engine> Pass<E> {
             }
             CredentialStep::Withdraw { .. } => self.place.withdraw(delivery).await.map_err(Failure::from)?,
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

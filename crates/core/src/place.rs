@@ -19,17 +19,36 @@ impl fmt::Display for PlaceId {
     }
 }
 
+/// Where something listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// The host.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
 /// What applications are told to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The scheme of a connection URI.
     pub scheme: &'static str,
-    /// The host.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
+    /// What they use.
+    pub address: Address,
+    /// The way past a pooler, if there is one.
+    pub direct: Option<Address>,
+    /// Replicas that only answer, if there are any.
+    pub read_only: Option<Address>,
     /// Parameters of the connection URI.
     pub parameters: BTreeMap<String, String>,
+    /// The certificates that may have signed the server's, in PEM.
+    pub authority: Option<String>,
 }
 
 /// What is delivered for a tenant, but for the login itself.

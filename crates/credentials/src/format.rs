@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use tenantdb_api::SqlName;
 use tenantdb_api::tenant_database::SecretFormat;
-use tenantdb_core::{Delivery, Generation, Login, Password};
+use tenantdb_core::{Address, Delivery, Endpoint, Generation, Login, Password};
 
 /// What RFC 3986 leaves unencoded everywhere: letters, digits and `-._~`.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -63,22 +63,15 @@ pub fn render(delivery: &Delivery, login: &Login, generation: Generation) -> Res
     let values = Values::of(delivery, login, generation);
     let mut document = Document::default();
     for format in &delivery.formats {
-        for (key, name) in keys(*format) {
-            document.set(key, values.get(name).unwrap_or_default().to_owned());
+        // What the server has no endpoint or certificate for is left out.
+        for (key, value) in keys(*format).iter().filter_map(|(key, name)| Some((key, values.get(name)?))) {
+            document.set(key, value.to_owned());
         }
     }
     for (key, template) in &delivery.keys {
         document.set(key, values.fill(template)?);
     }
     Ok(document)
-}
-
-/// Checks that a template is well formed and knows its placeholders.
-///
-/// # Errors
-/// When it is not, or doesn't.
-pub fn check_template(template: &str) -> Result<(), InvalidTemplate> {
-    Values::default().fill(template).map(drop)
 }
 
 /// The login in a document, whatever set of keys it was written with.
@@ -99,7 +92,7 @@ fn keys(format: SecretFormat) -> &'static [(&'static str, &'static str)] {
         ("DB_USER", "username"),
         ("DB_PASSWORD", "password"),
     ];
-    const DEFAULT: [(&str, &str); 14] = [
+    const DEFAULT: [(&str, &str); 17] = [
         ("username", "username"),
         ("password", "password"),
         ("host", "host"),
@@ -114,6 +107,9 @@ fn keys(format: SecretFormat) -> &'static [(&'static str, &'static str)] {
         ENV[4],
         ENV[5],
         ("generation", "generation"),
+        ("uri_direct", "uri_direct"),
+        ("uri_ro", "uri_ro"),
+        ("ca.crt", "ca.crt"),
     ];
     match format {
         SecretFormat::Default => &DEFAULT,
@@ -127,6 +123,9 @@ fn keys(format: SecretFormat) -> &'static [(&'static str, &'static str)] {
 #[derive(Default)]
 struct Values {
     uri: SecretString,
+    uri_direct: Option<SecretString>,
+    uri_ro: Option<SecretString>,
+    authority: Option<String>,
     host: String,
     port: String,
     database: String,
@@ -137,10 +136,15 @@ struct Values {
 
 impl Values {
     fn of(delivery: &Delivery, login: &Login, generation: Generation) -> Self {
+        let Endpoint { address, direct, read_only, authority, .. } = &delivery.endpoint;
+        let uri = |address: &Address| SecretString::from(uri(delivery, login, address));
         Self {
-            uri: SecretString::from(uri(delivery, login)),
-            host: delivery.endpoint.host.clone(),
-            port: delivery.endpoint.port.to_string(),
+            uri: uri(address),
+            uri_direct: direct.as_ref().map(uri),
+            uri_ro: read_only.as_ref().map(uri),
+            authority: authority.clone(),
+            host: address.host.clone(),
+            port: address.port.to_string(),
             database: delivery.database.to_string(),
             username: login.username.to_string(),
             password: SecretString::from(login.password.expose().to_owned()),
@@ -151,6 +155,9 @@ impl Values {
     fn get(&self, name: &str) -> Option<&str> {
         Some(match name {
             "uri" => self.uri.expose_secret(),
+            "uri_direct" => self.uri_direct.as_ref()?.expose_secret(),
+            "uri_ro" => self.uri_ro.as_ref()?.expose_secret(),
+            "ca.crt" => self.authority.as_ref()?,
             "host" | "endpoint" => &self.host,
             "port" => &self.port,
             "database" => &self.database,
@@ -189,10 +196,10 @@ impl Values {
     }
 }
 
-fn uri(delivery: &Delivery, login: &Login) -> String {
+fn uri(delivery: &Delivery, login: &Login, address: &Address) -> String {
     let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     let endpoint = &delivery.endpoint;
-    let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
+    let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
     let parameters: Vec<String> =
         endpoint.parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
@@ -201,7 +208,7 @@ fn uri(delivery: &Delivery, login: &Login) -> String {
         endpoint.scheme,
         encode(login.username.as_str()),
         encode(login.password.expose()),
-        endpoint.port,
+        address.port,
         encode(delivery.database.as_str()),
     )
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use tenantdb_core::{Authority, Claim, Endpoint};
+use tenantdb_core::{Authority, Claim};
 
 use super::*;
 
@@ -17,9 +17,11 @@ pub(crate) fn delivery(database: &str) -> Delivery {
         database: database.parse().unwrap(),
         endpoint: Endpoint {
             scheme: "postgresql",
-            host: "db.example".to_owned(),
-            port: 5433,
+            address: Address { host: "db.example".to_owned(), port: 5433 },
+            direct: None,
+            read_only: None,
             parameters: BTreeMap::from([("sslmode".to_owned(), "require".to_owned())]),
+            authority: None,
         },
         formats: vec![SecretFormat::Default],
         keys: BTreeMap::new(),
@@ -83,9 +85,27 @@ fn keys_are_filled_from_templates() {
 }
 
 #[test]
+fn what_a_server_publishes_beside_its_address_has_keys_of_its_own() {
+    let mut delivery = delivery("cafe");
+    let at = |host: &str, port| Some(Address { host: host.to_owned(), port });
+    (delivery.endpoint.direct, delivery.endpoint.read_only) = (at("direct", 1), at("::1", 2));
+    delivery.endpoint.authority = Some("PEM".to_owned());
+    delivery.keys = BTreeMap::from([("MIGRATIONS".to_owned(), "{uri_direct}".to_owned())]);
+    let document = render(&delivery, &login("cafe_a", "pass"), Generation(1)).unwrap();
+    let direct = "postgresql://cafe_a:pass@direct:1/cafe?sslmode=require";
+    assert_eq!((document.get("uri_direct"), document.get("MIGRATIONS")), (Some(direct), Some(direct)));
+    assert_eq!(document.get("uri_ro"), Some("postgresql://cafe_a:pass@[::1]:2/cafe?sslmode=require"));
+    assert_eq!(document.get("ca.crt"), Some("PEM"));
+    delivery.formats = vec![SecretFormat::Env];
+    assert_eq!(render(&delivery, &login("cafe_a", "pass"), Generation(1)).unwrap().get("ca.crt"), None);
+}
+
+#[test]
 fn a_template_without_its_other_brace_or_with_an_unknown_name_is_refused() {
-    for bad in ["{uri", "uri}", "{name}", "{}"] {
-        assert!(check_template(bad).is_err(), "{bad}");
+    for bad in ["{uri", "uri}", "{name}", "{}", "{uri_direct}"] {
+        let mut delivery = delivery("cafe");
+        delivery.keys = BTreeMap::from([("KEY".to_owned(), bad.to_owned())]);
+        assert!(render(&delivery, &login("cafe_a", "pass"), Generation(1)).is_err(), "{bad}");
     }
 }
 

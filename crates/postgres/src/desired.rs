@@ -99,6 +99,7 @@ impl Desired {
                 Some(names) => Ok(names.clone()),
                 None => new_names(&server.resource, declared, admin),
             };
+            diagnostics.extend(missing_endpoints(declared, &endpoint));
             match names {
                 Ok(names) => {
                     let tenant = resolve_tenant(&server.resource, &declared.resource, claim, names);
@@ -164,6 +165,26 @@ impl Desired {
             name: tenant.metadata.name.clone(),
         }
     }
+}
+
+/// Keys that speak of an endpoint that the server does not publish.
+fn missing_endpoints(declared: &Declared<TenantDatabase>, endpoint: &Endpoint) -> Vec<Diagnostic> {
+    let published = [
+        ("{uri_direct}", endpoint.direct.is_some(), "publish.direct"),
+        ("{uri_ro}", endpoint.read_only.is_some(), "publish.readOnly"),
+    ];
+    let missing = published.into_iter().filter(|(_, is_published, _)| !is_published);
+    let keys = &declared.resource.spec.credentials.keys;
+    missing
+        .flat_map(|(placeholder, _, field)| {
+            let speaking = keys.iter().filter(move |(_, template)| template.contains(placeholder));
+            speaking.map(move |(key, _)| {
+                let message = format!("`{key}` needs {placeholder}, and its server has no `{field}`");
+                let hint = format!("declare `{field}` on the DatabaseServer, or leave the key out");
+                declared.error(&format!("spec.credentials.keys.{key}"), message).hint(hint)
+            })
+        })
+        .collect()
 }
 
 /// The names that a tenant gets when it is made.

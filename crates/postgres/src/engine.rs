@@ -6,31 +6,29 @@ use std::time::Duration;
 
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::{
-    AuditEntry, Claim, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login, PlaceView, Plan, TenantPlan,
-    TenantSummary, Vitals,
+    Address, AuditEntry, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login, PlaceView,
+    Plan, TenantPlan, TenantSummary, Vitals,
 };
 use tokio::task::JoinSet;
 
 use crate::apply::{self, Hold, Locks};
-use crate::connect::{Address, AdminLogin, Connections, Session, TlsSettings};
+use crate::connect::{AdminLogin, Connections, Session, TlsSettings};
 use crate::desired::{Desired, Recorded};
 use crate::ledger::{Applied, Ledger, Phase};
 use crate::observe::{self, Inside, Observed, Setting, Shared};
+use crate::probe::Probes;
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER, plan};
 
 /// How long to wait for someone who works on a tenant.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What to do about a tenant's login that the server does not let in.
-const TENANT_REFUSED: &str =
-    "see that the server's pg_hba.conf lets the tenants' logins in, and run it again to finish";
-
 /// A PostgreSQL server, with all the connections to it.
 pub struct Postgres {
     name: ObjectName,
     connections: Arc<Connections>,
     locks: Locks,
+    probes: Probes,
 }
 
 impl Postgres {
@@ -39,7 +37,7 @@ impl Postgres {
     #[must_use]
     pub fn new(name: ObjectName, address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize) -> Self {
         let connections = Arc::new(Connections::new(address, tls, admin, budget));
-        Self { name, connections, locks: Locks::new(PATIENCE) }
+        Self { name, connections, locks: Locks::new(PATIENCE), probes: Probes::default() }
     }
 
     /// The same server, with another time to wait for someone who works on a tenant; two minutes otherwise.
@@ -78,8 +76,7 @@ impl Postgres {
     }
 
     fn at(&self, failure: Failure) -> Failure {
-        let Address { host, port } = self.connections.address();
-        failure.within(format!("server {} ({host}:{port})", self.name))
+        failure.within(format!("server {} ({})", self.name, self.connections.address()))
     }
 
     /// What can be seen from one database of all of them.
@@ -278,7 +275,7 @@ impl Engine for Postgres {
     }
 
     async fn try_login(&self, delivery: &Delivery, login: &Login) -> Result<bool, Failure> {
-        match self.connections.login(delivery.database.as_str(), login).await {
+        match self.connections.login(self.connections.address(), delivery.database.as_str(), login).await {
             Ok(session) => {
                 session.close().await;
                 Ok(true)
@@ -323,34 +320,11 @@ impl Engine for Postgres {
         done.map_err(|failure| self.at(failure))
     }
 
-    async fn probe(&self, delivery: &Delivery, login: &Login) -> Result<(), Failure> {
-        probe(&self.connections, delivery, login).await.map_err(|failure| {
-            let refused = failure.kind == FailureKind::LoginRefused;
-            let failure = if refused { failure.hint(TENANT_REFUSED) } else { failure };
-            self.at(failure)
-        })
+    async fn probe(&self, delivery: &Delivery, login: &Login) -> Result<Vec<Condition>, Failure> {
+        self.probes.everywhere(&self.connections, delivery, login).await.map_err(|failure| self.at(failure))
     }
 
     async fn release(&self, hold: Hold) {
         self.locks.release(hold.key).await;
     }
-}
-
-/// Logs in and sees who that is: a login whose SET role is missing gets in with nothing but a warning.
-async fn probe(connections: &Connections, delivery: &Delivery, login: &Login) -> Result<(), Failure> {
-    let session: Session = connections.login(delivery.database.as_str(), login).await?;
-    let rows =
-        session.query("SELECT session_user::text, current_user::text, pg_catalog.current_database()::text", &[]).await;
-    session.close().await;
-    let rows = rows?;
-    let Some(row) = rows.first() else {
-        return Err(Failure::new(FailureKind::Rejected, "the login says nothing of itself"));
-    };
-    let (session_user, current_user, database): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
-    let owner = login.username.as_str().rsplit_once('_').map_or("", |(owner, _)| owner);
-    if session_user == login.username.as_str() && current_user == owner && database == delivery.database.as_str() {
-        return Ok(());
-    }
-    let message = format!("the login {} is {current_user} in database {database}", login.username);
-    Err(Failure::new(FailureKind::Rejected, message).hint("run it again with --refresh"))
 }

@@ -12,11 +12,12 @@ mod ledger;
 mod observe;
 mod ownership;
 mod plan;
+mod probe;
 mod script;
 mod sql;
 mod step;
 
-pub use connect::{Address, AdminLogin, TlsSettings};
+pub use connect::{AdminLogin, TlsSettings};
 pub use desired::{Desired, Recorded, Tenant};
 pub use engine::Postgres;
 pub use observe::Observed;

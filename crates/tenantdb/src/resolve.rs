@@ -11,7 +11,7 @@ use crate::commands::Context;
 use crate::error::Error;
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::style;
-use crate::server::{self, Connected, Reached};
+use crate::server::{self, Connected};
 
 /// Checks the declarations of every server, before any of them is touched; all that is wrong is told at once. What is
 /// wrong with names that `naming` gives may be so for new tenants only: then the servers are asked which names they
@@ -22,11 +22,9 @@ pub async fn check(context: &Context, mut draft: Draft) -> Result<Input, Error> 
         return draft.checked(found, &context.home);
     };
     for server in draft.servers.iter_mut().filter(|server| server.tenants.iter().any(is_named_by_its_server)) {
-        let connected = match server::look(&server.server.resource, &context.home, &context.interrupt) {
-            Ok(Reached::Connected(connected)) => connected,
-            // Without an answer what is wrong stays wrong.
-            Ok(Reached::Uninitialised) | Err(_) => continue,
-        };
+        // Without an answer what is wrong stays wrong.
+        let looked = server::look(&server.server.resource, &context.home, &context.interrupt);
+        let Ok(Some(connected)) = looked else { continue };
         if let Ok(observed) = observe(&connected, server, &authority).await {
             server.recorded = Postgres::recorded(&observed);
         }

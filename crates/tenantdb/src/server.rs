@@ -2,15 +2,16 @@
 
 use std::env::VarError;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tenantdb_api::database_server::{Admin, PasswordSource, SourceKind, TlsMode};
+use tenantdb_api::database_server::{Admin, PasswordSource, Publish, PublishedEndpoint, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
-use tenantdb_core::{Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password};
+use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password};
 use tenantdb_local::{LocalServer, Running, State};
-use tenantdb_postgres::{Address, AdminLogin, Desired, Observed, Postgres, TlsSettings};
+use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, TlsSettings};
 
 use crate::error::Error;
 use crate::home::Home;
@@ -20,6 +21,8 @@ use crate::output::style;
 pub struct Connected {
     /// The engine with its connections.
     pub pass: Arc<Pass<Postgres>>,
+    /// Where it listens.
+    pub address: Address,
     /// What applications are told.
     pub endpoint: Endpoint,
     /// The ledger that the server of this name had when it was used last.
@@ -42,22 +45,15 @@ impl Connected {
         }
         let name = self.pass.engine.server();
         let has = if found.is_some() { "another ledger" } else { "no ledger" };
-        let Endpoint { host, port, .. } = &self.endpoint;
-        let message =
-            format!("server {name}: {host}:{port} is not the server that was used from here as {name}: it has {has}");
+        let message = format!(
+            "server {name}: {} is not the server that was used from here as {name}: it has {has}",
+            self.address
+        );
         let hint = format!(
             "give it another name; if it takes the place of the earlier one for good: tenantdb server forget {name}"
         );
         Err(Failure::new(FailureKind::Rejected, message).hint(hint).into())
     }
-}
-
-/// A server, or the fact that it was never started.
-pub enum Reached {
-    /// It can be asked.
-    Connected(Connected),
-    /// It is a local server that holds nothing yet.
-    Uninitialised,
 }
 
 /// The administrator's login, as far as the declaration tells: the name that no tenant may have.
@@ -118,24 +114,30 @@ fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<
     }
 }
 
-/// Reaches a server to look at it only: a local one that was never started is not made for that.
-pub fn look(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Reached, Error> {
+/// Reaches a server to look at it only. A local one that was never started is not made for that: it is `None`, and holds
+/// nothing.
+pub fn look(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Option<Connected>, Error> {
     if server.source() == SourceKind::Local
         && LocalServer::new(home.root(), server.metadata.name.as_str())?.state()? == State::Uninitialised
     {
-        return Ok(Reached::Uninitialised);
+        return Ok(None);
     }
-    connect(server, home, interrupt).map(Reached::Connected)
+    connect(server, home, interrupt).map(Some)
 }
 
 /// What applications are told when nothing is reached yet.
 pub fn unknown_endpoint(server: &DatabaseServer) -> Endpoint {
-    endpoint(server, &Address { host: "127.0.0.1".to_owned(), port: 5432 })
+    endpoint(server, &nowhere(), None)
+}
+
+/// Stands for the address of a server that was never started.
+fn nowhere() -> Address {
+    Address { host: "127.0.0.1".to_owned(), port: 5432 }
 }
 
 /// A pass that has a place, and a server that was never started.
 pub fn unconnected(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
-    let address = Address { host: "127.0.0.1".to_owned(), port: 5432 };
+    let address = nowhere();
     let admin = AdminLogin {
         username: tenantdb_local::ADMIN.to_owned(),
         password: Password::new(String::new()),
@@ -153,9 +155,11 @@ fn connected(
     home: &Home,
     interrupt: &Interrupt,
 ) -> Result<Connected, Error> {
-    let endpoint = endpoint(server, &address);
+    let authority = authority(server).map_err(|message| Error::input(message, TLS_HINT))?;
+    let authority = authority.map(|pem| String::from_utf8_lossy(&pem).into_owned());
+    let endpoint = endpoint(server, &address, authority);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
-    let mut engine = Postgres::new(server.metadata.name.clone(), address, tls, admin, budget);
+    let mut engine = Postgres::new(server.metadata.name.clone(), address.clone(), tls, admin, budget);
     if let Some(patience) = patience()? {
         engine = engine.with_patience(patience);
     }
@@ -168,7 +172,7 @@ fn connected(
         interrupt: interrupt.clone(),
     };
     let ledger = home.ledger_of(&server.metadata.name)?;
-    Ok(Connected { pass: Arc::new(pass), endpoint, ledger })
+    Ok(Connected { pass: Arc::new(pass), address, endpoint, ledger })
 }
 
 /// How long to wait for someone who works on the same database, if the environment says so.
@@ -180,13 +184,17 @@ fn patience() -> Result<Option<Duration>, Error> {
     Ok(Some(Duration::from_secs(seconds)))
 }
 
-fn endpoint(server: &DatabaseServer, source: &Address) -> Endpoint {
-    let publish = server.spec.publish.clone().unwrap_or_default();
+fn endpoint(server: &DatabaseServer, source: &Address, authority: Option<String>) -> Endpoint {
+    let Publish { host, port, direct, read_only, parameters } = server.spec.publish.clone().unwrap_or_default();
+    let port = port.unwrap_or(source.port);
+    let other = |other: PublishedEndpoint| Address { host: other.host, port: other.port.unwrap_or(port) };
     Endpoint {
         scheme: "postgresql",
-        host: publish.host.unwrap_or_else(|| source.host.clone()),
-        port: publish.port.unwrap_or(source.port),
-        parameters: publish.parameters,
+        address: Address { host: host.unwrap_or_else(|| source.host.clone()), port },
+        direct: direct.map(other),
+        read_only: read_only.map(other),
+        parameters,
+        authority,
     }
 }
 
@@ -240,13 +248,19 @@ const TLS_HINT: &str = "name a file with the PEM certificate of who signed the s
 
 fn tls(server: &DatabaseServer) -> Result<TlsSettings, String> {
     let declared = server.spec.tls.as_ref();
-    let authority = declared.and_then(|tls| tls.ca_from.as_ref()).map(|from| &from.file);
+    let pem = authority(server)?;
     let mode = declared.and_then(|tls| tls.mode);
-    let mode = mode.unwrap_or(if authority.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
-    let pem = match authority {
-        Some(path) => Some(fs::read(path).map_err(|error| format!("can't read {}: {error}", path.display()))?),
-        None => None,
-    };
-    TlsSettings::new(mode, pem.as_deref())
-        .map_err(|message| authority.map_or_else(String::new, |path| format!("{}: ", path.display())) + &message)
+    let mode = mode.unwrap_or(if pem.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
+    let path = authority_file(server).map_or_else(String::new, |path| format!("{}: ", path.display()));
+    TlsSettings::new(mode, pem.as_deref()).map_err(|message| path + &message)
+}
+
+/// The certificates that may have signed the server's.
+fn authority(server: &DatabaseServer) -> Result<Option<Vec<u8>>, String> {
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| format!("can't read {}: {error}", path.display()));
+    authority_file(server).map(read).transpose()
+}
+
+fn authority_file(server: &DatabaseServer) -> Option<&PathBuf> {
+    Some(&server.spec.tls.as_ref()?.ca_from.as_ref()?.file)
 }

@@ -32,7 +32,7 @@ fn what_was_published_is_held_and_current_until_the_delivery_changes() {
     let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
     let held = Held::Credential { login: login.digest(), current: true, version };
     assert_eq!(place.read_now(&delivery).unwrap(), held);
-    delivery.endpoint.port += 1;
+    delivery.endpoint.address.port += 1;
     let held = Held::Credential { login: login.digest(), current: false, version };
     assert_eq!(place.read_now(&delivery).unwrap(), held);
 }

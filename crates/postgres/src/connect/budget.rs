@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenantdb_core::{Failure, Login, Password};
+use tenantdb_core::{Address, Failure, Login, Password};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::error::SqlState;
 
-use super::{Address, AdminLogin, Session, Speaker, TlsSettings};
+use super::{AdminLogin, Session, Speaker, TlsSettings};
 use crate::{LEDGER, sql};
 
 /// How long to wait the first time, and twice as long each time after, for a server that has no connection free: it
@@ -104,10 +104,10 @@ impl Connections {
         self.open(database, Speaker::Estate, Some(permit)).await
     }
 
-    /// A session as a tenant's login.
-    pub(crate) async fn login(&self, database: &str, login: &Login) -> Result<Session, Failure> {
+    /// A session as a tenant's login, wherever it is let in.
+    pub(crate) async fn login(&self, address: &Address, database: &str, login: &Login) -> Result<Session, Failure> {
         let permit = turn(&self.visits).await;
-        self.open_as(login.username.as_str(), &login.password, database, Speaker::Tenant, Some(permit)).await
+        self.open_as(address, login.username.as_str(), &login.password, database, Speaker::Tenant, Some(permit)).await
     }
 
     /// Closes the idle sessions.
@@ -124,11 +124,12 @@ impl Connections {
         speaker: Speaker,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Session, Failure> {
-        self.open_as(&self.admin.username, &self.admin.password, database, speaker, permit).await
+        self.open_as(&self.address, &self.admin.username, &self.admin.password, database, speaker, permit).await
     }
 
     async fn open_as(
         &self,
+        address: &Address,
         user: &str,
         password: &Password,
         database: &str,
@@ -137,7 +138,7 @@ impl Connections {
     ) -> Result<Session, Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match Session::open(&self.address, &self.tls, user, password, database, speaker).await {
+            match Session::open(address, &self.tls, user, password, database, speaker).await {
                 Ok(session) => return Ok(session.in_turn(permit)),
                 Err(failure) if is_crowded(&failure) && pause <= LAST_PAUSE => tokio::time::sleep(pause).await,
                 Err(failure) => return Err(failure),

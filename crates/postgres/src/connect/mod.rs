@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tenantdb_core::Password;
+use tenantdb_core::{Address, Password};
 use tokio::net::TcpStream;
 use tokio_postgres::Config;
 
@@ -20,15 +20,6 @@ pub(crate) use session::{Session, Statement};
 pub use tls::TlsSettings;
 
 use crate::ESTATE;
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// The host.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
 
 /// The administrator's login.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
 use futures_util::future::join_all;
-use tenantdb_core::{Failure, FailureKind, Password};
+use tenantdb_core::{Address, Failure, FailureKind, Password};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage};
 
 use super::guard::Guarded;
-use super::{Address, CONNECT_TIMEOUT, Speaker, TlsSettings, config, dial, failure, unreachable};
+use super::{CONNECT_TIMEOUT, Speaker, TlsSettings, config, dial, failure, unreachable};
 
 /// A statement and what to call it; the text may hold a verifier, so it can't be printed.
 #[derive(Clone)]

@@ -18,8 +18,8 @@ pub(crate) async fn read_vitals(session: &Session, ledger: &Ledger) -> Result<BT
             "SELECT t.id, CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
              THEN pg_catalog.pg_database_size(d.oid) END, \
              (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid AND a.usesysid IS NOT NULL), \
-             d.datconnlimit, extract(epoch FROM t.orphaned_at)::bigint, \
-             (SELECT extract(epoch FROM max(v.issued_at))::bigint FROM ledger.delivery v WHERE v.tenant = t.id) \
+             d.datconnlimit, floor(extract(epoch FROM t.orphaned_at))::bigint, \
+             (SELECT floor(extract(epoch FROM max(v.issued_at)))::bigint FROM ledger.delivery v WHERE v.tenant = t.id) \
              FROM ledger.tenant t LEFT JOIN pg_catalog.pg_database d ON d.oid = t.database_oid",
             &[],
         )
@@ -47,7 +47,7 @@ pub(crate) async fn read_history(
 ) -> Result<Vec<AuditEntry>, Failure> {
     let rows = session
         .query(
-            "SELECT extract(epoch FROM at)::bigint, authority, action, by FROM ledger.audit \
+            "SELECT floor(extract(epoch FROM at))::bigint, authority, action, by FROM ledger.audit \
              WHERE namespace = $1 AND name = $2 ORDER BY id",
             &[&namespace.as_str(), &name.as_str()],
         )

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tenantdb_api::tenant_database::DeletionPolicy;
 use tenantdb_api::{Declared, Source, parse};
-use tenantdb_core::{Authority, Endpoint, Held, PlaceId, RefusalKind, Risk, lint};
+use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, RefusalKind, Risk, lint};
 
 use super::interpreter::World;
 use super::*;
@@ -24,7 +24,14 @@ fn authority() -> Authority {
 }
 
 fn endpoint() -> Endpoint {
-    Endpoint { scheme: "postgresql", host: "db".to_owned(), port: 5432, parameters: BTreeMap::new() }
+    Endpoint {
+        scheme: "postgresql",
+        address: Address { host: "db".to_owned(), port: 5432 },
+        direct: None,
+        read_only: None,
+        parameters: BTreeMap::new(),
+        authority: None,
+    }
 }
 
 fn claim() -> Claim {

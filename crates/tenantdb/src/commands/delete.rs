@@ -13,7 +13,7 @@ use crate::error::{Error, Exit};
 use crate::input::{self, Draft, ServerInput};
 use crate::output::report::{Told, Totals};
 use crate::resolve::Looked;
-use crate::server::{self, Connected, Reached};
+use crate::server::{self, Connected};
 
 /// Deletes what is named, as far as the policies say that the ledgers recorded.
 pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, Error> {
@@ -110,8 +110,8 @@ async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb
     let server = &target.server.resource;
     // A local server that was never started holds nothing, and is not made to see that.
     let (connected, is_new) = match server::look(server, &context.home, &context.interrupt)? {
-        Reached::Connected(connected) => (connected, false),
-        Reached::Uninitialised => (server::unconnected(server, &context.home, &context.interrupt)?, true),
+        Some(connected) => (connected, false),
+        None => (server::unconnected(server, &context.home, &context.interrupt)?, true),
     };
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
     let looked = look(&connected, desired, is_new).await;

@@ -24,7 +24,7 @@ use crate::arguments::{Arguments, Command};
 use crate::error::{Error, Exit};
 use crate::home::Home;
 use crate::input;
-use crate::server::{Connected, Reached};
+use crate::server::Connected;
 
 /// What every command works with.
 pub struct Context {
@@ -48,7 +48,7 @@ impl Context {
         server: &DatabaseServer,
         answer: impl AsyncFnOnce(&Connected, Observed) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let Reached::Connected(connected) = crate::server::look(server, &self.home, &self.interrupt)? else {
+        let Some(connected) = crate::server::look(server, &self.home, &self.interrupt)? else {
             return Ok(None);
         };
         let desired = Desired::nothing(server, &input::authority(&self.home)?, connected.endpoint.clone());

@@ -10,7 +10,7 @@ use crate::input::{Draft, Input, ServerInput};
 use crate::output::json::{self, Plans, Problem, ServerPlan};
 use crate::output::{markdown, plan as text, say, style};
 use crate::resolve::{self, Looked};
-use crate::server::{self, Reached};
+use crate::server;
 
 /// Shows what would change and why.
 pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
@@ -42,12 +42,13 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
 
 async fn look(context: &Context, input: &Input, server: &ServerInput, depth: Depth) -> Result<Looked, Error> {
     let declared = &server.server.resource;
-    let (connected, nothing) = match server::look(declared, &context.home, &context.interrupt)? {
-        Reached::Connected(connected) => (connected, None),
-        Reached::Uninitialised => {
-            style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
-            (server::unconnected(declared, &context.home, &context.interrupt)?, Some(Observed::nothing()))
-        }
+    let reached = server::look(declared, &context.home, &context.interrupt)?;
+    let nothing = reached.is_none().then(Observed::nothing);
+    let connected = if let Some(connected) = reached {
+        connected
+    } else {
+        style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
+        server::unconnected(declared, &context.home, &context.interrupt)?
     };
     let looked = resolve::look(context, input, server, &connected, nothing, depth).await;
     connected.pass.engine.close().await;

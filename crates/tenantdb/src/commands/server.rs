@@ -2,7 +2,7 @@
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::{DatabaseServer, ObjectName};
-use tenantdb_core::{Endpoint, Engine as _};
+use tenantdb_core::Engine as _;
 use tenantdb_local::{LocalServer, State};
 use tenantdb_postgres::Postgres;
 
@@ -61,8 +61,7 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
     }
     let asked = context.ask(&server, async |connected, observed| {
         let tenants = count(Postgres::tenants(&observed).len(), "database");
-        let (version, Endpoint { host, port, .. }) = (observed.version(), &connected.endpoint);
-        say!("{name}: PostgreSQL {version} at {host}:{port}, {tenants}");
+        say!("{name}: PostgreSQL {} at {}, {tenants}", observed.version(), connected.address);
         Ok(())
     });
     if asked.await?.is_none() {

@@ -13,7 +13,7 @@ use crate::input::{self, Draft, Input, ServerInput};
 use crate::output::json::{self, Credential, Problem, Status, Statuses, TenantName};
 use crate::output::{count, style, table, units};
 use crate::resolve::{self, Looked};
-use crate::server::{self, Connected, Reached};
+use crate::server::{self, Connected};
 
 /// Shows each database and how it is.
 pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, Error> {
@@ -101,8 +101,8 @@ fn cells(status: &Status) -> Vec<String> {
 
 async fn look(context: &Context, input: &Input, server: &ServerInput, compared: bool) -> Result<Vec<Status>, Error> {
     let connected: Connected = match server::look(&server.server.resource, &context.home, &context.interrupt)? {
-        Reached::Connected(connected) => connected,
-        Reached::Uninitialised => return Ok(Vec::new()),
+        Some(connected) => connected,
+        None => return Ok(Vec::new()),
     };
     let found = ask(context, input, server, &connected, compared).await;
     connected.pass.engine.close().await;

@@ -10,7 +10,9 @@ use crate::world::{World, query, tenant};
 fn server_with(world: &World, line: &str) {
     let path = world.folder().join("server.yaml");
     let declared = fs::read_to_string(&path).unwrap();
-    let plain = declared.lines().filter(|line| !line.starts_with("  connectFor")).collect::<Vec<_>>().join("\n");
+    let (field, _) = line.split_once(':').unwrap();
+    let others = declared.lines().filter(|line| !line.trim_start().starts_with(field));
+    let plain = others.collect::<Vec<_>>().join("\n");
     fs::write(path, format!("{plain}\n  {line}\n")).unwrap();
 }
 
@@ -107,6 +109,54 @@ on_every_server! {
         world.run_on(&["apply", "--yes"]).exits(0).says("- database erp: open to metabase");
         assert!(!connects("metabase", "cafe") && connects("exporter", "cafe"));
         world.plan(&both).exits(0).says("No changes");
+    }
+}
+
+on_servers! {
+    [15 Plain, 18 Plain]
+
+    fn applications_are_told_what_the_server_publishes(server: TestServer) {
+        let world = World::on(&server);
+        let cafe = tenant("cafe", "{credentials: {keys: {MIGRATE_URL: \"{uri_direct}\"}}}");
+        world.plan(&cafe).exits(2).tells("`MIGRATE_URL` needs {uri_direct}, and its server has no `publish.direct`");
+        let port = server.port();
+        server_with(&world, &format!("publish: {{host: localhost, direct: {{host: 127.0.0.1, port: {port}}}}}"));
+        let applied = world.apply(&cafe).exits(0);
+        assert!(!applied.stderr.contains("EndpointUnproved"), "{}", applied.stderr);
+        let first = world.credential("default", "cafe-secret");
+        assert_eq!(first["host"], "localhost");
+        assert!(first["uri"].contains(&format!("@localhost:{port}/cafe")), "{}", first["uri"]);
+        assert!(first["MIGRATE_URL"].contains(&format!("@127.0.0.1:{port}/cafe")), "{}", first["MIGRATE_URL"]);
+        assert_eq!(first["uri_direct"], first["MIGRATE_URL"]);
+        world.run(&["connect", "cafe", "--", "-c", "SELECT 1"]).exits(0);
+        // Another address is written into the same credential.
+        server_with(&world, &format!("publish: {{direct: {{host: localhost, port: {port}}}, parameters: {{sslmode: prefer}}}}"));
+        world.apply(&cafe).exits(0).says("its keys or its address changed");
+        let second = world.credential("default", "cafe-secret");
+        assert_eq!((&second["host"], &second["password"]), (&"127.0.0.1".to_owned(), &first["password"]));
+        assert_eq!(second["generation"], first["generation"]);
+        assert!(second["uri"].ends_with("?sslmode=prefer"), "{}", second["uri"]);
+    }
+
+    fn an_endpoint_that_can_not_be_reached_is_told_and_waited_for_once(server: TestServer) {
+        let world = World::on(&server);
+        server_with(&world, "publish: {readOnly: {host: 127.0.0.1, port: 1}}");
+        let applied = world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0).says("2 created");
+        let told = applied.stderr.matches("EndpointUnproved: it could not be tried at 127.0.0.1:1").count();
+        assert_eq!(told, 2, "{}", applied.stderr);
+        assert!(world.credential("default", "cafe-secret")["uri_ro"].contains("@127.0.0.1:1/cafe"));
+    }
+
+    fn an_endpoint_that_refuses_the_login_keeps_it_from_being_delivered(server: TestServer) {
+        let another = TestServer::start(server.major(), server.admin());
+        let world = World::on(&server);
+        server_with(&world, &format!("publish: {{port: {}}}", another.port()));
+        let applied = world.apply(&tenant("cafe", "{}")).exits(1);
+        applied.tells(&format!("at 127.0.0.1:{}", another.port())).tells("see that `publish` names the same server");
+        assert!(!world.credential_path("default", "cafe-secret").exists());
+        server_with(&world, &format!("publish: {{port: {}}}", server.port()));
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        assert_eq!(query(&server, &world.credential("default", "cafe-secret"), "SELECT 1").unwrap(), "1");
     }
 }
 

@@ -46,7 +46,10 @@ impl Authority {
 
     /// Applies to a server with these words about TLS in its declaration.
     fn apply(&self, server: &TestServer, tls: &str) -> Run {
-        let world = World::on(server);
+        self.apply_from(&World::on(server), tls)
+    }
+
+    fn apply_from(&self, world: &World, tls: &str) -> Run {
         world.write("ca.pem", &self.certificate);
         let declared = std::fs::read_to_string(world.folder().join("server.yaml")).unwrap();
         let without = declared.lines().filter(|line| !line.contains("tls:")).collect::<Vec<_>>().join("\n");
@@ -73,7 +76,9 @@ fn a_certificate_has_to_be_signed_by_the_declared_authority() {
         for tls in [VERIFY_FULL, VERIFY_CA] {
             stranger.apply(&server, tls).exits(1).tells("certificate").tells("hint: check `tls.caFrom`, the host name");
         }
-        authority.apply(&server, "  tls: {caFrom: {file: ca.pem}}").exits(0);
+        let world = World::on(&server);
+        authority.apply_from(&world, "  tls: {caFrom: {file: ca.pem}}").exits(0);
+        assert_eq!(world.credential("default", "cafe-secret")["ca.crt"], authority.certificate);
     });
 }
 

@@ -35,7 +35,7 @@ impl DatabaseServer {
         }
         spec.admin.iter().for_each(|admin| check_admin(admin, &mut found));
         spec.tls.iter().for_each(|tls| check_tls(tls, &mut found));
-        spec.publish.iter().for_each(|publish| check_publish(publish, spec.source.local.is_some(), &mut found));
+        spec.publish.iter().for_each(|publish| check_publish(publish, &mut found));
         check_naming(&spec.naming, &mut found);
         check_allow(&spec.allow, &mut found);
         check_connect_for(&spec.connect_for, &mut found);
@@ -97,6 +97,8 @@ fn check_local(server: &DatabaseServer, found: &mut Vec<Violation>) {
         ("spec.tls", server.spec.tls.is_some()),
         ("spec.publish.host", publish.is_some_and(|publish| publish.host.is_some())),
         ("spec.publish.port", publish.is_some_and(|publish| publish.port.is_some())),
+        ("spec.publish.direct", publish.is_some_and(|publish| publish.direct.is_some())),
+        ("spec.publish.readOnly", publish.is_some_and(|publish| publish.read_only.is_some())),
     ] {
         if given {
             let message = format!("{path} is tenantdb's own business on a local server");
@@ -156,15 +158,19 @@ fn check_tls(tls: &Tls, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_publish(publish: &Publish, local: bool, found: &mut Vec<Violation>) {
-    for (path, given) in [
-        ("spec.publish.host", publish.host.is_some() && !local),
-        ("spec.publish.port", publish.port.is_some() && !local),
-        ("spec.publish.direct", publish.direct.is_some()),
-        ("spec.publish.readOnly", publish.read_only.is_some()),
-    ] {
-        if given {
-            found.push(not_yet(path));
+fn check_publish(publish: &Publish, found: &mut Vec<Violation>) {
+    publish.host.iter().for_each(|host| check_host("spec.publish.host", host, found));
+    let ports = [("spec.publish.port", publish.port)];
+    let others = [("spec.publish.direct", &publish.direct), ("spec.publish.readOnly", &publish.read_only)];
+    let others = others.map(|(path, endpoint)| {
+        if let Some(endpoint) = endpoint {
+            check_host(&format!("{path}.host"), &endpoint.host, found);
+        }
+        (path, endpoint.as_ref().and_then(|endpoint| endpoint.port))
+    });
+    for (path, port) in ports.into_iter().chain(others) {
+        if port == Some(0) {
+            found.push(Violation::new(path, format!("{path}: a port is from 1 to 65535")));
         }
     }
     if publish.parameters.contains_key("") {

@@ -48,10 +48,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
             BASE.replace("PASSWORD}", "PASSWORD}, {secret: {namespace: a, name: b, key: c}}"),
         ),
         ("spec.admin.passwordPassthrough", BASE.replace("username", "passwordPassthrough: true, username")),
-        ("spec.publish.direct", format!("{BASE}\npublish: {{direct: {{host: a}}}}")),
-        ("spec.publish.readOnly", format!("{BASE}\npublish: {{readOnly: {{host: a}}}}")),
-        ("spec.publish.host", format!("{BASE}\npublish: {{host: a}}")),
-        ("spec.publish.port", format!("{BASE}\npublish: {{port: 1}}")),
         ("spec.defaults.settings.search_path", format!("{BASE}\ndefaults: {{settings: {{search_path: a}}}}")),
     ] {
         assert_eq!(said(&spec), [Violation::not_supported_yet(path).message], "{spec}");

@@ -12,7 +12,7 @@ use crate::values::SqlName;
 
 /// The placeholders of a key in a Secret.
 const KEY_PLACEHOLDERS: &[&str] =
-    &["uri", "host", "port", "database", "username", "password", "endpoint", "generation"];
+    &["uri", "uri_direct", "uri_ro", "host", "port", "database", "username", "password", "endpoint", "generation"];
 
 /// What Kubernetes allows a key of a Secret to have, in bytes.
 const MAX_KEY_BYTES: usize = 253;
