@@ -97,6 +97,8 @@ pub struct Facts<'a> {
     pub held: &'a Held,
     /// Whether the server refused the login that the place holds.
     pub refused: bool,
+    /// Whether a credential that was delivered elsewhere is wanted here, a new one.
+    pub reissue: bool,
 }
 
 /// What should happen.
@@ -170,13 +172,17 @@ pub fn decide(facts: Facts<'_>) -> Decision {
         );
     }
     match facts.delivered {
-        Some(delivered) if delivered.place != *facts.here => {
+        Some(delivered) if delivered.place != *facts.here && !facts.reissue => {
             Decision::Elsewhere { location: delivered.location.clone() }
         }
         delivered => match facts.held {
             Held::Credential { login, current, version } => held(facts, delivered, login, *current, *version),
             Held::Nothing { version } => {
-                let reason = if delivered.is_some() { "its place lost it" } else { "none was delivered yet" };
+                let reason = match delivered {
+                    Some(delivered) if delivered.place == *facts.here => "its place lost it",
+                    Some(_) => "asked for here as well",
+                    None => "none was delivered yet",
+                };
                 issue(facts, *version, reason, false)
             }
             Held::Foreign { .. } => Decision::Keep,

@@ -40,7 +40,25 @@ fn holding(login: &str, current: bool) -> Held {
 }
 
 fn decision(slots: &[SlotFacts], delivered: Option<&Delivered>, held: &Held, refused: bool) -> Decision {
-    decide(Facts { slots, delivered, here: &PlaceId(HERE.to_owned()), held, refused })
+    decide(Facts { slots, delivered, here: &PlaceId(HERE.to_owned()), held, refused, reissue: false })
+}
+
+#[test]
+fn what_was_delivered_elsewhere_is_left_there_or_reissued_on_a_free_slot() {
+    let (slots, elsewhere) = (settled(), delivered("home:there", "one"));
+    let left = decision(&slots, Some(&elsewhere), &nothing(), false);
+    assert_eq!(left, Decision::Elsewhere { location: "home:there file".to_owned() });
+    let here = PlaceId(HERE.to_owned());
+    let facts = Facts {
+        slots: &slots,
+        delivered: Some(&elsewhere),
+        here: &here,
+        held: &nothing(),
+        refused: false,
+        reissue: true,
+    };
+    let issued = decide(facts);
+    assert!(matches!(issued, Decision::Issue { slot: Slot::B, generation: Generation(2), .. }), "{issued:?}");
 }
 
 #[test]

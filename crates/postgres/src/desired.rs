@@ -9,7 +9,7 @@ use tenantdb_api::{
 use tenantdb_core::names::{self, TenantNames};
 use tenantdb_core::{Authority, Claim, Delivery, Endpoint};
 
-use crate::ledger::{Applied, KIND};
+use crate::ledger::{Applied, KIND, Phase};
 use crate::observe::Observed;
 use crate::{ESTATE, LEDGER};
 
@@ -24,9 +24,26 @@ pub struct Desired {
     pub(crate) endpoint: Endpoint,
     pub(crate) database_limit: Option<u32>,
     pub(crate) tenants: BTreeMap<Claim, Tenant>,
+    /// What is to be removed by name.
     pub(crate) removals: BTreeSet<Claim>,
+    /// All that the authority declares, on whatever server: what else it has here is to be removed as well. Without it,
+    /// that is left alone.
+    pub(crate) declared: Option<BTreeSet<Claim>>,
+    /// The claims that this is about; all of them when absent.
+    pub(crate) scope: Option<BTreeSet<Claim>>,
+    /// Whether credentials that were delivered elsewhere are delivered here as well, new ones.
+    pub(crate) reissue: bool,
     /// Claims that another server holds: their tenants are not made here as well.
     pub(crate) elsewhere: BTreeMap<Claim, ObjectName>,
+}
+
+/// Why a tenant is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// Somebody named it.
+    Asked,
+    /// Nothing declares it any more.
+    Undeclared,
 }
 
 /// What one tenant should be.
@@ -125,6 +142,9 @@ impl Desired {
             database_limit: server.spec.limits.databases,
             tenants: BTreeMap::new(),
             removals: BTreeSet::new(),
+            declared: None,
+            scope: None,
+            reissue: false,
             elsewhere: BTreeMap::new(),
         }
     }
@@ -134,6 +154,47 @@ impl Desired {
     pub fn removing(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         self.removals.extend(claims);
         self
+    }
+
+    /// The same server, where what the authority has and these don't name is to be removed as its recorded policies say.
+    #[must_use]
+    pub fn keeping_only(mut self, declared: BTreeSet<Claim>) -> Self {
+        self.declared = Some(declared);
+        self
+    }
+
+    /// The same server, with new credentials here for tenants whose credential was delivered elsewhere.
+    #[must_use]
+    pub fn reissuing(mut self) -> Self {
+        self.reissue = true;
+        self
+    }
+
+    /// The part that concerns these claims.
+    pub(crate) fn only(&self, claims: &BTreeSet<Claim>) -> Self {
+        let mut part = Self { scope: Some(claims.clone()), ..self.clone() };
+        part.tenants.retain(|claim, _| claims.contains(claim));
+        part
+    }
+
+    /// What is to be removed, and why.
+    pub(crate) fn removals(&self, observed: &Observed) -> BTreeMap<Claim, Removal> {
+        let asked = self.removals.iter().map(|claim| (claim.clone(), Removal::Asked));
+        let held = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
+        let held = held.filter(|row| row.claim.authority == self.authority && row.phase != Phase::Orphaned);
+        let undeclared = self.declared.iter().flat_map(|declared| {
+            let rest = held.clone().filter(|row| !declared.contains(&row.claim));
+            rest.map(|row| (row.claim.clone(), Removal::Undeclared))
+        });
+        let in_scope = |claim: &Claim| self.scope.as_ref().is_none_or(|scope| scope.contains(claim));
+        undeclared.chain(asked).filter(|(claim, _)| in_scope(claim)).collect()
+    }
+
+    /// What is to be removed because nothing declares it any more.
+    #[must_use]
+    pub fn undeclared(&self, observed: &Observed) -> Vec<Claim> {
+        let removals = self.removals(observed).into_iter();
+        removals.filter(|(_, why)| *why == Removal::Undeclared).map(|(claim, _)| claim).collect()
     }
 
     /// The same server, where it is known that other servers hold some of its claims.

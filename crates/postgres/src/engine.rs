@@ -193,7 +193,8 @@ fn trusted_ledger(shared: &Shared) -> Result<bool, Failure> {
 
 /// The roles that may have to be dropped.
 fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
-    let rows = desired.removals.iter().filter_map(|claim| observed.ledger.as_ref()?.tenants.get(claim));
+    let removals = desired.removals(observed);
+    let rows = removals.keys().filter_map(|claim| observed.ledger.as_ref()?.tenants.get(claim));
     rows.flat_map(|row| row.slots.values().map(|slot| slot.role.clone()).chain([row.owner.clone()])).collect()
 }
 
@@ -223,10 +224,7 @@ impl Engine for Postgres {
     }
 
     fn only(desired: &Desired, claims: &BTreeSet<Claim>) -> Desired {
-        let mut part = desired.clone();
-        part.tenants.retain(|claim, _| claims.contains(claim));
-        part.removals.retain(|claim| claims.contains(claim));
-        part
+        desired.only(claims)
     }
 
     async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {

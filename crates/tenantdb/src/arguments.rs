@@ -70,7 +70,7 @@ Examples:
   tenantdb plan -f databases/ --exit-code --refresh
   tenantdb plan -f databases/ -o markdown > plan.md")]
     Plan(PlanArguments),
-    /// Make the databases as declared: create, change and heal; nothing is deleted
+    /// Make the databases as declared: create, change and heal; only --prune deletes
     #[command(after_help = "\
 A second run changes nothing. Steps that take access away or end sessions ask first; without a terminal they are \
 refused, unless --yes is given. One database's failure never stops the others.
@@ -78,7 +78,8 @@ refused, unless --yes is given. One database's failure never stops the others.
 Examples:
   tenantdb apply -f databases/
   tenantdb apply -f server.yaml -f cafe.yaml
-  tenantdb apply -f databases/ --refresh       # also heal what only shows inside a database")]
+  tenantdb apply -f databases/ --refresh       # also heal what only shows inside a database
+  tenantdb apply -f databases/ --prune         # also remove what is declared no more: give it all declarations")]
     Apply(ApplyArguments),
     /// Show each database, its state, and where its credential is
     #[command(after_help = "\
@@ -217,6 +218,9 @@ pub struct PlanArguments {
     /// Look into every database and try every credential, not only those that are new or changed
     #[arg(long)]
     pub refresh: bool,
+    /// Also show what goes because the project declares it no more
+    #[arg(long)]
+    pub prune: bool,
     /// `text`; `json` in a documented shape; `sql`, a script for psql; or `markdown`, for a review
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: PlanOutput,
@@ -224,6 +228,7 @@ pub struct PlanArguments {
 
 /// What `apply` takes.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct ApplyArguments {
     #[command(flatten)]
     pub files: Files,
@@ -233,6 +238,12 @@ pub struct ApplyArguments {
     /// Look into every database and try every credential, not only those that are new or changed
     #[arg(long)]
     pub refresh: bool,
+    /// Also remove what the project declares no more, as the policies say that were applied last
+    #[arg(long)]
+    pub prune: bool,
+    /// Deliver new credentials here for databases whose credential was delivered to another place
+    #[arg(long)]
+    pub reissue: bool,
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,

@@ -1,6 +1,6 @@
 //! Declarations from files, folders and standard input, and the project they belong to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use serde::Deserialize;
 use tenantdb_api::{
     DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, did_you_mean,
 };
-use tenantdb_core::Authority;
-use tenantdb_postgres::Recorded;
+use tenantdb_core::{Authority, Claim};
+use tenantdb_postgres::{Desired, Recorded};
 
 use crate::error::Error;
 use crate::home::Home;
@@ -23,7 +23,7 @@ pub struct ServerInput {
     /// The server.
     pub server: Declared<DatabaseServer>,
     /// Whether it is declared in what was given, not only known from before.
-    is_declared: bool,
+    pub is_declared: bool,
     /// Its tenants.
     pub tenants: Vec<Declared<TenantDatabase>>,
     /// The names that its ledger recorded, as far as it was asked.
@@ -49,6 +49,32 @@ pub struct Input {
     pub servers: Vec<ServerInput>,
     /// The servers that are known and of which nothing is declared.
     pub others: Vec<ServerInput>,
+}
+
+impl Input {
+    /// What is declared, on whatever server.
+    pub fn claims(&self) -> BTreeSet<Claim> {
+        let tenants = self.servers.iter().flat_map(|server| &server.tenants);
+        tenants.map(|tenant| Desired::claim(&self.authority, &tenant.resource)).collect()
+    }
+
+    /// The servers to work on: those that something is declared for, and for pruning all that are known.
+    ///
+    /// # Errors
+    /// When everything would be pruned.
+    pub fn targets(&self, prune: bool) -> Result<Vec<&ServerInput>, Error> {
+        if !prune {
+            return Ok(self.servers.iter().collect());
+        }
+        if self.servers.iter().all(|server| server.tenants.is_empty()) {
+            let message = "no database is declared in what was given, so --prune would remove them all";
+            return Err(Error::input(
+                message,
+                "give it all declarations of the project; `tenantdb delete` removes by name",
+            ));
+        }
+        Ok(self.servers.iter().chain(&self.others).collect())
+    }
 }
 
 /// Declarations as they were read, and what is wrong with them so far: it is told together with what is found later.

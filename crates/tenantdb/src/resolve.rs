@@ -56,6 +56,22 @@ pub fn resolve(input: &ServerInput, authority: &Authority, endpoint: Endpoint) -
     Desired::resolve_recorded(server, tenants, authority, &admin, endpoint, recorded)
 }
 
+/// How closely to look, and how far to go.
+#[derive(Clone, Copy)]
+pub struct Request {
+    /// How closely.
+    pub depth: Depth,
+    /// Whether what is no longer declared goes.
+    pub prune: bool,
+    /// Whether credentials that were delivered elsewhere are delivered here as well.
+    pub reissue: bool,
+}
+
+impl Request {
+    /// A look at what the server shares, at what is declared and nothing else.
+    pub const PLAIN: Self = Self { depth: Depth::Shallow, prune: false, reissue: false };
+}
+
 /// What a plan is made from, and the plan.
 pub struct Looked {
     /// What the server should be.
@@ -74,12 +90,18 @@ pub async fn look(
     server: &ServerInput,
     connected: &Connected,
     observed: Option<Observed>,
-    depth: Depth,
+    request: Request,
 ) -> Result<Looked, Error> {
-    let desired = resolve(server, &input.authority, connected.endpoint.clone())?;
+    let mut desired = resolve(server, &input.authority, connected.endpoint.clone())?;
+    if request.prune {
+        desired = desired.keeping_only(input.claims());
+    }
+    if request.reissue {
+        desired = desired.reissuing();
+    }
     let observed = match observed {
         Some(observed) => observed,
-        None => connected.observe(&desired, depth).await?,
+        None => connected.observe(&desired, request.depth).await?,
     };
     let newcomers = desired.newcomers(&observed);
     let desired = if newcomers.is_empty() {
@@ -87,7 +109,7 @@ pub async fn look(
     } else {
         desired.held_elsewhere(elsewhere(context, input, server, &newcomers).await?)
     };
-    let plan = connected.pass.plan_from(&desired, &observed, depth).await?;
+    let plan = connected.pass.plan_from(&desired, &observed, request.depth).await?;
     Ok(Looked { desired, observed, plan })
 }
 

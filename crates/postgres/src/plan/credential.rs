@@ -35,6 +35,7 @@ pub(super) fn custody(
     row: Option<&TenantRow>,
     shared: &Shared,
     place: &PlaceView,
+    reissue: bool,
 ) -> Result<Custody, Refusal> {
     let delivery = row.and_then(|row| row.deliveries.last());
     if let Some(delivery) = delivery.filter(|delivery| delivery.delivered.place == place.id) {
@@ -60,6 +61,7 @@ pub(super) fn custody(
         here: &place.id,
         held,
         refused: place.refused.contains(&tenant.claim),
+        reissue,
     });
     if let Decision::Refuse(refusal) = decision {
         return Err(refusal);

@@ -34,8 +34,9 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
     for (claim, tenant) in &desired.tenants {
         tenants.insert(claim.clone(), tenant::plan(tenant, desired, observed, place, &mut room));
     }
-    for claim in &desired.removals {
-        tenants.insert(claim.clone(), removal::plan(claim, observed, place));
+    for (claim, why) in desired.removals(observed) {
+        let plan = removal::plan(&claim, why, observed, place);
+        tenants.insert(claim, plan);
     }
     let needs_ledger = tenants.values().any(|tenant| !tenant.steps.is_empty());
     Plan {
@@ -53,8 +54,8 @@ pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Cla
         let database = recorded.unwrap_or_else(|| Ok(tenant.names.database.clone())).ok()?;
         Some((claim.clone(), tenant.delivery(&desired.server, database, &desired.endpoint)))
     });
-    let of_removals = desired.removals.iter().filter_map(|claim| {
-        let row = row(observed, claim)?;
+    let of_removals = desired.removals(observed).into_keys().filter_map(|claim| {
+        let row = row(observed, &claim)?;
         let delivery = Delivery {
             claim: claim.clone(),
             secret_name: row.deliveries.last()?.secret_name.clone(),
@@ -64,7 +65,7 @@ pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Cla
             formats: Vec::new(),
             keys: BTreeMap::new(),
         };
-        Some((claim.clone(), delivery))
+        Some((claim, delivery))
     });
     of_tenants.chain(of_removals).collect()
 }

@@ -9,6 +9,7 @@ use tenantdb_core::{
 };
 
 use super::{PostgresTenantPlan, empty, refused};
+use crate::desired::Removal;
 use crate::ledger::{Phase, TenantRow};
 use crate::observe::{Database, Observed, Tie};
 use crate::ownership;
@@ -17,7 +18,7 @@ use crate::step::PostgresStep;
 use crate::{ESTATE, Taking};
 
 /// Plans the removal of one tenant.
-pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
+pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
     let Some(row) = super::row(observed, claim) else { return unknown(claim, observed) };
     if row.phase == Phase::Orphaned {
         let message = "it was deleted before, and its policies left it behind; to remove it for good, apply its \
@@ -28,15 +29,27 @@ pub(super) fn plan(claim: &Claim, observed: &Observed, place: &PlaceView) -> Pos
     }
     let protects = row.phase != Phase::Deleting && !never_made(row);
     if protects && row.applied.deletion_protection == DeletionProtection::On {
-        let refusal = Refusal::new(RefusalKind::Protection, "it is protected from deletion")
-            .hint("set `deletionProtection: false` in its declaration, apply that, and delete it then");
-        return refused(claim, &row.database, refusal);
+        return refused(claim, &row.database, protection(why));
     }
     let refusal = super::incomplete(row).or_else(|| another_database(row, observed));
     if let Some(refusal) = refusal.or_else(|| tied_elsewhere(row, observed)) {
         return refused(claim, &row.database, refusal);
     }
-    Removal { row, observed, place, plan: empty(claim, &row.database) }.plan()
+    Planner { row, why, observed, place, plan: empty(claim, &row.database) }.plan()
+}
+
+fn protection(why: Removal) -> Refusal {
+    let (message, hint) = match why {
+        Removal::Asked => (
+            "it is protected from deletion",
+            "set `deletionProtection: false` in its declaration, apply that, and delete it then",
+        ),
+        Removal::Undeclared => (
+            "it is no longer declared, and protected from deletion",
+            "declare it again; to remove it, apply it with `deletionProtection: false` first",
+        ),
+    };
+    Refusal::new(RefusalKind::Protection, message).hint(hint)
 }
 
 /// Nothing of it is on the server, unless another project declared the same.
@@ -65,14 +78,15 @@ fn another_database(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
     super::replaced(row, found).or_else(|| ownership::database_out_of_reach(&observed.shared, &row.database, found))
 }
 
-struct Removal<'a> {
+struct Planner<'a> {
     row: &'a TenantRow,
+    why: Removal,
     observed: &'a Observed,
     place: &'a PlaceView,
     plan: PostgresTenantPlan,
 }
 
-impl Removal<'_> {
+impl Planner<'_> {
     fn plan(mut self) -> PostgresTenantPlan {
         if never_made(self.row) {
             self.plan.change = TenantChange::Delete;
@@ -130,12 +144,21 @@ impl Removal<'_> {
         !never_made(self.row) && self.observed.shared.roles.contains_key(role)
     }
 
+    fn reason(&self) -> &'static str {
+        match self.why {
+            Removal::Asked => "deleted, as its policies say",
+            Removal::Undeclared => "no longer declared, as its policies say",
+        }
+    }
+
+    /// What nobody named is asked about, also when nothing is lost.
     fn record(&mut self, step: PostgresStep) {
-        self.plan.push(Task::Engine(step), "deleted, as its policies say", Risk::Safe, Actor::Estate);
+        let risk = if self.why == Removal::Asked { Risk::Safe } else { Risk::Disruptive };
+        self.plan.push(Task::Engine(step), self.reason(), risk, Actor::Estate);
     }
 
     fn destroy(&mut self, step: PostgresStep) {
-        self.plan.push(Task::Engine(step), "deleted, as its policies say", Risk::Destructive, Actor::Estate);
+        self.plan.push(Task::Engine(step), self.reason(), Risk::Destructive, Actor::Estate);
     }
 
     /// Notes the deletion, and takes the credential away before it stops working.
@@ -157,7 +180,7 @@ impl Removal<'_> {
         if self.plan.delivery.is_some() && !nothing {
             let location = self.place.locations.get(claim).cloned().unwrap_or_default();
             let step = CredentialStep::Withdraw { location };
-            self.plan.push(Task::Credential(step), "deleted, as its policies say", Risk::Destructive, Actor::Place);
+            self.plan.push(Task::Credential(step), self.reason(), Risk::Destructive, Actor::Place);
         }
     }
 

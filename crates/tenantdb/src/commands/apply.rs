@@ -3,9 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use tenantdb_api::DatabaseServer;
-use tenantdb_core::{Consent, Depth, Failure, Plan, Report, Risk};
-use tenantdb_postgres::PostgresStep;
+use tenantdb_core::{Claim, Consent, Depth, Failure, Plan, Report, Risk};
+use tenantdb_postgres::{Desired, Observed, PostgresStep};
 
 use super::Context;
 use crate::arguments::ApplyArguments;
@@ -14,7 +13,7 @@ use crate::input::{Draft, Input, ServerInput};
 use crate::output::progress::Progress;
 use crate::output::report::{Told, Totals};
 use crate::output::{plan as plan_output, style};
-use crate::resolve::{self, Looked};
+use crate::resolve::{self, Looked, Request};
 use crate::server::{self, Connected};
 
 /// Makes it so.
@@ -22,9 +21,10 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
     let began = Instant::now();
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
+    let request = Request { depth, prune: arguments.prune, reissue: arguments.reissue };
     let mut told = Told::new(arguments.output);
-    for server in &input.servers {
-        let applied = one_server(context, &input, server, depth, arguments.yes).await;
+    for server in input.targets(arguments.prune)? {
+        let applied = one_server(context, &input, server, request, arguments.yes).await;
         told.add(context, &server.server.resource.metadata.name, server.tenants.len(), applied);
     }
     told.finish(began.elapsed(), Totals::summary)
@@ -34,15 +34,15 @@ async fn one_server(
     context: &Context,
     input: &Input,
     server: &ServerInput,
-    depth: Depth,
+    request: Request,
     yes: bool,
 ) -> Result<Report, Error> {
     context.interrupt.check()?;
     let declared = &server.server.resource;
     let connected = server::connect(declared, &context.home, &context.interrupt)?;
-    let looked = resolve::look(context, input, server, &connected, None, depth).await;
+    let looked = resolve::look(context, input, server, &connected, None, request).await;
     let report = match looked {
-        Ok(looked) => work(context, declared, &connected, looked, yes).await,
+        Ok(looked) => work(context, server, &connected, looked, yes).await,
         Err(error) => Err(error),
     };
     connected.pass.engine.close().await;
@@ -52,14 +52,16 @@ async fn one_server(
 /// Remembers a server that was reached, carries out, and remembers the ledger that was made for it.
 async fn work(
     context: &Context,
-    server: &DatabaseServer,
+    server: &ServerInput,
     connected: &Connected,
     looked: Looked,
     yes: bool,
 ) -> Result<Report, Error> {
+    let is_declared = server.is_declared;
+    let server = &server.server.resource;
     let ledger = looked.observed.ledger_id().map(str::to_owned);
     context.home.remember(server, ledger.as_deref())?;
-    if looked.plan.tenants.is_empty() {
+    if looked.plan.tenants.is_empty() && is_declared {
         let (name, version) = (&server.metadata.name, looked.observed.version());
         style::note(&format!(
             "server {name}: PostgreSQL {version} answers and is remembered; no database is declared for it"
@@ -83,12 +85,21 @@ async fn work(
 /// Asks for consent where it is needed, and carries out.
 pub async fn carry_out(connected: &Connected, looked: Looked, yes: bool) -> Result<Report, Error> {
     let Looked { desired, observed, plan } = looked;
+    tell_pruned(&desired, &observed);
     let consent = consent(&plan, yes)?;
     let work = plan.tenants.iter().filter(|tenant| !tenant.steps.is_empty()).count();
     let progress = Progress::new(work);
     let report = connected.pass.apply(&desired, observed, plan, consent, progress.listener()).await;
     progress.finish();
     Ok(report)
+}
+
+/// Tells what is about to go because nothing declares it any more, before anything is done.
+fn tell_pruned(desired: &Desired, observed: &Observed) {
+    let pruned: Vec<String> = desired.undeclared(observed).iter().map(Claim::path).collect();
+    if !pruned.is_empty() {
+        style::note(&format!("no longer declared: {}", pruned.join(", ")));
+    }
 }
 
 /// Asks for consent to what can hurt, on a terminal; elsewhere only `--yes` gives it.

@@ -9,18 +9,19 @@ use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::json::{self, Plans, Problem, ServerPlan};
 use crate::output::{markdown, plan as text, say, style};
-use crate::resolve::{self, Looked};
+use crate::resolve::{self, Looked, Request};
 use crate::server;
 
 /// Shows what would change and why.
 pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
+    let request = Request { depth, prune: arguments.prune, ..Request::PLAIN };
     let mut shown = Shown::new(arguments.output);
     let mut exit = Exit::Done;
-    for server in &input.servers {
+    for server in input.targets(arguments.prune)? {
         context.interrupt.check()?;
-        match look(context, &input, server, depth).await {
+        match look(context, &input, server, request).await {
             Ok(Looked { observed, plan, .. }) => {
                 if !plan.is_empty() && arguments.exit_code {
                     exit = exit.worst(Exit::Pending);
@@ -40,7 +41,7 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
     Ok(exit)
 }
 
-async fn look(context: &Context, input: &Input, server: &ServerInput, depth: Depth) -> Result<Looked, Error> {
+async fn look(context: &Context, input: &Input, server: &ServerInput, request: Request) -> Result<Looked, Error> {
     let declared = &server.server.resource;
     let reached = server::look(declared, &context.home, &context.interrupt)?;
     let nothing = reached.is_none().then(Observed::nothing);
@@ -50,7 +51,7 @@ async fn look(context: &Context, input: &Input, server: &ServerInput, depth: Dep
         style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
         server::unconnected(declared, &context.home, &context.interrupt)?
     };
-    let looked = resolve::look(context, input, server, &connected, nothing, depth).await;
+    let looked = resolve::look(context, input, server, &connected, nothing, request).await;
     connected.pass.engine.close().await;
     looked
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenantdb_api::{ObjectName, did_you_mean};
-use tenantdb_core::{Claim, Depth, Engine as _, Plan, TenantSummary, Vitals};
+use tenantdb_core::{Claim, Engine as _, Plan, TenantSummary, Vitals};
 use tenantdb_postgres::{Postgres, PostgresStep};
 
 use super::Context;
@@ -12,7 +12,7 @@ use crate::error::{Error, Exit};
 use crate::input::{self, Draft, Input, ServerInput};
 use crate::output::json::{self, Credential, Problem, Status, Statuses, TenantName};
 use crate::output::{count, style, table, units};
-use crate::resolve::{self, Looked};
+use crate::resolve::{self, Looked, Request};
 use crate::server::{self, Connected};
 
 /// Shows each database and how it is.
@@ -116,7 +116,7 @@ async fn ask(
     connected: &Connected,
     compared: bool,
 ) -> Result<Vec<Status>, Error> {
-    let Looked { observed, plan, .. } = resolve::look(context, input, server, connected, None, Depth::Shallow).await?;
+    let Looked { observed, plan, .. } = resolve::look(context, input, server, connected, None, Request::PLAIN).await?;
     let vitals = connected.pass.engine.vitals(&observed).await?;
     let known = Postgres::tenants(&observed);
     let name = &server.server.resource.metadata.name;

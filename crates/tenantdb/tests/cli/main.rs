@@ -13,6 +13,7 @@ mod input;
 mod isolation;
 mod names;
 mod outputs;
+mod prune;
 mod terminal;
 mod tls;
 mod trouble;

@@ -42,7 +42,7 @@ pub(super) fn plan(
             room.take()?;
         }
         offer::check(tenant, observed)?;
-        let custody = custody(tenant, &names, row, &observed.shared, place)?;
+        let custody = custody(tenant, &names, row, &observed.shared, place, desired.reissue)?;
         Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
     });
     let planned = planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal));

@@ -1,0 +1,107 @@
+//! What is no longer declared, and what was delivered elsewhere.
+
+use std::fs;
+
+use tenantdb_testkit::{TestServer, on_servers};
+
+use crate::world::{Run, World, query, tenant};
+
+const GOES: &str = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+
+/// Applies a project's declarations, beside the server's.
+fn apply(world: &World, project: &str, tenants: &str, options: &[&str]) -> Run {
+    world.write(&format!("{project}/tenantdb.yaml"), &format!("project: {project}\n"));
+    fs::copy(world.folder().join("server.yaml"), world.folder().join(project).join("server.yaml")).unwrap();
+    world.write(&format!("{project}/databases.yaml"), tenants);
+    world.run(&[&["apply", "-f", project], options].concat())
+}
+
+fn databases(server: &TestServer) -> String {
+    server.psql(
+        "postgres",
+        "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database \
+         WHERE NOT datistemplate AND datname NOT IN ('postgres', 'tenantdb')",
+    )
+}
+
+on_servers! {
+    [15, 16, 18]
+
+    fn only_what_the_project_itself_declares_no_more_is_pruned(server: TestServer) {
+        let world = World::on(&server);
+        let shop = tenant("cafe", GOES) + &tenant("old", GOES) + &tenant("kept", "{}") + &tenant("left", "{deletionProtection: false}");
+        apply(&world, "shop", &shop, &[]).exits(0);
+        apply(&world, "bank", &(tenant("erp", GOES) + &tenant("ledger-db", GOES)), &[]).exits(0);
+        server.psql("postgres", "CREATE DATABASE handmade");
+        // Without consent nothing goes; the rest is done.
+        let changed = tenant("cafe", "{connectionLimit: 3, deletionProtection: false}");
+        let asked = apply(&world, "shop", &changed, &["--prune"]).exits(4);
+        let asked = asked.tells("no longer declared: default/kept, default/left, default/old");
+        asked.tells("default/old: needs consent").tells("default/left: needs consent").says("~ default/cafe changed");
+        assert_eq!(databases(&server), "cafe erp handmade kept ledger-db left old");
+        world.run(&["plan", "-f", "shop", "--prune", "--exit-code"]).exits(4).says("- database old, with all its data");
+        let pruned = apply(&world, "shop", &changed, &["--prune", "--yes"]).exits(4);
+        let pruned = pruned.says("- default/old deleted").says("~ default/left orphaned").says("no longer declared, as its policies say");
+        pruned.tells("default/kept: it is no longer declared, and protected from deletion");
+        assert_eq!(databases(&server), "cafe erp handmade kept ledger-db left");
+        assert!(!world.credential_path("default", "old-secret").exists());
+        assert!(world.credential_path("default", "left-secret").exists());
+        // What is left behind is not pruned again.
+        let again = apply(&world, "shop", &(changed + &tenant("kept", "{}")), &["--prune", "--yes"]).exits(0);
+        again.says("Nothing to do: 2 databases are as declared.");
+        let erp = world.credential("default", "erp-secret");
+        assert_eq!(query(&server, &erp, "SELECT 1").unwrap(), "1");
+    }
+
+    fn what_was_delivered_elsewhere_is_delivered_here_only_when_asked(server: TestServer) {
+        let world = World::on(&server);
+        world.write("tenantdb.yaml", "project: shop\n");
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        let first = world.credential("default", "cafe-secret");
+        let other = world.another_home();
+        other.apply(&tenant("cafe", "{}")).exits(0).tells("CredentialElsewhere");
+        assert!(!other.credential_path("default", "cafe-secret").exists());
+        other.run_on(&["apply", "--reissue"]).exits(0).says("asked for here as well");
+        let second = other.credential("default", "cafe-secret");
+        assert_eq!((second["username"].as_str(), second["generation"].as_str()), ("cafe_b", "2"));
+        // Both log in, and neither is touched by the next run of either.
+        for credential in [&first, &second] {
+            assert_eq!(query(&server, credential, "SELECT current_user").unwrap(), "cafe");
+        }
+        other.run_on(&["apply", "--reissue", "--refresh"]).exits(0).says("Nothing to do");
+        world.run_on(&["apply", "--refresh"]).exits(0).says("Nothing to do").tells("CredentialElsewhere");
+        assert_eq!((world.credential("default", "cafe-secret"), other.credential("default", "cafe-secret")), (first, second));
+    }
+}
+
+on_servers! {
+    [18 Plain]
+
+    fn an_empty_project_prunes_nothing(server: TestServer) {
+        let world = World::on(&server);
+        apply(&world, "shop", &tenant("cafe", GOES), &[]).exits(0);
+        let empty = world.untouched(&server, || apply(&world, "shop", "", &["--prune", "--yes"])).exits(2);
+        empty.tells("no database is declared in what was given, so --prune would remove them all");
+        world.run(&["plan", "-f", "shop", "--prune"]).exits(2);
+    }
+
+    fn a_server_that_nothing_is_declared_for_any_more_is_pruned_as_well(server: TestServer) {
+        let other = TestServer::start(server.major(), server.admin());
+        let mut world = World::on(&server);
+        world.set("OTHER_PASSWORD", other.admin_password());
+        let declared = fs::read_to_string(world.folder().join("server.yaml")).unwrap();
+        let second = declared
+            .replace("name: shared", "name: second")
+            .replace("default: true", "default: false")
+            .replace(&server.port().to_string(), &other.port().to_string())
+            .replace("TEST_ADMIN_PASSWORD", "OTHER_PASSWORD");
+        let there = tenant("there", "{server: second, deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
+        apply(&world, "shop", &format!("{second}\n---\n{}---\n{there}", tenant("cafe", "{}")), &[]).exits(0).says("2 created");
+        assert_eq!(databases(&other), "there");
+        apply(&world, "shop", &tenant("cafe", "{}"), &["--prune", "--yes"]).exits(0).says("- default/there deleted");
+        assert_eq!((databases(&server).as_str(), databases(&other).as_str()), ("cafe", ""));
+        other.stop();
+        let gone = apply(&world, "shop", &tenant("cafe", "{connectionLimit: 3}"), &["--prune", "--yes"]).exits(1);
+        gone.tells("server second").says("~ default/cafe changed");
+    }
+}
