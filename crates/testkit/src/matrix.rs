@@ -42,11 +42,20 @@ pub fn run_async<F: Future<Output: Outcome>>(major: u32, admin: Admin, body: imp
     }
 }
 
-/// Defines tests that run on PostgreSQL 15 and 18, each with a superuser and with a plain admin.
+/// The major versions that everything is tested on; the others that are supported get smoke tests.
+pub const MAJORS: [u32; 3] = [15, 16, 18];
+
+/// Those of [`MAJORS`] that are here.
+#[must_use]
+pub fn majors() -> Vec<u32> {
+    MAJORS.into_iter().filter(|major| available(*major)).collect()
+}
+
+/// Defines tests that run on PostgreSQL 15, 16 and 18, each with a superuser and with a plain admin.
 ///
-/// Each function takes the [`TestServer`](crate::TestServer) and becomes four tests, named after it:
-/// `mytest::pg15_superuser`, `mytest::pg15_plain`, `mytest::pg18_superuser`, `mytest::pg18_plain`. It may be `async`,
-/// and may return a `Result<(), impl Debug>`.
+/// Each function takes the [`TestServer`](crate::TestServer) and becomes six tests, named after it:
+/// `mytest::pg15_superuser`, `mytest::pg15_plain`, and so on. It may be `async`, and may return a
+/// `Result<(), impl Debug>`.
 ///
 /// ```
 /// use tenantdb_testkit::{TestServer, on_every_server};
@@ -61,7 +70,7 @@ pub fn run_async<F: Future<Output: Outcome>>(major: u32, admin: Admin, body: imp
 #[macro_export]
 macro_rules! on_every_server {
     ($($tests:tt)+) => {
-        $crate::on_servers! { [15, 18] $($tests)+ }
+        $crate::on_servers! { [15, 16, 18] $($tests)+ }
     };
 }
 

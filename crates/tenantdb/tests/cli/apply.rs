@@ -5,7 +5,7 @@ use tenantdb_testkit::{Admin, TestServer, on_every_server, on_servers};
 use crate::world::{World, query, tenant};
 
 on_servers! {
-    [14, 16, 17]
+    [14, 17]
 
     fn the_way_of_a_tenant_on_the_other_versions(server: TestServer) {
         let world = World::on(&server);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;
 
-use tenantdb_testkit::{Admin, Options, TestServer, available, on_every_server};
+use tenantdb_testkit::{Admin, Options, TestServer, majors, on_every_server};
 
 use crate::trouble::{HeldLock, wait_for_a_lock};
 use crate::world::{Run, World, tenant};
@@ -115,7 +115,7 @@ on_every_server! {
 
 #[test]
 fn no_password_is_in_the_error_of_a_login_that_is_refused() {
-    for major in [15, 18].into_iter().filter(|major| available(*major)) {
+    for major in majors() {
         let server = Options::new(major, Admin::Plain).hba("host all cafe_a all reject").start();
         let world = World::on(&server);
         world.declare(&declared("Orders"));

@@ -244,7 +244,7 @@ fn soak() -> bool {
 
 /// The versions to kill on, in turn.
 fn majors() -> Option<Vec<u32>> {
-    let majors: Vec<u32> = [15, 18].into_iter().filter(|major| tenantdb_testkit::available(*major)).collect();
+    let majors = tenantdb_testkit::majors();
     (!majors.is_empty()).then_some(majors)
 }
 

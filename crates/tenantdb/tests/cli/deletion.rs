@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tenantdb_testkit::{Admin, Options, TestServer, available, on_every_server, on_servers, wait_until};
+use tenantdb_testkit::{Admin, Options, TestServer, majors, on_every_server, on_servers, wait_until};
 
 use crate::world::{World, query, tenant};
 
@@ -394,7 +394,7 @@ on_servers! {
 
 #[test]
 fn a_prepared_transaction_keeps_it_and_is_named_at_once() {
-    for major in [15, 18].into_iter().filter(|major| available(*major)) {
+    for major in majors() {
         let server = Options::new(major, Admin::Plain).setting("max_prepared_transactions", "1").start();
         let world = World::on(&server);
         with_a_row("cafe", &removable("cafe", "Delete", "Delete"), &server, &world);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 
-use tenantdb_testkit::{TestServer, available, bin_dir, on_every_server, on_servers};
+use tenantdb_testkit::{TestServer, bin_dir, majors, on_every_server, on_servers};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, Config, NoTls};
@@ -114,7 +114,7 @@ on_servers! {
 /// On a server of its own, tenantdb also closes the databases that come with every cluster.
 #[tokio::test]
 async fn on_a_local_server_no_tenant_reaches_postgres_and_template1() {
-    for major in [15, 18].into_iter().filter(|major| available(*major)) {
+    for major in majors() {
         let mut world = World::new();
         world.set("TENANTDB_POSTGRES_BIN", bin_dir(major).to_str().unwrap());
         let server = "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {name: dev}\n\

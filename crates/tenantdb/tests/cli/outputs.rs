@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tenantdb_testkit::{TestServer, on_servers};
+use tenantdb_testkit::{TestServer, on_every_server, on_servers};
 
 use crate::world::{Run, World, tenant};
 
@@ -89,9 +89,7 @@ fn two(spec: &str) -> String {
     tenant("cafe", spec) + &tenant("odd", &format!("{{database: \"O'dd \\\\ \\\"=$ü\", {}", &spec[1..]))
 }
 
-on_servers! {
-    [15, 16, 18]
-
+on_every_server! {
     fn the_script_of_a_plan_does_what_apply_does(server: TestServer) {
         let other = TestServer::start(server.major(), server.admin());
         let (applied, scripted) = (World::on(&server), World::on(&other));

@@ -1,11 +1,9 @@
 //! Whom a password is given to.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use tenantdb_testkit::{Admin, Options, TestServer, available};
+use tenantdb_testkit::{Admin, Options, TestServer, majors};
 
 use crate::world::{Run, World, tenant};
-
-const MAJORS: [u32; 3] = [15, 16, 18];
 
 /// An authority that signs certificates.
 struct Authority {
@@ -65,7 +63,7 @@ const VERIFY_CA: &str = "  tls: {mode: verify-ca, caFrom: {file: ca.pem}}";
 const UNPROVED: [&str; 4] = ["  tls: {mode: disable}", "", "  tls: {mode: require}", VERIFY_CA];
 
 fn on_each(test: impl Fn(u32)) {
-    MAJORS.into_iter().filter(|major| available(*major)).for_each(test);
+    majors().into_iter().for_each(test);
 }
 
 #[test]

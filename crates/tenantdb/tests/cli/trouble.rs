@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tenantdb_testkit::{
-    ADMIN_PASSWORD_VARIABLE, Admin, Options, TestServer, available, free_port, on_servers, query_at, wait_until,
+    ADMIN_PASSWORD_VARIABLE, Admin, Options, TestServer, free_port, majors, on_servers, query_at, wait_until,
 };
 use tokio_postgres::Client;
 
@@ -398,7 +398,7 @@ on_servers! {
 
 #[test]
 fn a_server_without_room_for_another_connection() {
-    for major in [15, 18].into_iter().filter(|major| available(*major)) {
+    for major in majors() {
         let server = Options::new(major, Admin::Plain).setting("max_connections", "10").start();
         let world = World::on(&server);
         let crowd = Sessions::of(&server, 7);
