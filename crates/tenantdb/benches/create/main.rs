@@ -2,9 +2,11 @@
 //! by a plain parallel client that keeps no ledger and delivers nothing. What is compared, and what came of it, is in
 //! `docs/performance.md`.
 //!
-//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200), `BENCH_ROUNDS` (4: each side goes first once) and `BENCH_SERVERS` (18,16) change it.
+//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200,1000), `BENCH_ROUNDS` (4: each side goes first once) and
+//! `BENCH_SERVERS` (18,16) change it.
 
 mod bare;
+mod look;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,14 +28,36 @@ const DECLARATIONS: &str = "declarations.yaml";
 const QUICK_RUNS: usize = 7;
 
 fn main() {
-    let tenants = variable("BENCH_TENANTS", 200);
-    let rounds = variable("BENCH_ROUNDS", 4);
-    let servers = std::env::var("BENCH_SERVERS").unwrap_or_else(|_| "18,16".to_owned());
-    for major in servers.split(',').map(|major| major.trim().parse().expect("BENCH_SERVERS holds major versions")) {
-        if tenantdb_testkit::available(major) {
+    let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4);
+    for major in numbers("BENCH_SERVERS", "18,16") {
+        if !tenantdb_testkit::available(major) {
+            continue;
+        }
+        for tenants in numbers("BENCH_TENANTS", "200,1000") {
             measure(major, tenants, rounds);
         }
+        plan_many(major, 10_000);
     }
+}
+
+/// Numbers separated by commas, from the environment.
+fn numbers<T: FromStr<Err: std::fmt::Debug>>(variable: &str, default: &str) -> Vec<T> {
+    let text = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    text.split(',').map(|number| number.trim().parse().expect("numbers separated by commas")).collect()
+}
+
+/// What it costs to plan for many, on a server that has none.
+fn plan_many(major: u32, tenants: usize) {
+    let server = start(major);
+    let folder = declarations(&server, tenants);
+    let plan = || {
+        let before = processor();
+        let (_, peak) = run(folder.path(), &server, &["plan", "-f", DECLARATIONS]);
+        (processor().saturating_sub(before), peak)
+    };
+    let (used, peak) = median(&std::array::from_fn::<_, 3, _>(|_| plan()));
+    println!("PostgreSQL {major}, empty, {tenants} tenants declared");
+    println!("  tenantdb plan: {:.2} s of processor, peak memory {} MiB\n", used.as_secs_f64(), peak / 1024);
 }
 
 fn measure(major: u32, tenants: usize, rounds: usize) {
@@ -106,10 +130,6 @@ fn median<T: Copy + Ord>(values: &[T]) -> T {
     sorted[sorted.len() / 2]
 }
 
-fn variable<T: FromStr>(name: &str, default: T) -> T {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
 /// A server of its own for each measurement, with nothing left to be written by the one before.
 fn start(major: u32) -> TestServer {
     let synced = Command::new("sync").status();
@@ -146,7 +166,16 @@ fn quick(major: u32, tenants: usize) {
         let (took, peak) = median(&runs);
         println!("  tenantdb {what}: {:.1} ms, peak memory {} MiB", took.as_secs_f64() * 1000.0, peak / 1024);
     }
-    println!();
+    let queries = look::traced(&trace(folder.path(), &server));
+    let looks: Vec<Duration> = (0..QUICK_RUNS).map(|_| look::measure(&server, &queries)).collect();
+    let took = median(&looks).as_secs_f64() * 1000.0;
+    println!("  bare, the {} queries of a look and the logins for them: {took:.1} ms\n", queries.len());
+}
+
+/// What the program traces when nothing is to be done.
+fn trace(folder: &Path, server: &TestServer) -> String {
+    let output = program(folder, server, &APPLY).env("TENANTDB_LOG", "trace").output().expect("the program starts");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn declarations(server: &TestServer, tenants: usize) -> TempDir {
@@ -158,17 +187,9 @@ fn declarations(server: &TestServer, tenants: usize) -> TempDir {
 }
 
 fn run(folder: &Path, server: &TestServer, arguments: &[&str]) -> Run {
+    let mut program = program(folder, server, arguments);
     let began = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tenantdb"))
-        .args(arguments)
-        .current_dir(folder)
-        .env("TENANTDB_HOME", folder.join("home"))
-        .env(ADMIN_PASSWORD_VARIABLE, server.admin_password())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program starts");
+    let mut child = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
     let (status, mut peak) = (format!("/proc/{}/status", child.id()), 0);
     loop {
         peak = peak.max(peak_memory(Path::new(&status)));
@@ -179,6 +200,14 @@ fn run(folder: &Path, server: &TestServer, arguments: &[&str]) -> Run {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+fn program(folder: &Path, server: &TestServer, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenantdb"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command.env("TENANTDB_HOME", folder.join("home")).env(ADMIN_PASSWORD_VARIABLE, server.admin_password());
+    command.env("NO_COLOR", "1");
+    command
 }
 
 /// What Linux says of a process's peak; 0 elsewhere.
