@@ -84,6 +84,12 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The same declaration, if it were another authority's.
+    #[must_use]
+    pub fn of(&self, authority: &Authority) -> Self {
+        Self { authority: authority.clone(), ..self.clone() }
+    }
+
     /// `namespace/name`, as people write it.
     #[must_use]
     pub fn path(&self) -> String {

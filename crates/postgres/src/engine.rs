@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::{
-    Address, AuditEntry, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login, PlaceView,
-    Plan, TenantPlan, TenantSummary, Vitals,
+    Address, AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login,
+    PlaceView, Plan, TenantPlan, TenantSummary, Vitals,
 };
 use tokio::task::JoinSet;
 
@@ -67,6 +67,15 @@ impl Postgres {
     pub async fn ledger_id(&self) -> Result<Option<String>, Failure> {
         let id = async { Ledger::read_id(&*self.connections.ledger().await?).await };
         id.await.map_err(|failure| self.at(failure))
+    }
+
+    /// Gives what an authority has on the server to another, in one transaction; what both have is no question here.
+    ///
+    /// # Errors
+    /// When somebody else made the same claim meanwhile, or the ledger can't be written.
+    pub async fn take_over(&self, from: &Authority, to: &Authority) -> Result<(), Failure> {
+        let taken = async { apply::take_over(&*self.connections.ledger().await?, from, to).await };
+        taken.await.map_err(|failure| self.at(failure))
     }
 
     /// Says goodbye on every connection that nobody uses.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_core::Authority;
 
 /// What every `--help` ends with at the top.
 const MORE: &str = "\
@@ -409,8 +410,29 @@ pub enum ServerCommand {
     Status(ServerName),
     /// Forget a server that is gone, so that nobody asks it; what is on it stays
     Forget(ServerName),
+    /// Give what another project or cluster has on a server to the project that we are in
+    #[command(after_help = "\
+For a project whose tenantdb.yaml was lost, or a cluster that was built anew. Databases, logins and credentials stay as \
+they are; the ledger keeps who took them from whom. It asks first, and without a terminal needs --yes.
+
+Examples:
+  tenantdb server takeover shared --from project:6c1f4d0c9f1d4f7f8a53e4b1a1f3c2d4")]
+    Takeover(TakeoverArguments),
     /// List the local servers, and those that were used from here
     List,
+}
+
+/// What `server takeover` takes.
+#[derive(Debug, Args)]
+pub struct TakeoverArguments {
+    /// The server's name
+    pub name: ObjectName,
+    /// Whose: `project:<id>` or `cluster:<id>`, as `tenantdb orphans` and `history` name it
+    #[arg(long, value_name = "AUTHORITY")]
+    pub from: Authority,
+    /// Consent to it
+    #[arg(short = 'y', long)]
+    pub yes: bool,
 }
 
 /// A server.

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tenantdb_api::{Namespace, ObjectName, shorten};
-use tenantdb_core::{Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version};
+use tenantdb_core::{Authority, Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version};
 
 use crate::format::{Document, read_login, render};
 
@@ -115,15 +115,33 @@ impl FilePlace {
         servers
     }
 
+    /// Gives the credentials that were delivered here for these claims to another authority: what is in them stays.
+    ///
+    /// # Errors
+    /// When one of them can't be read or written; those before it are done, and doing it again does the rest.
+    pub fn take_over(&self, claims: &BTreeSet<Claim>, to: &Authority) -> Result<(), PlaceError> {
+        let namespaces: BTreeSet<&Namespace> = claims.iter().map(|claim| &claim.namespace).collect();
+        for namespace in namespaces {
+            let folder = self.folder.join(namespace.as_str());
+            for path in entries(&folder)? {
+                let Some(secret) = sidecar_of(&path) else { continue };
+                let paths = Paths::of(folder.clone(), secret);
+                let _lock = paths.lock()?;
+                let Some(sidecar) = read_sidecar(&path)? else { continue };
+                let is_taken = |claim: &&Claim| claim.namespace == *namespace && sidecar.is_of(claim);
+                if claims.iter().any(|claim| is_taken(&claim)) {
+                    let taken = Sidecar { version: sidecar.version + 1, authority: to.to_string(), ..sidecar };
+                    let text = serde_json::to_vec(&taken).map_err(|error| failed(&path, "write", &error.into()))?;
+                    paths.write(&paths.sidecar, &text)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn paths(&self, delivery: &Delivery) -> Paths {
         let folder = self.folder.join(delivery.claim.namespace.as_str());
-        let name = shorten(delivery.secret_name.as_str(), LONGEST_NAME);
-        Paths {
-            document: folder.join(format!("{name}.json")),
-            sidecar: folder.join(format!(".{name}.json")),
-            unfinished: folder.join(format!(".{name}.new")),
-            folder,
-        }
+        Paths::of(folder, &shorten(delivery.secret_name.as_str(), LONGEST_NAME))
     }
 
     fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
@@ -299,6 +317,16 @@ struct Paths {
 }
 
 impl Paths {
+    /// The files of a credential in the folder of its namespace.
+    fn of(folder: PathBuf, name: &str) -> Self {
+        Self {
+            document: folder.join(format!("{name}.json")),
+            sidecar: folder.join(format!(".{name}.json")),
+            unfinished: folder.join(format!(".{name}.new")),
+            folder,
+        }
+    }
+
     /// Writes the sidecar that comes after `before`, and gives its text.
     fn write_sidecar(
         &self,

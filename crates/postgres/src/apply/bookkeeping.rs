@@ -1,11 +1,11 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
-use tenantdb_core::{Claim, Failure, Generation, Login, Slot};
+use tenantdb_core::{Authority, Claim, Failure, Generation, Login, Slot};
 use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
-use crate::connect::{Connections, Statement};
-use crate::ledger::{Applied, Phase};
+use crate::connect::{Connections, Session, Statement};
+use crate::ledger::{Applied, Phase, ROLE_DDL_LOCK};
 use crate::sql::{text, text_or_null};
 use crate::step::PostgresStep;
 
@@ -60,6 +60,20 @@ fn unapplied(declared: &Applied) -> String {
         ..Applied::default()
     }
     .to_stored()
+}
+
+/// Gives an authority's tenants to another. Whoever is working on one of them finds that it has changed, and looks again.
+pub(crate) async fn take_over(session: &Session, from: &Authority, to: &Authority) -> Result<(), Failure> {
+    let (from, to) = (text(from.as_str()), text(to.as_str()));
+    let taken = format!(
+        "WITH taken AS (UPDATE ledger.tenant SET authority = {to}, epoch = epoch + 1 WHERE authority = {from} \
+         RETURNING kind, namespace, name) \
+         INSERT INTO ledger.audit (authority, kind, namespace, name, action) \
+         SELECT {to}, kind, namespace, name, 'taken over from ' || {from} FROM taken"
+    );
+    let lock =
+        Statement::labelled(format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})"), "waiting for other changes");
+    session.transaction(&[lock, Statement::labelled(taken, "take over")]).await
 }
 
 /// What a step writes into the ledger.

@@ -4,6 +4,7 @@
 mod bookkeeping;
 mod locks;
 
+pub(crate) use bookkeeping::take_over;
 pub(crate) use locks::Locks;
 use tenantdb_core::{Claim, Failure, FailureKind, Login, Step, Task, TenantPlan, failpoint};
 use tenantdb_credentials::Verifier;

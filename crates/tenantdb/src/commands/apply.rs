@@ -1,12 +1,12 @@
 //! `tenantdb apply`.
 
-use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use tenantdb_core::{Claim, Consent, Depth, Failure, Plan, Report, Risk};
+use tenantdb_core::{Claim, Consent, Depth, Plan, Report, Risk};
 use tenantdb_postgres::{Desired, Observed, PostgresStep};
 
 use super::Context;
+use super::consent::{self, Answer};
 use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
@@ -107,27 +107,15 @@ fn consent(plan: &Plan<PostgresStep>, yes: bool) -> Result<Consent, Error> {
     if yes {
         return Ok(Consent { up_to: Risk::Destructive });
     }
-    let nobody = Consent { up_to: Risk::Safe };
     let risk = plan.risk();
-    if risk == Risk::Safe || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(nobody);
+    if risk == Risk::Safe || !consent::can_ask() {
+        return Ok(Consent { up_to: Risk::Safe });
     }
     plan_output::print(plan);
     let question = match risk {
         Risk::Destructive => "This destroys data. Go on?",
         _ => "This takes access away or ends sessions. Go on?",
     };
-    match dialoguer::Confirm::new().with_prompt(question).default(false).interact() {
-        Ok(true) => Ok(Consent { up_to: risk }),
-        Ok(false) => Ok(nobody),
-        Err(error) => {
-            // It was hidden for the question, and whoever interrupts one gets it back.
-            let _ = dialoguer::console::Term::stderr().show_cursor();
-            let dialoguer::Error::IO(error) = error;
-            Err(match error.kind() {
-                io::ErrorKind::Interrupted => Failure::interrupted().into(),
-                _ => Error::input(format!("can't ask: {error}"), "run it with --yes"),
-            })
-        }
-    }
+    let up_to = if consent::ask(false, question)? == Answer::Yes { risk } else { Risk::Safe };
+    Ok(Consent { up_to })
 }

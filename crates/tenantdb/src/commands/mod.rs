@@ -2,6 +2,7 @@
 
 mod apply;
 mod completions;
+mod consent;
 mod credentials;
 mod delete;
 mod exec;

@@ -1,5 +1,7 @@
 //! `tenantdb server`.
 
+mod takeover;
+
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::{DatabaseServer, ObjectName};
 use tenantdb_core::Engine as _;
@@ -19,6 +21,7 @@ pub async fn run(context: &Context, command: ServerCommand) -> Result<Exit, Erro
         ServerCommand::Stop(server) => stop(context, &server.name),
         ServerCommand::Status(server) => status(context, &server.name).await,
         ServerCommand::Forget(server) => forget(context, &server.name),
+        ServerCommand::Takeover(arguments) => takeover::run(context, arguments).await,
         ServerCommand::List => list(context),
     }
 }

@@ -114,6 +114,7 @@ fn every_command_has_a_help_to_read() {
         "server stop",
         "server status",
         "server forget",
+        "server takeover",
         "server list",
     ] {
         let words = command.split_whitespace().chain(["--help"]);

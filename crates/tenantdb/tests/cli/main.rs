@@ -13,7 +13,7 @@ mod input;
 mod isolation;
 mod names;
 mod outputs;
-mod prune;
+mod projects;
 mod terminal;
 mod tls;
 mod trouble;

@@ -1,8 +1,8 @@
-//! What is no longer declared, and what was delivered elsewhere.
+//! What is no longer declared, was delivered elsewhere, or was declared by somebody else.
 
 use std::fs;
 
-use tenantdb_testkit::{TestServer, on_servers};
+use tenantdb_testkit::{TestServer, on_every_server, on_servers};
 
 use crate::world::{Run, World, query, tenant};
 
@@ -24,9 +24,7 @@ fn databases(server: &TestServer) -> String {
     )
 }
 
-on_servers! {
-    [15, 16, 18]
-
+on_every_server! {
     fn only_what_the_project_itself_declares_no_more_is_pruned(server: TestServer) {
         let world = World::on(&server);
         let shop = tenant("cafe", GOES) + &tenant("old", GOES) + &tenant("kept", "{}") + &tenant("left", "{deletionProtection: false}");
@@ -71,6 +69,42 @@ on_servers! {
         other.run_on(&["apply", "--reissue", "--refresh"]).exits(0).says("Nothing to do");
         world.run_on(&["apply", "--refresh"]).exits(0).says("Nothing to do").tells("CredentialElsewhere");
         assert_eq!((world.credential("default", "cafe-secret"), other.credential("default", "cafe-secret")), (first, second));
+    }
+}
+
+on_servers! {
+    [15 Plain, 18 Plain]
+
+    fn another_projects_databases_are_taken_over_as_they_are(server: TestServer) {
+        let world = World::on(&server);
+        let both = tenant("cafe", "{}") + &tenant("erp", "{}");
+        apply(&world, "lost", &both, &[]).exits(0);
+        let before = world.credential("default", "cafe-secret");
+        apply(&world, "found", &both, &[]).exits(4).tells("belongs to TenantDatabase default/cafe of project:lost");
+        world.write("tenantdb.yaml", "project: found\n");
+        let take = ["server", "takeover", "shared", "--from"];
+        let taking = |from: &str, options: &[&str]| world.run(&[&take[..], &[from], options].concat());
+        taking("project:lots", &["--yes"]).exits(2).tells("project:lots has nothing on shared").tells("did you mean `project:lost`?");
+        taking("project:found", &["--yes"]).exits(2).tells("is already who you are here");
+        taking("lost", &["--yes"]).exits(2);
+        taking("project:lost", &[]).exits(4).tells("default/cafe, default/erp").tells("needs consent");
+        taking("project:lost", &["--yes"]).exits(0).says("2 databases on shared taken over from project:lost");
+        apply(&world, "found", &both, &["--refresh"]).exits(0).says("Nothing to do: 2 databases are as declared.");
+        assert_eq!(world.credential("default", "cafe-secret"), before);
+        apply(&world, "lost", &both, &[]).exits(4).tells("belongs to TenantDatabase default/cafe of project:found");
+        world.run(&["history", "cafe"]).exits(0).says("taken over from project:lost");
+        taking("project:lost", &["--yes"]).exits(2).tells("nobody but you has anything there");
+    }
+
+    fn what_both_have_is_not_taken_over(server: TestServer) {
+        let world = World::on(&server);
+        apply(&world, "one", &(tenant("cafe", "{}") + &tenant("erp", "{}")), &[]).exits(0);
+        let other = world.another_home();
+        apply(&other, "two", &tenant("cafe", "{database: cafe2}"), &[]).exits(0);
+        other.write("tenantdb.yaml", "project: two\n");
+        let refused = other.run(&["server", "takeover", "shared", "--from", "project:one", "--yes"]).exits(4);
+        refused.tells("project:one and project:two both have default/cafe");
+        apply(&world, "one", &(tenant("cafe", "{}") + &tenant("erp", "{}")), &[]).exits(0).says("Nothing to do");
     }
 }
 
