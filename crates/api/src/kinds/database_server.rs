@@ -28,7 +28,7 @@ pub struct DatabaseServer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DatabaseServerSpec {
-    /// What it runs.
+    /// What it runs; only `PostgreSQL` is supported yet.
     #[serde(default)]
     pub engine: EngineKind,
     /// Whether databases that name no server are made here; one server per engine may say so.
@@ -36,7 +36,7 @@ pub struct DatabaseServerSpec {
     pub default: bool,
     /// Where it is; exactly one kind of source.
     pub source: ServerSource,
-    /// How to log in as its administrator. A local server brings its own.
+    /// How to log in as its administrator. Required with an endpoint; a local server brings its own.
     #[serde(default)]
     pub admin: Option<Admin>,
     /// How the connection is protected.
@@ -48,11 +48,12 @@ pub struct DatabaseServerSpec {
     /// How the names of databases and owners come from the names of their declarations.
     #[serde(default)]
     pub naming: Naming,
-    /// What a namespace may ask for. Binds custom resources; on the command line whoever holds the administrator's
-    /// password is the platform.
+    /// What a namespace may ask for. Checked for mistakes, and binds nobody yet: on the command line whoever holds the
+    /// administrator's password is the platform.
     #[serde(default)]
     pub allow: Allow,
-    /// Other logins that keep CONNECT on every tenant's database.
+    /// Other logins that may connect to every tenant's database, such as a monitor's; what they may read there is the
+    /// tenant's to grant.
     #[serde(default)]
     pub connect_for: Vec<SqlName>,
     /// How much of the server tenantdb may use.
@@ -83,13 +84,13 @@ pub struct ServerSource {
     /// A host and port that someone else runs.
     #[serde(default)]
     pub endpoint: Option<Endpoint>,
-    /// A server that tenantdb starts and keeps itself.
+    /// A server on this machine that tenantdb makes, starts and keeps itself: `{}`. It has no `admin` and no `tls`.
     #[serde(default)]
     pub local: Option<Local>,
-    /// A CloudNativePG cluster.
+    /// A CloudNativePG cluster. Not supported yet.
     #[serde(default)]
     pub cnpg: Option<ClusterReference>,
-    /// A StackGres cluster.
+    /// A StackGres cluster. Not supported yet.
     #[serde(default)]
     pub stackgres: Option<ClusterReference>,
 }
@@ -98,7 +99,7 @@ pub struct ServerSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
-    /// A host name or address.
+    /// One host name or address.
     pub host: String,
     /// A TCP port.
     #[serde(default = "default_port")]
@@ -124,7 +125,7 @@ pub struct ClusterReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Admin {
-    /// The login; a plain `LOGIN CREATEDB CREATEROLE` role is enough.
+    /// The login; a role with LOGIN, CREATEDB and CREATEROLE is enough.
     pub username: SqlName,
     /// The database to connect to before the ledger exists.
     #[serde(default = "default_maintenance_database")]
@@ -132,7 +133,7 @@ pub struct Admin {
     /// Where the password is; the first place that is present wins.
     #[serde(default)]
     pub password_from: Vec<PasswordSource>,
-    /// Sends passwords instead of verifiers, for servers that refuse those.
+    /// Sends passwords instead of verifiers, for servers that refuse those. Not supported yet.
     #[serde(default)]
     pub password_passthrough: bool,
 }
@@ -144,10 +145,10 @@ pub struct PasswordSource {
     /// An environment variable.
     #[serde(default)]
     pub env: Option<String>,
-    /// A file that holds the password, with or without a final newline.
+    /// A file that holds the password, with or without a final newline; relative to the manifest.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// A Kubernetes Secret.
+    /// A Kubernetes Secret. Not supported yet.
     #[serde(default)]
     pub secret: Option<SecretKeyReference>,
     /// The login that this password belongs to, when it is not `admin.username`.
@@ -200,7 +201,7 @@ pub enum TlsMode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaSource {
-    /// A PEM file.
+    /// A PEM file, relative to the manifest.
     pub file: PathBuf,
 }
 
@@ -208,16 +209,16 @@ pub struct CaSource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Publish {
-    /// The host; the source's when absent.
+    /// The host, a pooler's for instance; the source's when absent.
     #[serde(default)]
     pub host: Option<String>,
     /// The port; the source's when absent.
     #[serde(default)]
     pub port: Option<u16>,
-    /// The way past a pooler, for migrations.
+    /// The way past a pooler, for migrations: the key `uri_direct`.
     #[serde(default)]
     pub direct: Option<PublishedEndpoint>,
-    /// Read-only replicas.
+    /// Read-only replicas: the key `uri_ro`.
     #[serde(default)]
     pub read_only: Option<PublishedEndpoint>,
     /// Parameters of every connection URI.
@@ -240,9 +241,9 @@ pub struct PublishedEndpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Naming {
-    /// The database's name.
+    /// The database's name, from `{name}` and `{namespace}`.
     pub database: String,
-    /// The tenant role's name.
+    /// The tenant role's name, from `{name}`, `{namespace}` and `{database}`.
     pub owner: String,
 }
 
@@ -371,7 +372,7 @@ pub struct AllowedDelivery {
 pub struct Limits {
     /// How many tenant databases it may hold; unlimited when absent.
     pub databases: Option<u32>,
-    /// How many connections tenantdb opens at a time, at least 3.
+    /// How many connections tenantdb opens at a time: 3 to 100.
     pub connections: u32,
 }
 
@@ -385,9 +386,9 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TenantDefaults {
-    /// Of each login.
+    /// How many sessions each login may have.
     pub connection_limit: Option<ConnectionLimit>,
-    /// On the tenant's logins.
+    /// Settings of the tenant's logins; each database's own are laid over these.
     pub settings: BTreeMap<SettingName, super::tenant_database::SettingValue>,
 }
 

@@ -34,13 +34,14 @@ pub struct TenantDatabase {
 pub struct TenantDatabaseSpec {
     /// The server it is on; the default server when absent.
     pub server: Option<ObjectName>,
-    /// The database's name; from the server's naming when absent.
+    /// The database's name, up to 63 bytes; from the server's `naming` when absent. It can't change.
     pub database: Option<SqlName>,
-    /// The tenant's role; from the server's naming when absent.
+    /// The tenant's role, up to 60 bytes, so that `_ro` and `_rw` fit; from the server's `naming` when absent. It can't
+    /// change.
     pub owner: Option<SqlName>,
     /// The database's comment, readable by every tenant of the server.
     pub comment: Option<String>,
-    /// Who answers for it.
+    /// Who answers for it. Not supported yet.
     pub contact: BTreeMap<String, String>,
     /// How far tenantdb goes.
     pub reconcile: Reconcile,
@@ -54,21 +55,23 @@ pub struct TenantDatabaseSpec {
     pub adopt: Adopt,
     /// How the database is made; read at creation only.
     pub create: Option<Create>,
-    /// How many sessions each login may have.
+    /// How many sessions each login may have; the server's `defaults` when absent. The database's own limit is their sum
+    /// and 3.
     pub connection_limit: Option<ConnectionLimit>,
-    /// The size at which to alert; PostgreSQL can't enforce it.
+    /// The size at which to alert; PostgreSQL can't enforce it. Not supported yet.
     pub size_limit: Option<String>,
-    /// Shared roles that the tenant joins.
+    /// Shared roles that the tenant joins. Not supported yet.
     pub member_of: Vec<SqlName>,
-    /// Extensions of the database.
+    /// Extensions of the database: those that PostgreSQL trusts.
     pub extensions: Vec<Extension>,
     /// Schemas that the tenant owns, beside `public`.
     pub schemas: Vec<SqlName>,
-    /// Settings of the tenant's logins.
+    /// Settings of the tenant's logins; not `role`, `session_authorization`, `client_min_messages` and
+    /// `*_preload_libraries`.
     pub settings: BTreeMap<SettingName, SettingValue>,
-    /// Scripts that run once, as the tenant, after creation.
+    /// Scripts that run once, as the tenant, after creation. Not supported yet.
     pub init: Vec<InitScript>,
-    /// Further logins on this database.
+    /// Further logins on this database. Not supported yet.
     pub access: Vec<Access>,
     /// How the credential is made and where it goes.
     pub credentials: Credentials,
@@ -127,7 +130,7 @@ pub enum Adopt {
     /// What this very declaration once left behind.
     #[default]
     IfOrphaned,
-    /// What someone else made.
+    /// What someone else made. Not supported yet.
     Existing,
 }
 
@@ -135,13 +138,14 @@ pub enum Adopt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Create {
-    /// The character encoding.
+    /// The character encoding; the template's when absent.
     pub encoding: Option<String>,
-    /// The libc locale.
+    /// How texts are sorted and what is a letter, as libc says; the template's when absent.
     pub locale: Option<String>,
-    /// The ICU locale.
+    /// The same, as ICU says; from PostgreSQL 15 on.
     pub icu_locale: Option<String>,
-    /// The database that is copied.
+    /// The database that is copied, `template0` when absent: one that its owner marked as a template, and never a
+    /// tenant's. What is in it keeps its owners.
     pub template: Option<SqlName>,
 }
 
@@ -150,10 +154,10 @@ pub struct Create {
 pub struct Extension {
     /// The extension's name.
     pub name: SqlName,
-    /// The version; the server's default when absent.
+    /// The version; the server's default when absent. Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The schema; `public` when absent.
+    /// The schema; `public` when absent. Not supported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SqlName>,
 }
@@ -206,7 +210,14 @@ impl JsonSchema for Extension {
             "anyOf": [name, {
                 "type": "object",
                 "required": ["name"],
-                "properties": {"name": name, "version": {"type": ["string", "null"]}, "schema": name},
+                "properties": {
+                    "name": {"allOf": [name], "description": "Its name."},
+                    "version": {
+                        "type": ["string", "null"],
+                        "description": "The version; the server's default when absent. Not supported yet.",
+                    },
+                    "schema": {"allOf": [name], "description": "The schema; `public` when absent. Not supported yet."},
+                },
                 "additionalProperties": false,
             }],
         })
@@ -345,25 +356,26 @@ pub enum AccessLevel {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Credentials {
-    /// Whether there is a password.
+    /// Whether there is a password; only `Password` is supported yet.
     pub mode: CredentialMode,
-    /// A password that the team owns.
+    /// A password that the team owns. Not supported yet.
     pub password_from: Option<OwnPassword>,
     /// The name of the Secret or file; `<name>-secret` when absent.
     pub secret_name: Option<ObjectName>,
-    /// The type of the Secret.
+    /// The type of the Secret; only `Opaque` is supported yet.
     pub secret_type: Option<String>,
-    /// What may be done with a Secret that exists.
+    /// What may be done with a Secret that exists; only `Create` is supported yet.
     pub secret_policy: SecretPolicy,
-    /// The sets of keys; `default` when empty.
+    /// The sets of keys; `default` when empty. Only `default` and `env` are supported yet.
     pub formats: Vec<SecretFormat>,
-    /// Further keys, from templates such as `{uri}`.
+    /// Further keys, from `{uri}`, `{uri_direct}`, `{uri_ro}`, `{host}`, `{port}`, `{database}`, `{username}`,
+    /// `{password}`, `{endpoint}` and `{generation}`.
     pub keys: BTreeMap<String, String>,
     /// When and how the credential is replaced.
     pub rotation: Rotation,
-    /// Workloads that are restarted after a rotation.
+    /// Workloads that are restarted after a rotation. Not supported yet.
     pub restart: Vec<Workload>,
-    /// Further places.
+    /// Further places. Not supported yet.
     pub deliver: Vec<serde_json::Value>,
 }
 
@@ -417,11 +429,11 @@ pub enum SecretFormat {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {
-    /// How.
+    /// How; only `Alternate` is supported yet.
     pub strategy: RotationStrategy,
-    /// How often; never by itself when absent.
+    /// How often; never by itself when absent. Not supported yet.
     pub every: Option<String>,
-    /// How long the old login stays.
+    /// How long the old login stays. Not supported yet.
     pub grace: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! What README, docs and examples show is what the program does.
 
+mod fields;
 mod page;
 mod sandbox;
 
@@ -122,6 +123,19 @@ fn every_command_has_a_help_to_read() {
         let name = format!("help {command}").trim_end().replace(' ', "-");
         insta::assert_snapshot!(name, String::from_utf8(output.stdout).unwrap());
     }
+}
+
+/// The reference lists the fields that the program reads, as the types describe them.
+#[test]
+fn the_reference_lists_every_field() {
+    let schema = Command::new(env!("CARGO_BIN_EXE_tenantdb")).arg("schema").output().unwrap().stdout;
+    let path = root().join("docs/reference/manifests.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let filled = fields::filled(&page, &serde_json::from_slice(&schema).unwrap());
+    if page != filled && std::env::var_os(REWRITE).is_some() {
+        fs::write(&path, &filled).unwrap();
+    }
+    assert!(page == filled, "the tables are not those of the types; {REWRITE}=1 rewrites them");
 }
 
 /// The rows of the reference's list of what is not supported yet: each is still refused for that reason.
