@@ -168,6 +168,29 @@ Examples:
     Man(ManArguments),
 }
 
+impl Command {
+    /// Where credentials are, if not in the home.
+    pub fn credentials_folder(&self) -> Option<&PathBuf> {
+        let place = match self {
+            Self::Plan(arguments) => &arguments.place,
+            Self::Apply(arguments) => &arguments.place,
+            Self::Status(arguments) => &arguments.place,
+            Self::Credentials(arguments) => &arguments.place,
+            Self::Connect(arguments) => &arguments.place,
+            Self::Exec(arguments) => &arguments.place,
+            Self::Delete(arguments) => &arguments.place,
+            Self::Init(_)
+            | Self::Orphans(_)
+            | Self::History(_)
+            | Self::Server(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_) => return None,
+        };
+        place.credentials.as_ref()
+    }
+}
+
 /// What `init` takes.
 #[derive(Debug, Args)]
 pub struct InitArguments {
@@ -182,6 +205,14 @@ pub struct Files {
     /// A file or folder of declarations, or `-` for standard input; repeatable
     #[arg(short = 'f', long = "file", value_name = "PATH", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// Where credentials are.
+#[derive(Debug, Args)]
+pub struct CredentialsFolder {
+    /// Where credentials are, as FOLDER/<namespace>/<secretName>.env, instead of the home
+    #[arg(long = "credentials", value_name = "FOLDER")]
+    pub credentials: Option<PathBuf>,
 }
 
 /// How a result is printed.
@@ -222,6 +253,8 @@ pub struct PlanArguments {
     /// Also show what goes because the project declares it no more
     #[arg(long)]
     pub prune: bool,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
     /// `text`; `json` in a documented shape; `sql`, a script for psql; or `markdown`, for a review
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: PlanOutput,
@@ -245,6 +278,8 @@ pub struct ApplyArguments {
     /// Deliver new credentials here for databases whose credential was delivered to another place
     #[arg(long)]
     pub reissue: bool,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,
@@ -261,6 +296,8 @@ pub struct StatusArguments {
     /// Compare with these declarations: a file, a folder or `-`; repeatable
     #[arg(short = 'f', long = "file", value_name = "PATH")]
     pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,
@@ -277,6 +314,8 @@ pub struct CredentialsArguments {
     /// `env`: KEY='value' lines for a shell; `uri`: the connection URI alone; `json`: one object of all keys
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = CredentialFormat::Env)]
     pub format: CredentialFormat,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
 }
 
 /// What `orphans` takes.
@@ -308,6 +347,8 @@ pub struct ConnectArguments {
     /// Its namespace
     #[arg(short, long, default_value = "default")]
     pub namespace: Namespace,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
     /// What psql is given, behind `--`
     #[arg(last = true, value_name = "PSQL ARGUMENT")]
     pub arguments: Vec<OsString>,
@@ -321,6 +362,8 @@ pub struct ExecArguments {
     /// Its namespace
     #[arg(short, long, default_value = "default")]
     pub namespace: Namespace,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
     /// The command and its arguments, behind `--`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
@@ -394,6 +437,8 @@ pub struct DeleteArguments {
     /// Consent to the loss of data
     #[arg(short = 'y', long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,

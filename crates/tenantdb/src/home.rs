@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use tenantdb_api::{DatabaseServer, ObjectName, did_you_mean};
 use tenantdb_core::PlaceId;
+use tenantdb_credentials::stores::Encoding;
 use tenantdb_credentials::stores::file::FilePlace;
 
 use crate::error::Error;
@@ -15,6 +16,8 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub struct Home {
     root: PathBuf,
+    /// Where credentials are delivered to instead.
+    credentials: Option<PathBuf>,
 }
 
 impl Home {
@@ -35,7 +38,13 @@ impl Home {
             .map_err(|error| Error::input(format!("no home: {error}"), "set TENANTDB_HOME to a folder of your own"))?
             .data_dir(),
         };
-        Ok(Self { root })
+        Ok(Self { root, credentials: None })
+    }
+
+    /// The same home, with credentials in another folder.
+    #[must_use]
+    pub fn delivering_to(self, folder: Option<PathBuf>) -> Self {
+        Self { credentials: folder, ..self }
     }
 
     /// The folder itself.
@@ -48,12 +57,7 @@ impl Home {
     /// # Errors
     /// When it can't be read.
     pub fn known_id(&self) -> Result<Option<String>, Error> {
-        let path = self.root.join("id");
-        match fs::read_to_string(&path) {
-            Ok(id) if !id.trim().is_empty() => Ok(Some(id.trim().to_owned())),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path, "read", &error)),
-            _ => Ok(None),
-        }
+        known_id(&self.root.join("id"))
     }
 
     /// What tells this home from every other; made when it is first asked for.
@@ -61,29 +65,27 @@ impl Home {
     /// # Errors
     /// When it can't be read or written.
     pub fn id(&self) -> Result<String, Error> {
-        if let Some(id) = self.known_id()? {
-            return Ok(id);
-        }
-        let path = self.root.join("id");
-        // Of two that make it at once, one wins, and both read the winner's.
-        let make = || {
-            fs::create_dir_all(&self.root)?;
-            let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
-            writeln!(file, "{}", uuid::Uuid::new_v4().simple())?;
-            match file.persist_noclobber(&path) {
-                Err(lost) if lost.error.kind() != io::ErrorKind::AlreadyExists => Err(lost.error),
-                _ => fs::read_to_string(&path),
-            }
-        };
-        make().map(|id| id.trim().to_owned()).map_err(|error| failed(&path, "make", &error))
+        id(&self.root, "id")
     }
 
     /// Where credentials are delivered to.
     ///
     /// # Errors
-    /// When this home's id can't be read or made.
+    /// When the id of this home, or of the folder, can't be read or made.
     pub fn place(&self) -> Result<FilePlace, Error> {
-        Ok(FilePlace::new(self.root.join("credentials"), PlaceId(format!("home:{}", self.id()?))))
+        let Some(folder) = &self.credentials else {
+            let id = PlaceId(format!("home:{}", self.id()?));
+            return Ok(FilePlace::new(self.root.join("credentials"), id, Encoding::Json));
+        };
+        let folder = std::path::absolute(folder).map_err(|error| failed(folder, "find", &error))?;
+        let id = PlaceId(format!("folder:{}", id(&folder, ".tenantdb-id")?));
+        Ok(FilePlace::new(folder, id, Encoding::Env))
+    }
+
+    /// Where credentials are delivered to, for people.
+    #[must_use]
+    pub fn delivers_to(&self) -> &Path {
+        self.credentials.as_deref().unwrap_or(&self.root)
     }
 
     /// Remembers a server's declaration, so that later commands find it by its name, and the ledger that it has.
@@ -176,6 +178,33 @@ impl Home {
     fn ledger(&self, server: &ObjectName) -> PathBuf {
         self.known().join(format!("{server}.ledger"))
     }
+}
+
+fn known_id(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(id) if !id.trim().is_empty() => Ok(Some(id.trim().to_owned())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, "read", &error)),
+        _ => Ok(None),
+    }
+}
+
+/// What tells a folder from every other: the content of a file in it, made when it is first asked for.
+fn id(folder: &Path, name: &str) -> Result<String, Error> {
+    let path = folder.join(name);
+    if let Some(id) = known_id(&path)? {
+        return Ok(id);
+    }
+    // Of two that make it at once, one wins, and both read the winner's.
+    let make = || {
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        writeln!(file, "{}", uuid::Uuid::new_v4().simple())?;
+        match file.persist_noclobber(&path) {
+            Err(lost) if lost.error.kind() != io::ErrorKind::AlreadyExists => Err(lost.error),
+            _ => fs::read_to_string(&path),
+        }
+    };
+    make().map(|id| id.trim().to_owned()).map_err(|error| failed(&path, "make", &error))
 }
 
 /// Writes a file whole or not at all.

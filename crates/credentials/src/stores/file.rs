@@ -1,4 +1,4 @@
-//! Credentials in a folder: `<namespace>/<secretName>.json`, one flat object, readable by its owner only.
+//! Credentials in a folder: `<namespace>/<secretName>.json` or `.env`, readable by their owner only.
 //!
 //! A sidecar, `<namespace>/.<secretName>.json`, says whose the credential is and who was about to write it. A lock on
 //! the namespace's folder, and a digest of both files as the version, make each write a compare-and-set. What is in the
@@ -13,12 +13,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{self, BoxFuture};
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tenantdb_api::{Namespace, ObjectName, shorten};
 use tenantdb_core::{Authority, Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version};
 
+use super::Encoding;
 use crate::format::{Document, read_login, render};
 
 /// The most bytes of a Secret's name that fit into the name of a file, which may have 255.
@@ -33,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub struct FilePlace {
     folder: PathBuf,
     id: PlaceId,
+    encoding: Encoding,
 }
 
 /// What a sidecar says; metadata, never a secret.
@@ -66,8 +67,8 @@ pub struct Found {
 impl FilePlace {
     /// The folder `folder`, which the ledger knows as `id`. It is made when it is first written to.
     #[must_use]
-    pub fn new(folder: PathBuf, id: PlaceId) -> Self {
-        Self { folder, id }
+    pub fn new(folder: PathBuf, id: PlaceId, encoding: Encoding) -> Self {
+        Self { folder, id, encoding }
     }
 
     /// The credential of a declaration, found by its name.
@@ -79,8 +80,8 @@ impl FilePlace {
         for path in entries(&folder)? {
             let Some(secret) = sidecar_of(&path) else { continue };
             let Some(sidecar) = read_sidecar(&path)?.filter(|sidecar| sidecar.name == *name) else { continue };
-            let path = folder.join(format!("{secret}.json"));
-            if let Some(document) = read_document(&path)? {
+            let path = folder.join(format!("{secret}.{}", self.encoding.extension()));
+            if let Some(document) = self.read_document(&path)? {
                 return Ok(Some(Found { path, server: sidecar.server, document }));
             }
         }
@@ -125,7 +126,7 @@ impl FilePlace {
             let folder = self.folder.join(namespace.as_str());
             for path in entries(&folder)? {
                 let Some(secret) = sidecar_of(&path) else { continue };
-                let paths = Paths::of(folder.clone(), secret);
+                let paths = Paths::of(folder.clone(), secret, self.encoding);
                 let _lock = paths.lock()?;
                 let Some(sidecar) = read_sidecar(&path)? else { continue };
                 let is_taken = |claim: &&Claim| claim.namespace == *namespace && sidecar.is_of(claim);
@@ -141,14 +142,14 @@ impl FilePlace {
 
     fn paths(&self, delivery: &Delivery) -> Paths {
         let folder = self.folder.join(delivery.claim.namespace.as_str());
-        Paths::of(folder, &shorten(delivery.secret_name.as_str(), LONGEST_NAME))
+        Paths::of(folder, &shorten(delivery.secret_name.as_str(), LONGEST_NAME), self.encoding)
     }
 
     fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
         let paths = self.paths(delivery);
         let (document, sidecar) = (read(&paths.document)?, read(&paths.sidecar)?);
         let version = version(sidecar.as_deref(), document.as_deref());
-        let document = document.map(|text| parse_document(&text));
+        let document = document.map(|text| self.encoding.read(&text));
         let Some(sidecar) = sidecar.map(|text| parse_sidecar(&paths.sidecar, &text)).transpose()? else {
             return Ok(match document {
                 None => Held::Nothing { version },
@@ -161,14 +162,18 @@ impl FilePlace {
         let login = document.as_ref().and_then(read_login);
         let (Some(document), Some(login)) = (document, login) else { return Ok(Held::Nothing { version }) };
         let wanted = render(delivery, &login, Generation(sidecar.generation));
-        Ok(Held::Credential { login: login.digest(), current: wanted.is_ok_and(|wanted| wanted == document), version })
+        Ok(Held::Credential {
+            login: login.digest(),
+            current: wanted.is_ok_and(|wanted| self.encoding.kept(wanted) == document),
+            version,
+        })
     }
 
     fn login_now(&self, delivery: &Delivery) -> Result<Option<Login>, PlaceError> {
         let paths = self.paths(delivery);
         match read_sidecar(&paths.sidecar)? {
             Some(sidecar) if sidecar.belongs_to_another(delivery).is_none() => {
-                Ok(read_document(&paths.document)?.as_ref().and_then(read_login))
+                Ok(self.read_document(&paths.document)?.as_ref().and_then(read_login))
             }
             _ => Ok(None),
         }
@@ -199,11 +204,8 @@ impl FilePlace {
         }
         let document = render(delivery, login, generation)
             .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
-        let entries: serde_json::Map<String, serde_json::Value> =
-            document.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        let mut text =
-            serde_json::to_vec_pretty(&entries).map_err(|error| failed(&paths.document, "write", &error.into()))?;
-        text.push(b'\n');
+        let text = self.encoding.write(&self.encoding.kept(document));
+        let text = text.map_err(|error| failed(&paths.document, "write", &error.into()))?;
         paths.write(&paths.document, &text)?;
         // What both renames did reaches the disk here: whoever is told of the credential finds it after a power cut.
         let synced = File::open(&paths.folder).and_then(|folder| folder.sync_all());
@@ -225,6 +227,10 @@ impl FilePlace {
             }
             _ => Ok(()),
         }
+    }
+
+    fn read_document(&self, path: &Path) -> Result<Option<Document>, PlaceError> {
+        Ok(read(path)?.map(|text| self.encoding.read(&text)))
     }
 
     /// Sees that the place is still as it was read, under the lock.
@@ -318,9 +324,9 @@ struct Paths {
 
 impl Paths {
     /// The files of a credential in the folder of its namespace.
-    fn of(folder: PathBuf, name: &str) -> Self {
+    fn of(folder: PathBuf, name: &str, encoding: Encoding) -> Self {
         Self {
-            document: folder.join(format!("{name}.json")),
+            document: folder.join(format!("{name}.{}", encoding.extension())),
             sidecar: folder.join(format!(".{name}.json")),
             unfinished: folder.join(format!(".{name}.new")),
             folder,
@@ -408,18 +414,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, PlaceError> {
     }
 }
 
-fn read_document(path: &Path) -> Result<Option<Document>, PlaceError> {
-    Ok(read(path)?.map(|text| parse_document(&text)))
-}
-
 fn read_sidecar(path: &Path) -> Result<Option<Sidecar>, PlaceError> {
     read(path)?.map(|text| parse_sidecar(path, &text)).transpose()
-}
-
-fn parse_document(text: &[u8]) -> Document {
-    // What is not a flat object of strings is no credential: it counts as lost, and is replaced.
-    let entries: std::collections::BTreeMap<String, String> = serde_json::from_slice(text).unwrap_or_default();
-    Document::new(entries.into_iter().map(|(key, value)| (key, SecretString::from(value))))
 }
 
 fn parse_sidecar(path: &Path, text: &[u8]) -> Result<Sidecar, PlaceError> {

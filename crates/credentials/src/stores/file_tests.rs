@@ -5,7 +5,7 @@ use crate::format::tests::{delivery, login};
 
 fn place() -> (tempfile::TempDir, FilePlace) {
     let folder = tempfile::tempdir().unwrap();
-    let place = FilePlace::new(folder.path().join("credentials"), PlaceId("home:test".to_owned()));
+    let place = FilePlace::new(folder.path().join("credentials"), PlaceId("home:test".to_owned()), Encoding::Json);
     (folder, place)
 }
 

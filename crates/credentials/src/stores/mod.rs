@@ -1,3 +1,6 @@
 //! The places where a credential can live, one module each.
 
+mod encoding;
 pub mod file;
+
+pub use encoding::Encoding;

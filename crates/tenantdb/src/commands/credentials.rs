@@ -12,7 +12,7 @@ use crate::output::json;
 
 /// Prints the credential that was delivered for a database; asks no server.
 pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, Error> {
-    let CredentialsArguments { name, namespace, format } = arguments;
+    let CredentialsArguments { name, namespace, format, .. } = arguments;
     let Found { path, document, .. } = find(context, namespace, name)?;
     let text = match format {
         CredentialFormat::Json => {
@@ -48,7 +48,8 @@ pub(super) fn find(context: &Context, namespace: &Namespace, name: &ObjectName) 
             let otherwise = "`tenantdb status` shows where each one was delivered; -n names another namespace";
             did_you_mean(name.as_str(), known.iter().map(ObjectName::as_str), otherwise)
         };
-        let message = format!("no credential of {namespace}/{name} was delivered to {}", context.home.root().display());
+        let message =
+            format!("no credential of {namespace}/{name} was delivered to {}", context.home.delivers_to().display());
         return Err(Error::input(message, hint));
     };
     if found.document.iter().next().is_none() {

@@ -64,7 +64,8 @@ impl Context {
 
 /// Runs what the command line asks for.
 pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Error> {
-    let context = || Home::locate().map(|home| Context { home, interrupt });
+    let folder = arguments.command.credentials_folder().cloned();
+    let context = || Home::locate().map(|home| Context { home: home.delivering_to(folder), interrupt });
     match arguments.command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Plan(arguments) => plan::run(&context()?, arguments).await,

@@ -1,6 +1,8 @@
 //! What is no longer declared, was delivered elsewhere, or was declared by somebody else.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use tenantdb_testkit::{TestServer, on_every_server, on_servers};
 
@@ -94,6 +96,32 @@ on_servers! {
         apply(&world, "lost", &both, &[]).exits(4).tells("belongs to TenantDatabase default/cafe of project:found");
         world.run(&["history", "cafe"]).exits(0).says("taken over from project:lost");
         taking("project:lost", &["--yes"]).exits(2).tells("nobody but you has anything there");
+    }
+
+    fn credentials_in_a_folder_of_their_own_are_a_place_like_any_other(server: TestServer) {
+        let world = World::on(&server);
+        let cafe = tenant("cafe", "{database: \"it's\", deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
+        let there = ["--credentials", "secrets"];
+        world.declare(&cafe);
+        world.run_on(&[&["apply"], &there[..]].concat()).exits(0).says("secrets/default/cafe-secret.env");
+        let path = world.folder().join("secrets/default/cafe-secret.env");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let shell = format!(". {} && printf '%s|%s' \"$DB_NAME\" \"$DB_PASSWORD\"", path.display());
+        let read = String::from_utf8(Command::new("sh").args(["-c", &shell]).output().unwrap().stdout).unwrap();
+        let (database, password) = read.split_once('|').unwrap();
+        assert_eq!(database, "it's");
+        assert_eq!(server.psql_as("it's_a", password, "it's", "SELECT current_user"), Ok("it's".to_owned()));
+        world.run_on(&[&["apply", "--refresh"], &there[..]].concat()).exits(0).says("Nothing to do");
+        world.run_on(&["apply"]).exits(0).tells("CredentialElsewhere").says("Nothing to do");
+        world.run(&["credentials", "cafe"]).exits(2).tells("no credential of default/cafe");
+        world.run(&[&["credentials", "cafe"], &there[..]].concat()).exits(0).says("DB_NAME='it'\\''s'");
+        let exec = ["exec", "cafe", "--credentials", "secrets", "--", "sh", "-c", "printf %s \"$PGUSER\""];
+        assert_eq!(world.run(&exec).exits(0).stdout, "it's_a");
+        // The folder is the place, wherever it is moved to.
+        fs::rename(world.folder().join("secrets"), world.folder().join("moved")).unwrap();
+        world.run_on(&["apply", "--refresh", "--credentials", "moved"]).exits(0).says("Nothing to do");
+        world.run(&["delete", "cafe", "--yes", "--credentials", "moved"]).exits(0);
+        assert!(!world.folder().join("moved/default/cafe-secret.env").exists());
     }
 
     fn what_both_have_is_not_taken_over(server: TestServer) {
