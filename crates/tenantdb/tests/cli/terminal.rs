@@ -4,11 +4,16 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ExitStatus};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::pty::openpty;
-use tenantdb_testkit::{TestServer, on_servers};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use tenantdb_testkit::{TestServer, on_servers, wait_until};
 
 use crate::world::{World, tenant};
+
+/// How long a program may take to read what is typed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A run of the program at a terminal of its own.
 struct Seat {
@@ -47,6 +52,9 @@ impl Seat {
             text
         });
         asked.recv().unwrap();
+        // A key that is pressed before the program reads single keys may be lost.
+        let reads_keys = || !tcgetattr(&keyboard).unwrap().local_flags.contains(LocalFlags::ICANON);
+        wait_until(PATIENCE, reads_keys);
         Self { child, keyboard, screen }
     }
 

@@ -169,6 +169,8 @@ pub fn normalise(text: &str) -> Vec<String> {
             (r"\btenantdb \d+@[\w.-]+", "tenantdb PROCESS@HOST"),
             (r"\b\d{4,}\b", "NUMBER"),
             (r" {2,}", "  "),
+            // A session that was just closed may still count.
+            (r"SIZE  \d+(/\d+)?  ", "SIZE  SESSIONS  "),
         ];
         rules.map(|(pattern, name)| (Regex::new(pattern).unwrap(), name)).into()
     });
