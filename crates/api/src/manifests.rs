@@ -65,14 +65,16 @@ impl<T> Declared<T> {
         }
     }
 
-    /// Where it is declared, as `file:line`.
+    /// Where it is declared, as `file:line`. It reads the file up to there.
     #[must_use]
     pub fn location(&self) -> String {
-        match &self.document {
-            Some(document) => format!("{}:{}", document.source().name, document.line()),
-            None => "<no file>".to_owned(),
-        }
+        location(self.document.as_deref())
     }
+}
+
+fn location(document: Option<&Document>) -> String {
+    document
+        .map_or_else(|| "<no file>".to_owned(), |document| format!("{}:{}", document.source().name, document.line()))
 }
 
 /// All declarations of all sources, in their order.
@@ -229,14 +231,14 @@ fn object<T: Kind>(document: Document, problems: &mut Diagnostics) -> Option<Dec
 }
 
 fn refuse_duplicates<T: Kind>(all: &mut Vec<Declared<T>>, problems: &mut Diagnostics) {
-    let mut first: HashMap<String, String> = HashMap::new();
+    let mut first: HashMap<String, Option<Arc<Document>>> = HashMap::new();
     all.retain(|declared| {
         let identity = declared.resource.identity();
         let Some(other) = first.get(&identity) else {
-            first.insert(identity, declared.location());
+            first.insert(identity, declared.document.clone());
             return true;
         };
-        let message = format!("{} `{identity}` is already declared at {other}", T::NAME);
+        let message = format!("{} `{identity}` is already declared at {}", T::NAME, location(other.as_deref()));
         problems.push(declared.error("metadata.name", message));
         false
     });

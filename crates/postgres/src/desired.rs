@@ -364,15 +364,26 @@ impl<'a> Reserved<'a> {
 
 /// What the tenants before have taken, and which of them.
 #[derive(Default)]
-struct Taken {
-    databases: BTreeMap<String, String>,
-    roles: BTreeMap<String, String>,
-    secrets: BTreeMap<(String, String), String>,
+struct Taken<'a> {
+    databases: BTreeMap<String, Holder<'a>>,
+    roles: BTreeMap<String, Holder<'a>>,
+    secrets: BTreeMap<(String, String), Holder<'a>>,
 }
 
-impl Taken {
-    fn add(&mut self, tenant: &Tenant, declared: &Declared<TenantDatabase>) -> Vec<Diagnostic> {
-        let holder = format!("{} ({})", tenant.claim.path(), declared.location());
+/// Who has taken something; where it is declared is only looked up to be told.
+#[derive(Clone, Copy)]
+struct Holder<'a>(&'a Declared<TenantDatabase>);
+
+impl std::fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(declared) = self;
+        let TenantDatabase { metadata, .. } = &declared.resource;
+        write!(f, "{}/{} ({})", metadata.namespace(), metadata.name, declared.location())
+    }
+}
+
+impl<'a> Taken<'a> {
+    fn add(&mut self, tenant: &Tenant, declared: &'a Declared<TenantDatabase>) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         let database = tenant.names.database.to_string();
         match self.databases.get(&database) {
@@ -381,7 +392,7 @@ impl Taken {
                     .error("spec.database", format!("the database `{database}` is also declared by {other}"))
                     .hint("give one of them another `database`, or use {namespace} in the server's `naming`"),
             ),
-            None => drop(self.databases.insert(database, holder.clone())),
+            None => drop(self.databases.insert(database, Holder(declared))),
         }
         let roles = tenant.names.roles();
         if found.is_empty()
@@ -394,7 +405,7 @@ impl Taken {
             );
         }
         for role in roles {
-            self.roles.entry(role).or_insert_with(|| holder.clone());
+            self.roles.entry(role).or_insert(Holder(declared));
         }
         let secret = (tenant.claim.namespace.to_string(), tenant.secret_name.to_string());
         match self.secrets.get(&secret) {
@@ -402,7 +413,7 @@ impl Taken {
                 "spec.credentials.secretName",
                 format!("the credential `{}` is also that of {other}", tenant.secret_name),
             )),
-            None => drop(self.secrets.insert(secret, holder)),
+            None => drop(self.secrets.insert(secret, Holder(declared))),
         }
         found
     }

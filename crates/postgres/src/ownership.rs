@@ -25,7 +25,7 @@ pub enum Taking {
 impl Taking {
     /// How to take what `owner` owns; `None` when the administrator's login can't.
     pub(crate) fn of(shared: &Shared, owner: &str) -> Option<Self> {
-        let estate = shared.roles.get(ESTATE).cloned().unwrap_or_default();
+        let estate = shared.estate();
         // Whoever owns a database is a member of pg_database_owner in it.
         if owner == ESTATE || owner == "pg_database_owner" || estate.inherits.contains(owner) {
             return Some(Self::AsEstate);

@@ -1,12 +1,14 @@
 //! The catalogs that all databases of a server share, and what else one session can see of the whole server.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use tenantdb_core::{Failure, FailureKind};
 
 use tokio_postgres::Row;
 
 use super::text::{bytes_of, text};
+use crate::ESTATE;
 use crate::connect::Session;
 
 /// A role (`pg_roles`).
@@ -160,8 +162,19 @@ impl Shared {
     }
 
     /// Our own login's role.
-    pub(crate) fn admin(&self) -> Role {
-        self.roles.get(&self.login).cloned().unwrap_or_default()
+    pub(crate) fn admin(&self) -> &Role {
+        self.role(&self.login)
+    }
+
+    /// The role that owns every tenant's database. It administers all of them, so it is not to be copied.
+    pub(crate) fn estate(&self) -> &Role {
+        self.role(ESTATE)
+    }
+
+    /// A role, or one that may do nothing.
+    fn role(&self, name: &str) -> &Role {
+        static NOBODY: LazyLock<Role> = LazyLock::new(Role::default);
+        self.roles.get(name).unwrap_or(&NOBODY)
     }
 }
 
