@@ -6,7 +6,7 @@ use tenantdb_core::{Claim, Consent, Depth, Plan, Report, Risk};
 use tenantdb_postgres::{Desired, Observed, PostgresStep};
 
 use super::Context;
-use super::consent::{self, Answer};
+use super::consent::Asking;
 use crate::arguments::ApplyArguments;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
@@ -22,9 +22,10 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
     let request = Request { depth, prune: arguments.prune, reissue: arguments.reissue };
+    let asking = Asking::of(arguments.yes, arguments.output);
     let mut told = Told::new(arguments.output);
     for server in input.targets(arguments.prune)? {
-        let applied = one_server(context, &input, server, request, arguments.yes).await;
+        let applied = one_server(context, &input, server, request, asking).await;
         told.add(context, &server.server.resource.metadata.name, server.tenants.len(), applied);
     }
     told.finish(began.elapsed(), Totals::summary)
@@ -35,14 +36,14 @@ async fn one_server(
     input: &Input,
     server: &ServerInput,
     request: Request,
-    yes: bool,
+    asking: Asking,
 ) -> Result<Report, Error> {
     context.interrupt.check()?;
     let declared = &server.server.resource;
     let connected = server::connect(declared, &context.home, &context.interrupt)?;
     let looked = resolve::look(context, input, server, &connected, None, request).await;
     let report = match looked {
-        Ok(looked) => work(context, server, &connected, looked, yes).await,
+        Ok(looked) => work(context, server, &connected, looked, asking).await,
         Err(error) => Err(error),
     };
     connected.pass.engine.close().await;
@@ -55,7 +56,7 @@ async fn work(
     server: &ServerInput,
     connected: &Connected,
     looked: Looked,
-    yes: bool,
+    asking: Asking,
 ) -> Result<Report, Error> {
     let is_declared = server.is_declared;
     let server = &server.server.resource;
@@ -68,7 +69,7 @@ async fn work(
         ));
     }
     let makes_ledger = !looked.plan.preparation.is_empty();
-    let report = carry_out(connected, looked, yes).await?;
+    let report = carry_out(connected, looked, asking).await?;
     if makes_ledger && report.failure.is_none() {
         let remembered = match connected.pass.engine.ledger_id().await {
             Ok(ledger) => context.home.remember(server, ledger.as_deref()),
@@ -83,10 +84,10 @@ async fn work(
 }
 
 /// Asks for consent where it is needed, and carries out.
-pub async fn carry_out(connected: &Connected, looked: Looked, yes: bool) -> Result<Report, Error> {
+pub async fn carry_out(connected: &Connected, looked: Looked, asking: Asking) -> Result<Report, Error> {
     let Looked { desired, observed, plan } = looked;
     tell_pruned(&desired, &observed);
-    let consent = consent(&plan, yes)?;
+    let consent = consent(&plan, asking)?;
     let work = plan.tenants.iter().filter(|tenant| !tenant.steps.is_empty()).count();
     let progress = Progress::new(work);
     let report = connected.pass.apply(&desired, observed, plan, consent, progress.listener()).await;
@@ -102,20 +103,18 @@ fn tell_pruned(desired: &Desired, observed: &Observed) {
     }
 }
 
-/// Asks for consent to what can hurt, on a terminal; elsewhere only `--yes` gives it.
-fn consent(plan: &Plan<PostgresStep>, yes: bool) -> Result<Consent, Error> {
-    if yes {
-        return Ok(Consent { up_to: Risk::Destructive });
-    }
+/// Asks for consent to what can hurt.
+fn consent(plan: &Plan<PostgresStep>, asking: Asking) -> Result<Consent, Error> {
     let risk = plan.risk();
-    if risk == Risk::Safe || !consent::can_ask() {
-        return Ok(Consent { up_to: Risk::Safe });
+    match asking {
+        Asking::Consented => return Ok(Consent { up_to: Risk::Destructive }),
+        Asking::Nobody => return Ok(Consent { up_to: Risk::Safe }),
+        Asking::User if risk == Risk::Safe => return Ok(Consent { up_to: Risk::Safe }),
+        Asking::User => plan_output::print(plan),
     }
-    plan_output::print(plan);
     let question = match risk {
         Risk::Destructive => "This destroys data. Go on?",
         _ => "This takes access away or ends sessions. Go on?",
     };
-    let up_to = if consent::ask(false, question)? == Answer::Yes { risk } else { Risk::Safe };
-    Ok(Consent { up_to })
+    Ok(Consent { up_to: if asking.ask(question)? { risk } else { Risk::Safe } })
 }

@@ -8,6 +8,7 @@ use tenantdb_postgres::{Desired, Observed, Postgres};
 
 use super::Context;
 use super::apply::carry_out;
+use super::consent::Asking;
 use crate::arguments::DeleteArguments;
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, ServerInput};
@@ -23,11 +24,12 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
     } else {
         (by_file(context, &arguments)?, Exit::Done)
     };
+    let asking = Asking::of(arguments.yes, arguments.output);
     let mut told = Told::new(arguments.output);
     told.exit = exit;
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
-        let removed = remove(context, target, arguments.yes).await;
+        let removed = remove(context, target, asking).await;
         told.add(context, &server, number, removed);
     }
     told.finish(began.elapsed(), Totals::deletion_summary)
@@ -106,7 +108,7 @@ async fn held(
     asked.await.map(Option::unwrap_or_default)
 }
 
-async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb_core::Report, Error> {
+async fn remove(context: &Context, target: Target, asking: Asking) -> Result<tenantdb_core::Report, Error> {
     let server = &target.server.resource;
     // A local server that was never started holds nothing, and is not made to see that.
     let (connected, is_new) = match server::look(server, &context.home, &context.interrupt)? {
@@ -116,7 +118,7 @@ async fn remove(context: &Context, target: Target, yes: bool) -> Result<tenantdb
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
     let looked = look(&connected, desired, is_new).await;
     let report = match looked {
-        Ok(looked) => carry_out(&connected, looked, yes).await,
+        Ok(looked) => carry_out(&connected, looked, asking).await,
         Err(error) => Err(error),
     };
     connected.pass.engine.close().await;

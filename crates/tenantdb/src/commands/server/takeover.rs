@@ -7,8 +7,8 @@ use tenantdb_core::{Authority, Claim, Engine as _};
 use tenantdb_postgres::Postgres;
 
 use super::Context;
-use crate::arguments::TakeoverArguments;
-use crate::commands::consent::{self, Answer};
+use crate::arguments::{Output, TakeoverArguments};
+use crate::commands::consent::Asking;
 use crate::error::{Error, Exit};
 use crate::input;
 use crate::output::{count, say, style};
@@ -38,12 +38,9 @@ pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit
         }
         let paths: Vec<String> = theirs.iter().map(Claim::path).collect();
         style::note(&format!("{from} has on {name}: {}", paths.join(", ")));
-        match consent::ask(yes, &format!("Give them to {to}?"))? {
-            Answer::Yes => {}
-            Answer::No | Answer::Nobody => {
-                style::error("needs consent", Some("answer yes at the terminal, or run it with --yes"));
-                return Ok(Exit::Refused);
-            }
+        if !Asking::of(yes, Output::Text).ask(&format!("Give them to {to}?"))? {
+            style::error("needs consent", Some("answer yes at the terminal, or run it with --yes"));
+            return Ok(Exit::Refused);
         }
         connected.pass.engine.take_over(&from, &to).await?;
         context.home.place()?.take_over(&theirs, &to).map_err(tenantdb_core::Failure::from)?;
