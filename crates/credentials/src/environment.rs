@@ -40,7 +40,7 @@ pub fn libpq(document: &Document) -> Vec<(&'static str, SecretString)> {
     ];
     let value = |names: [&str; 2]| names.iter().find_map(|name| document.get(name)).map(SecretString::from);
     let login = keys.into_iter().filter_map(|(variable, names)| Some((variable, value(names)?)));
-    let uri = document.get("uri").or_else(|| document.get("DATABASE_URL")).unwrap_or_default();
+    let uri = document.uri().unwrap_or_default();
     let query = uri.split_once('?').map_or("", |(_, query)| query);
     let parameters = query.split('&').filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
@@ -53,6 +53,12 @@ pub fn libpq(document: &Document) -> Vec<(&'static str, SecretString)> {
 /// The keys that are a variable's name by convention, upper case, digits and `_`, with their values.
 pub fn variables(document: &Document) -> impl Iterator<Item = (&str, &str)> {
     document.iter().filter(|(key, _)| is_variable(key))
+}
+
+/// `KEY='value'`, as a POSIX shell and dotenv libraries read it, whatever is in the value.
+#[must_use]
+pub fn assignment(key: &str, value: &str) -> String {
+    format!("{key}='{}'", value.replace('\'', r"'\''"))
 }
 
 /// The environment of a process that is to use the credential.
@@ -98,6 +104,12 @@ mod tests {
     fn the_parameters_of_the_uri_come_along_decoded() {
         let uri = "postgresql://a:b@h:1/d?sslmode=verify%2Dfull&options=-c%20x%3D1&foo=bar";
         assert_eq!(shown(&libpq(&document(&[("uri", uri)]))), ["PGSSLMODE=verify-full", "PGOPTIONS=-c x=1"]);
+    }
+
+    #[test]
+    fn a_shell_reads_back_what_was_quoted() {
+        assert_eq!(assignment("A", "a b"), "A='a b'");
+        assert_eq!(assignment("A", "it's"), r"A='it'\''s'");
     }
 
     #[test]

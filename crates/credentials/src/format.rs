@@ -35,6 +35,18 @@ impl Document {
         self.0.iter().map(|(key, value)| (key.as_str(), value.expose_secret()))
     }
 
+    /// The connection URI, by whichever of its two names is there.
+    #[must_use]
+    pub fn uri(&self) -> Option<&str> {
+        self.get("uri").or_else(|| self.get("DATABASE_URL"))
+    }
+
+    /// One flat JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        self.iter().map(|(key, value)| (key.to_owned(), value.into())).collect()
+    }
+
     fn set(&mut self, key: &str, value: String) {
         match self.0.iter_mut().find(|(name, _)| name == key) {
             Some((_, earlier)) => *earlier = SecretString::from(value),

@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 
+use crate::environment::assignment;
 use crate::format::Document;
 
 /// A way to write keys and values.
@@ -39,14 +40,9 @@ impl Encoding {
     /// The text of a file.
     pub(super) fn write(self, document: &Document) -> serde_json::Result<Vec<u8>> {
         let mut text = match self {
-            Self::Json => {
-                let entries: serde_json::Map<String, serde_json::Value> =
-                    document.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-                serde_json::to_vec_pretty(&entries)?
-            }
+            Self::Json => serde_json::to_vec_pretty(&document.to_json())?,
             Self::Env => {
-                let lines: Vec<String> =
-                    document.iter().map(|(key, value)| format!("{key}='{}'", value.replace('\'', r"'\''"))).collect();
+                let lines: Vec<String> = document.iter().map(|(key, value)| assignment(key, value)).collect();
                 lines.join("\n").into_bytes()
             }
         };

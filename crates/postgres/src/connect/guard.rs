@@ -41,7 +41,7 @@ impl<S> Guarded<S> {
 
     /// A stream on which the first message is the server's answer to who we are.
     pub(super) fn from_start(stream: S) -> Self {
-        Self { stream, expects: Expects::Message { head: Vec::with_capacity(HEAD) } }
+        Self { stream, expects: Expects::message() }
     }
 
     /// A stream from a server that was proved to be the right one.
@@ -51,6 +51,16 @@ impl<S> Guarded<S> {
 }
 
 impl Expects {
+    /// A message, of which nothing was read yet.
+    fn message() -> Self {
+        Self::Message { head: Vec::with_capacity(HEAD) }
+    }
+
+    /// A message after this many bytes that ask for nothing.
+    fn message_after(bytes: usize) -> Self {
+        if bytes == 0 { Self::message() } else { Self::Rest { bytes } }
+    }
+
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some((first, others)) = bytes.split_first() {
             match self {
@@ -59,18 +69,15 @@ impl Expects {
                     bytes = others;
                     *self = match first {
                         b'S' => Self::Anything,
-                        b'N' => Self::Message { head: Vec::with_capacity(HEAD) },
+                        b'N' => Self::message(),
                         // An error, of a server that knows no TLS at all.
                         _ => Self::Message { head: vec![*first] },
                     };
                 }
                 Self::Rest { bytes: left } => {
                     let skipped = bytes.len().min(*left);
-                    *left -= skipped;
                     bytes = &bytes[skipped..];
-                    if *left == 0 {
-                        *self = Self::Message { head: Vec::with_capacity(HEAD) };
-                    }
+                    *self = Self::message_after(*left - skipped);
                 }
                 Self::Message { head } => {
                     head.push(*first);
@@ -88,25 +95,18 @@ impl Expects {
 /// What comes after the head of a message, once enough of it is there.
 fn after(head: &[u8]) -> io::Result<Option<Expects>> {
     let number = |at: usize| head.get(at..at + 4).map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]));
-    let (Some(b'R'), Some(_), Some(kind)) = (head.first(), number(1), number(5)) else {
-        // The length counts itself.
-        let rest = number(1).map(|length| usize::try_from(length).unwrap_or(usize::MAX).saturating_sub(4));
-        return Ok(match (head.first(), rest) {
-            (Some(b'R'), _) | (_, None) => None,
-            (_, Some(0)) => Some(Expects::Message { head: Vec::with_capacity(HEAD) }),
-            (_, Some(bytes)) => Some(Expects::Rest { bytes }),
-        });
-    };
+    let Some(length) = number(1) else { return Ok(None) };
+    // The length counts itself.
+    let body = usize::try_from(length).unwrap_or(usize::MAX).saturating_sub(4);
+    if head.first() != Some(&b'R') {
+        return Ok(Some(Expects::message_after(body)));
+    }
     // The kinds of requests: PostgreSQL documentation, 54.7, AuthenticationOk and after.
-    match kind {
-        0 => Ok(Some(Expects::Anything)),
-        3 | 5 => Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the server {GIVES_AWAY}"))),
-        _ => {
-            let bytes = usize::try_from(number(1).unwrap_or_default()).unwrap_or(usize::MAX).saturating_sub(8);
-            let next =
-                if bytes == 0 { Expects::Message { head: Vec::with_capacity(HEAD) } } else { Expects::Rest { bytes } };
-            Ok(Some(next))
-        }
+    match number(5) {
+        None => Ok(None),
+        Some(0) => Ok(Some(Expects::Anything)),
+        Some(3 | 5) => Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the server {GIVES_AWAY}"))),
+        Some(_) => Ok(Some(Expects::message_after(body.saturating_sub(4)))),
     }
 }
 

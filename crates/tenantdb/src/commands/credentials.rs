@@ -15,12 +15,8 @@ pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, 
     let CredentialsArguments { name, namespace, format, .. } = arguments;
     let Found { path, document, .. } = find(context, namespace, name)?;
     let text = match format {
-        CredentialFormat::Json => {
-            let entries: serde_json::Map<String, serde_json::Value> =
-                document.iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-            json::text(&entries)? + "\n"
-        }
-        CredentialFormat::Uri => match document.get("uri").or_else(|| document.get("DATABASE_URL")) {
+        CredentialFormat::Json => json::text(&document.to_json())? + "\n",
+        CredentialFormat::Uri => match document.uri() {
             Some(uri) => format!("{uri}\n"),
             None => {
                 return Err(Error::input(
@@ -30,8 +26,7 @@ pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, 
             }
         },
         CredentialFormat::Env => {
-            let line = |lines, (key, value)| format!("{lines}{key}={}\n", quoted(value));
-            environment::variables(&document).fold(String::new(), line)
+            environment::variables(&document).map(|(key, value)| environment::assignment(key, value) + "\n").collect()
         }
     };
     print(text.as_bytes())
@@ -58,20 +53,4 @@ pub(super) fn find(context: &Context, namespace: &Namespace, name: &ObjectName) 
         return Err(Failure::new(FailureKind::Rejected, message).hint(hint).into());
     }
     Ok(found)
-}
-
-/// A value as a POSIX shell reads it, whatever is in it.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_reads_back_what_was_quoted() {
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-    }
 }
