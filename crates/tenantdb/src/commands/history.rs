@@ -3,10 +3,10 @@
 use tenantdb_api::DatabaseServer;
 use tenantdb_core::Engine as _;
 
-use super::Context;
+use super::{Context, take_in};
 use crate::arguments::{HistoryArguments, Output};
 use crate::error::{Error, Exit};
-use crate::output::json::{self, Entry, History, Problem};
+use crate::output::json::{self, Entry, History};
 use crate::output::table;
 
 /// Shows what was done to a database, as the ledgers of the servers that were used from here have it.
@@ -14,13 +14,8 @@ pub async fn run(context: &Context, arguments: HistoryArguments) -> Result<Exit,
     let mut found = History::default();
     let mut exit = Exit::Done;
     for server in context.home.servers()? {
-        match of_server(context, &server, &arguments).await {
-            Ok(entries) => found.entries.extend(entries),
-            Err(error) => {
-                found.failures.push(Problem::of_error(&error));
-                exit = exit.worst(error.report());
-            }
-        }
+        let answer = of_server(context, &server, &arguments).await;
+        exit = exit.worst(take_in(answer, &mut found.entries, &mut found.failures));
     }
     found.entries.sort_by_key(|entry| entry.at);
     if found.entries.is_empty() && exit == Exit::Done {

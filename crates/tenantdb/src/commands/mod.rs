@@ -25,6 +25,7 @@ use crate::arguments::{Arguments, Command};
 use crate::error::{Error, Exit};
 use crate::home::Home;
 use crate::input;
+use crate::output::json::Problem;
 use crate::server::Connected;
 
 /// What every command works with.
@@ -81,6 +82,20 @@ pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Err
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
+    }
+}
+
+/// Takes in what a server answered. One that could not be asked is told at once, and stops no other.
+fn take_in<T>(answer: Result<Vec<T>, Error>, found: &mut Vec<T>, failures: &mut Vec<Problem>) -> Exit {
+    match answer {
+        Ok(more) => {
+            found.extend(more);
+            Exit::Done
+        }
+        Err(error) => {
+            failures.push(Problem::of_error(&error));
+            error.report()
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use tenantdb_api::DatabaseServer;
 use tenantdb_core::Engine as _;
 use tenantdb_postgres::Postgres;
 
-use super::{Context, status};
+use super::{Context, status, take_in};
 use crate::arguments::{OrphansArguments, Output};
 use crate::error::{Error, Exit};
-use crate::output::json::{self, Orphans, Problem, Status};
+use crate::output::json::{self, Orphans, Status};
 use crate::output::{style, table, units};
 
 /// Lists what deletions left behind, whoever's it was.
@@ -15,13 +15,8 @@ pub async fn run(context: &Context, arguments: OrphansArguments) -> Result<Exit,
     let mut found = Orphans::default();
     let mut exit = Exit::Done;
     for server in context.home.servers()? {
-        match of_server(context, &server).await {
-            Ok(orphans) => found.orphans.extend(orphans),
-            Err(error) => {
-                found.failures.push(Problem::of_error(&error));
-                exit = exit.worst(error.report());
-            }
-        }
+        let answer = of_server(context, &server).await;
+        exit = exit.worst(take_in(answer, &mut found.orphans, &mut found.failures));
     }
     if arguments.output == Output::Json {
         json::print(found)?;

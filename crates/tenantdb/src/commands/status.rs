@@ -6,11 +6,11 @@ use tenantdb_api::{ObjectName, did_you_mean};
 use tenantdb_core::{Claim, Engine as _, Plan, TenantSummary, Vitals};
 use tenantdb_postgres::{Postgres, PostgresStep};
 
-use super::Context;
+use super::{Context, take_in};
 use crate::arguments::{Output, StatusArguments};
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, Input, ServerInput};
-use crate::output::json::{self, Credential, Problem, Status, Statuses, TenantName};
+use crate::output::json::{self, Credential, Status, Statuses, TenantName};
 use crate::output::{count, style, table, units};
 use crate::resolve::{self, Looked, Request};
 use crate::server::{self, Connected};
@@ -27,13 +27,8 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
     let mut found = Statuses::default();
     let mut exit = Exit::Done;
     for server in &input.servers {
-        match look(context, &input, server, compared).await {
-            Ok(tenants) => found.tenants.extend(tenants),
-            Err(error) => {
-                found.failures.push(Problem::of_error(&error));
-                exit = exit.worst(error.report());
-            }
-        }
+        let answer = look(context, &input, server, compared).await;
+        exit = exit.worst(take_in(answer, &mut found.tenants, &mut found.failures));
     }
     let known: Vec<String> = found.tenants.iter().map(|tenant| tenant.name.name.clone()).collect();
     found.tenants.retain(|Status { name, .. }| {
