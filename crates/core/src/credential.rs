@@ -30,8 +30,8 @@ impl Password {
 pub struct Login {
     /// The user name.
     pub username: SqlName,
-    /// The password.
-    pub password: Password,
+    /// The password; without one, the server asks for something else.
+    pub password: Option<Password>,
 }
 
 impl Login {
@@ -42,7 +42,7 @@ impl Login {
         let mut hasher = Sha256::new();
         hasher.update(self.username.as_str().as_bytes());
         hasher.update([0]);
-        hasher.update(self.password.expose().as_bytes());
+        hasher.update(self.password.as_ref().map_or("", Password::expose).as_bytes());
         Digest(hexadecimal(&hasher.finalize()))
     }
 }
@@ -94,10 +94,50 @@ impl fmt::Display for Generation {
     }
 }
 
-/// One of the logins that take turns in holding a tenant's credential.
+/// How a tenant's applications log in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoginScheme {
+    /// Two logins take turns in holding the password.
+    #[default]
+    Alternate,
+    /// The tenant's role itself logs in; a new password takes the place of the old one.
+    InPlace,
+    /// The tenant's role itself logs in, without a password.
+    Passwordless,
+}
+
+impl LoginScheme {
+    /// The slots that a tenant may have, in the order in which they are used.
+    #[must_use]
+    pub fn slots(self) -> &'static [Slot] {
+        match self {
+            Self::Alternate => &[Slot::A, Slot::B, Slot::C],
+            Self::InPlace | Self::Passwordless => &[Slot::Owner],
+        }
+    }
+
+    /// Those that it has from the beginning.
+    #[must_use]
+    pub fn standing(self) -> &'static [Slot] {
+        match self {
+            Self::Alternate => &[Slot::A, Slot::B],
+            Self::InPlace | Self::Passwordless => &[Slot::Owner],
+        }
+    }
+
+    /// Whether a password is what lets them in.
+    #[must_use]
+    pub fn has_password(self) -> bool {
+        self != Self::Passwordless
+    }
+}
+
+/// A login that can hold a tenant's credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
-    /// The first.
+    /// The tenant's role itself, where no logins take turns.
+    Owner,
+    /// The first of those that take turns.
     A,
     /// The second.
     B,
@@ -106,24 +146,20 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// Every slot, in the order in which they are used.
-    pub const ALL: [Self; 3] = [Self::A, Self::B, Self::C];
-    /// The two that every tenant has.
-    pub const PAIR: [Self; 2] = [Self::A, Self::B];
-
-    /// The letter in the login's name.
+    /// The letter in the login's name, if that is another than its tenant's.
     #[must_use]
-    pub fn letter(self) -> &'static str {
+    pub fn letter(self) -> Option<&'static str> {
         match self {
-            Self::A => "a",
-            Self::B => "b",
-            Self::C => "c",
+            Self::Owner => None,
+            Self::A => Some("a"),
+            Self::B => Some("b"),
+            Self::C => Some("c"),
         }
     }
 
     /// The slot of a letter.
     #[must_use]
     pub fn from_letter(letter: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|slot| slot.letter() == letter)
+        [Self::A, Self::B, Self::C].into_iter().find(|slot| slot.letter() == Some(letter))
     }
 }

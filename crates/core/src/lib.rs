@@ -18,7 +18,7 @@ mod review;
 mod writer;
 
 pub use claim::{Authority, Claim};
-pub use credential::{Digest, Generation, Login, Password, Slot};
+pub use credential::{Digest, Generation, Login, LoginScheme, Password, Slot};
 pub use engine::{AuditEntry, Depth, Engine, PlaceView, TenantSummary, Vitals};
 pub use failure::{Failure, FailureKind};
 pub use interrupt::Interrupt;

@@ -26,7 +26,8 @@ impl TenantNames {
     /// Never for an owner that [`check_owner`] accepted.
     #[must_use]
     pub fn slot(&self, slot: Slot) -> SqlName {
-        format!("{}_{}", self.owner, slot.letter()).parse().expect("an owner leaves room for its suffixes")
+        let Some(letter) = slot.letter() else { return self.owner.clone() };
+        format!("{}_{letter}", self.owner).parse().expect("an owner leaves room for its suffixes")
     }
 
     /// Every role name that belongs to this tenant: its own, and all that derive from it.

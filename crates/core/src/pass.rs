@@ -208,15 +208,16 @@ impl<E: Engine> Pass<E> {
         let budget = Arc::new(Semaphore::new(self.workers));
         let mut tries = JoinSet::new();
         for (claim, delivery) in deliveries {
-            if !matches!(view.held.get(claim), Some(Ok(Held::Credential { .. }))) {
-                continue;
-            }
+            let Some(Ok(Held::Credential { login, .. })) = view.held.get(claim) else { continue };
             let (engine, place, budget) = (self.engine.clone(), self.place.clone(), budget.clone());
-            let (claim, delivery) = (claim.clone(), delivery.clone());
+            let (claim, delivery, login) = (claim.clone(), delivery.clone(), login.clone());
             tries.spawn(async move {
                 let _permit = budget.acquire_owned().await;
-                match place.login(&delivery).await {
-                    Ok(Some(login)) => engine.try_login(&delivery, &login).await.map(|works| (claim, works)),
+                match place.login(&delivery, &login).await {
+                    // What lets a login in that has no password is not ours to show.
+                    Ok(Some(login)) if login.password.is_some() => {
+                        engine.try_login(&delivery, &login).await.map(|works| (claim, works))
+                    }
                     _ => Ok((claim, true)),
                 }
             });
@@ -331,14 +332,20 @@ impl<E: Engine> Pass<E> {
     ) -> Result<Vec<Condition>, Failure> {
         let delivery = tenant.delivery.as_ref().ok_or_else(|| missing("a delivery"))?;
         match step {
-            CredentialStep::Fence { username, generation, version } => {
+            CredentialStep::Fence { username, password, generation, version } => {
                 let marker = Marker { generation: *generation, writer: self.writer.clone() };
                 in_hand.version = self.place.fence(delivery, &marker, *version).await.map_err(Failure::from)?;
-                in_hand.login = Some(Login { username: username.clone(), password: (self.new_password)() });
+                let password = password.then(self.new_password);
+                in_hand.login = Some(Login { username: username.clone(), password });
             }
-            CredentialStep::Reuse { version } => {
+            CredentialStep::Stage { .. } => {
+                let next = in_hand.login()?.password.as_ref().ok_or_else(|| missing("a password"))?;
+                let staged = self.place.stage(delivery, next, in_hand.version).await;
+                in_hand.version = staged.map_err(Failure::from)?;
+            }
+            CredentialStep::Reuse { login, version } => {
                 in_hand.version = *version;
-                in_hand.login = self.place.login(delivery).await.map_err(Failure::from)?;
+                in_hand.login = self.place.login(delivery, login).await.map_err(Failure::from)?;
                 in_hand.login()?;
             }
             CredentialStep::Probe => return self.engine.probe(delivery, in_hand.login()?).await,

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use tenantdb_api::tenant_database::SecretFormat;
 use tenantdb_api::{ObjectName, SqlName};
 
-use crate::{Claim, Digest, Failure, FailureKind, Generation, Login};
+use crate::{Claim, Digest, Failure, FailureKind, Generation, Login, Password};
 
 /// Tells one place from every other, on whatever machine it is looked at: the ledger remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,8 @@ pub struct Delivery {
     pub server: ObjectName,
     /// The database the login is for.
     pub database: SqlName,
+    /// The tenant's role, as which its logins act.
+    pub owner: SqlName,
     /// What applications connect to.
     pub endpoint: Endpoint,
     /// The sets of keys.
@@ -96,6 +98,8 @@ pub enum Held {
     Credential {
         /// Tells which login it is.
         login: Digest,
+        /// The same login with the password that was about to take the other's place.
+        next: Option<Digest>,
         /// Whether its keys and values are what the delivery asks for.
         current: bool,
         /// For the next write.
@@ -148,14 +152,26 @@ pub trait Place: Send + Sync + 'static {
     /// Reads what is there now, never from a cache.
     fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>>;
 
-    /// Reads the login itself, if there is one that was written for this claim.
-    fn login<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Option<Login>, PlaceError>>;
+    /// Reads a login that was written for this claim, if it is still there.
+    fn login<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Option<Login>, PlaceError>>;
 
     /// Leaves a marker, if the place is still at `expected`.
     fn fence<'a>(
         &'a self,
         delivery: &'a Delivery,
         marker: &'a Marker,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>>;
+
+    /// Adds the password that is about to take the place of the one that is there, if the place is still at `expected`.
+    fn stage<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        next: &'a Password,
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>>;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::{ObjectName, SqlName};
 
-use crate::{Claim, Delivery, Generation, Version};
+use crate::{Claim, Delivery, Digest, Generation, Version};
 
 /// One thing an engine can do. It is complete: carrying it out needs no decision, only a login's secret, which is
 /// never in it.
@@ -56,14 +56,24 @@ pub enum CredentialStep {
     Fence {
         /// The user name of the login that gets a new password.
         username: SqlName,
+        /// Whether it gets one, and not only the login.
+        password: bool,
         /// The generation that will be written.
         generation: Generation,
         /// The place as it was read.
         version: Version,
     },
-    /// Takes the login that the place holds, instead of a new password.
+    /// Puts the new password beside the one that it is about to replace.
+    #[strum(serialize = "stage-credential")]
+    Stage {
+        /// Where, for people.
+        location: String,
+    },
+    /// Takes a login that the place holds, instead of a new password.
     #[strum(serialize = "reuse-credential")]
     Reuse {
+        /// Which one.
+        login: Digest,
         /// The place as it was read.
         version: Version,
     },
@@ -126,6 +136,7 @@ impl<S: Step> Step for Task<S> {
             Self::Credential(CredentialStep::Fence { generation, .. }) => {
                 format!("mark the place for credential generation {generation}")
             }
+            Self::Credential(CredentialStep::Stage { location }) => format!("`password_next` in {location}"),
             Self::Credential(CredentialStep::Reuse { .. }) => "take the delivered credential".to_owned(),
             Self::Credential(CredentialStep::Probe) => "log in with the credential".to_owned(),
             Self::Credential(CredentialStep::Publish { generation, location, .. }) => {

@@ -1,6 +1,6 @@
 //! What should happen to a tenant's credential: a pure decision over what the ledger, the server and the place say.
 
-use tenantdb_core::{Digest, Generation, Held, PlaceId, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{Digest, Generation, Held, LoginScheme, PlaceId, Refusal, RefusalKind, Slot, Version};
 
 /// What the ledger says of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +87,8 @@ pub struct Delivered {
 /// All that a decision is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
+    /// How the tenant's applications log in.
+    pub scheme: LoginScheme,
     /// The slots.
     pub slots: &'a [SlotFacts],
     /// What was delivered last, and where.
@@ -118,6 +120,8 @@ pub enum Decision {
         reason: &'static str,
         /// Whether something is there that is replaced.
         replaces: bool,
+        /// Whether somebody may be using the password that it replaces.
+        disrupts: bool,
     },
     /// The server is given the login again that the place holds.
     Repair {
@@ -125,6 +129,8 @@ pub enum Decision {
         slot: Slot,
         /// Its generation, which stays.
         generation: Generation,
+        /// Which of the logins in the place it is.
+        login: Digest,
         /// The place as it was read.
         version: Version,
         /// Why.
@@ -138,6 +144,8 @@ pub enum Decision {
         slot: Slot,
         /// Its generation, which stays.
         generation: Generation,
+        /// Which of the logins in the place it is.
+        login: Digest,
         /// The place as it was read.
         version: Version,
     },
@@ -147,6 +155,8 @@ pub enum Decision {
         slot: Slot,
         /// Its generation.
         generation: Generation,
+        /// Which of the logins in the place it is.
+        login: Digest,
         /// The place as it was read.
         version: Version,
         /// Whether the place has to be written as well.
@@ -162,7 +172,8 @@ pub enum Decision {
 }
 
 /// Decides what should happen to a tenant's credential. It follows the rule that every credential in any place logs
-/// in: what was delivered is kept or repaired, and a new password only ever goes to a slot that no place names.
+/// in: what was delivered is kept or repaired, and a new password only ever goes to a slot that no place names, but where
+/// a tenant has one login only.
 #[must_use]
 pub fn decide(facts: Facts<'_>) -> Decision {
     if let Held::Foreign { what } = facts.held {
@@ -176,7 +187,10 @@ pub fn decide(facts: Facts<'_>) -> Decision {
             Decision::Elsewhere { location: delivered.location.clone() }
         }
         delivered => match facts.held {
-            Held::Credential { login, current, version } => held(facts, delivered, login, *current, *version),
+            Held::Credential { login, next, current, version } => {
+                let logins = std::iter::once(login).chain(next);
+                held(facts, delivered, logins, *current, *version)
+            }
             Held::Nothing { version } => {
                 let reason = match delivered {
                     Some(delivered) if delivered.place == *facts.here => "its place lost it",
@@ -190,8 +204,16 @@ pub fn decide(facts: Facts<'_>) -> Decision {
     }
 }
 
-fn held(facts: Facts<'_>, delivered: Option<&Delivered>, login: &Digest, current: bool, version: Version) -> Decision {
-    let Some(slot) = facts.slots.iter().find(|slot| slot.login.as_ref() == Some(login)) else {
+/// The place holds one login, or, where a crash kept a new password from taking the old one's place, two.
+fn held<'a>(
+    facts: Facts<'_>,
+    delivered: Option<&Delivered>,
+    mut logins: impl Iterator<Item = &'a Digest>,
+    current: bool,
+    version: Version,
+) -> Decision {
+    let of = |login: &'a Digest| Some((login, facts.slots.iter().find(|slot| slot.login.as_ref() == Some(login))?));
+    let Some((login, slot)) = logins.find_map(of) else {
         if delivered.is_none() && facts.slots.iter().all(|slot| slot.login.is_none()) {
             return Decision::Refuse(
                 Refusal::new(RefusalKind::Conflict, "its place holds a credential that this server never gave out")
@@ -201,43 +223,54 @@ fn held(facts: Facts<'_>, delivered: Option<&Delivered>, login: &Digest, current
         return issue(facts, version, "the delivered one was changed by hand", true);
     };
     let SlotFacts { slot, state, generation, server, .. } = *slot;
+    let login = login.clone();
     let republish = !current;
+    let repair = |reason| Decision::Repair { slot, generation, login: login.clone(), version, reason, republish };
     if server != OnServer::Login {
-        return Decision::Repair { slot, generation, version, reason: "its login was taken away", republish };
+        return repair("its login was taken away");
     }
-    if facts.refused {
-        return Decision::Repair {
-            slot,
-            generation,
-            version,
-            reason: "the server refuses the delivered one",
-            republish,
-        };
+    let recorded = state == SlotState::Active && delivered.is_some_and(|delivered| delivered.login == login);
+    // What was tried is the login that applications read.
+    if facts.refused && facts.holds(&login) {
+        return repair("the server refuses the delivered one");
     }
-    let recorded = state == SlotState::Active && delivered.is_some_and(|delivered| delivered.login == *login);
     match (recorded, current) {
         (true, true) => Decision::Keep,
-        (true, false) => Decision::Republish { slot, generation, version },
-        (false, _) => Decision::Confirm { slot, generation, version, republish },
+        (true, false) => Decision::Republish { slot, generation, login, version },
+        (false, _) => Decision::Confirm { slot, generation, login, version, republish },
+    }
+}
+
+impl Facts<'_> {
+    /// Whether applications read this login.
+    fn holds(&self, login: &Digest) -> bool {
+        matches!(self.held, Held::Credential { login: held, .. } if held == login)
+    }
+
+    /// The slot that a new credential goes to, and whether somebody may be using it.
+    fn slot_for_a_new_one(&self) -> Option<(&SlotFacts, bool)> {
+        if let Some(begun) = self.slots.iter().find(|slot| slot.state == SlotState::Issuing) {
+            return Some((begun, false));
+        }
+        if self.scheme != LoginScheme::Alternate {
+            let slot = self.slots.first()?;
+            let in_use = slot.server == OnServer::Login && slot.login.is_some();
+            return Some((slot, in_use && self.scheme.has_password()));
+        }
+        // A slot that should log in and can't is as free as a retired one: nothing that was handed out works with it.
+        let is_named = |slot: &SlotFacts| slot.login.as_ref().is_some_and(|login| self.holds(login));
+        let unused = self.slots.iter().filter(|slot| slot.server != OnServer::Login && !is_named(slot));
+        let slot = unused.min_by_key(|slot| (slot.slot == Slot::C, slot.state != SlotState::Retired))?;
+        Some((slot, false))
     }
 }
 
 fn issue(facts: Facts<'_>, version: Version, reason: &'static str, replaces: bool) -> Decision {
-    let begun = facts.slots.iter().find(|slot| slot.state == SlotState::Issuing);
-    let named = match facts.held {
-        Held::Credential { login, .. } => Some(login),
-        Held::Nothing { .. } | Held::Foreign { .. } => None,
-    };
-    let unused =
-        |slot: &&SlotFacts| slot.server != OnServer::Login && (named.is_none() || slot.login.as_ref() != named);
-    // A slot that should log in and can't is as free as a retired one: nothing that was handed out works with it.
-    let free = || {
-        let preference = |slot: &&SlotFacts| (slot.slot == Slot::C, slot.state != SlotState::Retired);
-        facts.slots.iter().filter(unused).min_by_key(preference)
-    };
     let newest = facts.slots.iter().map(|slot| slot.generation).max().unwrap_or_default();
-    match begun.or_else(free) {
-        Some(slot) => Decision::Issue { slot: slot.slot, generation: newest.next(), version, reason, replaces },
+    match facts.slot_for_a_new_one() {
+        Some((slot, disrupts)) => {
+            Decision::Issue { slot: slot.slot, generation: newest.next(), version, reason, replaces, disrupts }
+        }
         None => Decision::Refuse(
             Refusal::new(RefusalKind::Deferral, "all login slots are in use, so no new credential can be made")
                 .hint("put the delivered credential back where it was"),

@@ -12,7 +12,8 @@ fn slot(slot: Slot, state: SlotState, generation: u64, login: Option<&str>, serv
 }
 
 fn fresh() -> Vec<SlotFacts> {
-    Slot::ALL.map(|name| slot(name, SlotState::Retired, 0, None, OnServer::Missing)).to_vec()
+    let slots = LoginScheme::Alternate.slots().iter();
+    slots.map(|name| slot(*name, SlotState::Retired, 0, None, OnServer::Missing)).collect()
 }
 
 fn settled() -> Vec<SlotFacts> {
@@ -36,11 +37,12 @@ fn nothing() -> Held {
 }
 
 fn holding(login: &str, current: bool) -> Held {
-    Held::Credential { login: digest(login), current, version: Version(3) }
+    Held::Credential { login: digest(login), next: None, current, version: Version(3) }
 }
 
 fn decision(slots: &[SlotFacts], delivered: Option<&Delivered>, held: &Held, refused: bool) -> Decision {
-    decide(Facts { slots, delivered, here: &PlaceId(HERE.to_owned()), held, refused, reissue: false })
+    let scheme = if slots[0].slot == Slot::Owner { LoginScheme::InPlace } else { LoginScheme::Alternate };
+    decide(Facts { scheme, slots, delivered, here: &PlaceId(HERE.to_owned()), held, refused, reissue: false })
 }
 
 #[test]
@@ -50,6 +52,7 @@ fn what_was_delivered_elsewhere_is_left_there_or_reissued_on_a_free_slot() {
     assert_eq!(left, Decision::Elsewhere { location: "home:there file".to_owned() });
     let here = PlaceId(HERE.to_owned());
     let facts = Facts {
+        scheme: LoginScheme::Alternate,
         slots: &slots,
         delivered: Some(&elsewhere),
         here: &here,
@@ -154,6 +157,54 @@ fn other_keys_or_another_address_are_published_with_the_same_login() {
 fn a_credential_that_this_server_never_gave_out_is_refused() {
     let refused = decision(&fresh(), None, &holding("stranger", true), false);
     assert!(matches!(refused, Decision::Refuse(Refusal { kind: RefusalKind::Conflict, .. })), "{refused:?}");
+}
+
+fn in_place(state: SlotState, login: &str) -> Vec<SlotFacts> {
+    vec![slot(Slot::Owner, state, 1, Some(login), OnServer::Login)]
+}
+
+#[test]
+fn a_lost_credential_is_replaced_in_place_where_there_is_one_login_only() {
+    let missing = [slot(Slot::Owner, SlotState::Retired, 0, None, OnServer::Missing)];
+    let first = decision(&missing, None, &nothing(), false);
+    assert!(matches!(first, Decision::Issue { slot: Slot::Owner, disrupts: false, .. }), "{first:?}");
+
+    let again = decision(&in_place(SlotState::Issuing, "one"), None, &nothing(), false);
+    assert!(matches!(again, Decision::Issue { disrupts: false, .. }), "nobody was given it: {again:?}");
+
+    let replaced = decision(&in_place(SlotState::Active, "one"), Some(&delivered(HERE, "one")), &nothing(), false);
+    assert!(matches!(replaced, Decision::Issue { slot: Slot::Owner, disrupts: true, .. }), "{replaced:?}");
+}
+
+#[test]
+fn a_staged_password_takes_over_once_the_server_has_it() {
+    let staged =
+        Held::Credential { login: digest("one"), next: Some(digest("two")), current: false, version: Version(3) };
+    let before = decision(&in_place(SlotState::Active, "one"), Some(&delivered(HERE, "one")), &staged, false);
+    assert!(matches!(&before, Decision::Republish { login, .. } if *login == digest("one")), "{before:?}");
+
+    for refused in [false, true] {
+        let after = decision(&in_place(SlotState::Issuing, "two"), Some(&delivered(HERE, "one")), &staged, refused);
+        let Decision::Confirm { login, republish: true, .. } = &after else { panic!("{after:?}") };
+        assert_eq!(*login, digest("two"));
+    }
+}
+
+#[test]
+fn a_login_without_password_is_delivered_again_without_harm() {
+    let slots = in_place(SlotState::Active, "one");
+    let (here, known) = (PlaceId(HERE.to_owned()), delivered(HERE, "one"));
+    let facts = Facts {
+        scheme: LoginScheme::Passwordless,
+        slots: &slots,
+        delivered: Some(&known),
+        here: &here,
+        held: &nothing(),
+        refused: false,
+        reissue: false,
+    };
+    let issued = decide(facts);
+    assert!(matches!(issued, Decision::Issue { slot: Slot::Owner, disrupts: false, .. }), "{issued:?}");
 }
 
 fn any_slot(name: Slot) -> impl Strategy<Value = SlotFacts> {

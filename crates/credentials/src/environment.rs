@@ -25,8 +25,9 @@ const PARAMETERS: [(&str, &str); 16] = [
     ("target_session_attrs", "PGTARGETSESSIONATTRS"),
 ];
 
-/// What outranks the variables of [`libpq`], and would lead elsewhere (PostgreSQL documentation, 32.15 and 32.17).
-pub const MISLEADING: [&str; 3] = ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"];
+/// What outranks the variables of [`libpq`] and would lead elsewhere, or is another's password where a credential has
+/// none (PostgreSQL documentation, 32.15 and 32.17).
+pub const MISLEADING: [&str; 4] = ["PGHOSTADDR", "PGPASSWORD", "PGSERVICE", "PGSERVICEFILE"];
 
 /// The variables with which every program that uses libpq logs in.
 #[must_use]

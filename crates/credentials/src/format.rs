@@ -86,12 +86,30 @@ pub fn render(delivery: &Delivery, login: &Login, generation: Generation) -> Res
     Ok(document)
 }
 
-/// The login in a document, whatever set of keys it was written with.
+/// The key of a password that is about to take the place of the one beside it.
+const NEXT_PASSWORD: &str = "password_next";
+
+/// A document with the password that is about to take the place of its own.
 #[must_use]
-pub fn read_login(document: &Document) -> Option<Login> {
+pub fn stage(mut document: Document, next: &Password) -> Document {
+    document.set(NEXT_PASSWORD, next.expose().to_owned());
+    document
+}
+
+/// The login in a document, whatever set of keys it was written with, and the one that is about to take its place.
+#[must_use]
+pub fn read_logins(document: &Document) -> Option<(Login, Option<Login>)> {
     let pairs = [("username", "password"), ("DB_USER", "DB_PASSWORD")];
-    let (username, password) = pairs.iter().find_map(|(user, secret)| document.get(user).zip(document.get(secret)))?;
-    Some(Login { username: username.parse::<SqlName>().ok()?, password: Password::new(password.to_owned()) })
+    let whole = pairs.iter().find_map(|(user, secret)| Some((document.get(user)?, Some(document.get(secret)?))));
+    let (username, password) =
+        whole.or_else(|| pairs.iter().find_map(|(user, _)| Some((document.get(user)?, None))))?;
+    let username: SqlName = username.parse().ok()?;
+    let login = |password: Option<&str>| {
+        let password = password.map(|password| Password::new(password.to_owned()));
+        Login { username: username.clone(), password }
+    };
+    let next = document.get(NEXT_PASSWORD).map(|next| login(Some(next)));
+    Some((login(password), next))
 }
 
 /// Which value each key of a format holds.
@@ -142,7 +160,7 @@ struct Values {
     port: String,
     database: String,
     username: String,
-    password: SecretString,
+    password: Option<SecretString>,
     generation: String,
 }
 
@@ -159,7 +177,7 @@ impl Values {
             port: address.port.to_string(),
             database: delivery.database.to_string(),
             username: login.username.to_string(),
-            password: SecretString::from(login.password.expose().to_owned()),
+            password: login.password.as_ref().map(|password| SecretString::from(password.expose())),
             generation: generation.to_string(),
         }
     }
@@ -174,7 +192,7 @@ impl Values {
             "port" => &self.port,
             "database" => &self.database,
             "username" => &self.username,
-            "password" => self.password.expose_secret(),
+            "password" => self.password.as_ref()?.expose_secret(),
             "generation" => &self.generation,
             _ => return None,
         })
@@ -215,11 +233,12 @@ fn uri(delivery: &Delivery, login: &Login, address: &Address) -> String {
     let parameters: Vec<String> =
         endpoint.parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
+    let password =
+        login.password.as_ref().map_or_else(String::new, |password| format!(":{}", encode(password.expose())));
     format!(
-        "{}://{}:{}@{host}:{}/{}{query}",
+        "{}://{}{password}@{host}:{}/{}{query}",
         endpoint.scheme,
         encode(login.username.as_str()),
-        encode(login.password.expose()),
         address.port,
         encode(delivery.database.as_str()),
     )

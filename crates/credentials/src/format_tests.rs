@@ -15,6 +15,7 @@ pub(crate) fn delivery(database: &str) -> Delivery {
         secret_name: "cafe-secret".parse().unwrap(),
         server: "shared".parse().unwrap(),
         database: database.parse().unwrap(),
+        owner: database.parse().unwrap_or_else(|_| "owner".parse().unwrap()),
         endpoint: Endpoint {
             scheme: "postgresql",
             address: Address { host: "db.example".to_owned(), port: 5433 },
@@ -29,7 +30,7 @@ pub(crate) fn delivery(database: &str) -> Delivery {
 }
 
 pub(crate) fn login(username: &str, password: &str) -> Login {
-    Login { username: username.parse().unwrap(), password: Password::new(password.to_owned()) }
+    Login { username: username.parse().unwrap(), password: Some(Password::new(password.to_owned())) }
 }
 
 #[test]
@@ -81,7 +82,35 @@ fn keys_are_filled_from_templates() {
     assert_eq!(document.get("JSON"), Some("{\"user\": \"cafe_a\"}"));
     assert!(document.get("CAFE_POSTGRES_URL").unwrap().ends_with("?sslmode=require&application_name=cafe"));
     assert_eq!(document.get("username"), None);
-    assert_eq!(read_login(&document).unwrap().username.as_str(), "cafe_a");
+    let (read, next) = read_logins(&document).unwrap();
+    assert_eq!((read.username.as_str(), next.is_none()), ("cafe_a", true));
+}
+
+#[test]
+fn without_a_password_there_is_no_key_that_holds_one() {
+    let login = Login { username: "cafe".parse().unwrap(), password: None };
+    let document = render(&delivery("cafe"), &login, Generation(1)).unwrap();
+    assert_eq!(document.get("uri"), Some("postgresql://cafe@db.example:5433/cafe?sslmode=require"));
+    assert_eq!((document.get("password"), document.get("DB_PASSWORD")), (None, None));
+    assert_eq!(read_logins(&document).unwrap().0.digest(), login.digest());
+}
+
+#[test]
+fn a_staged_password_stands_beside_the_one_that_still_works() {
+    let (now, later) = (login("cafe", "now"), login("cafe", "later"));
+    let document = render(&delivery("cafe"), &now, Generation(1)).unwrap();
+    let staged = stage(document.clone(), later.password.as_ref().unwrap());
+    assert_eq!(staged.get("password_next"), Some("later"));
+    let (read, next) = read_logins(&staged).unwrap();
+    assert_eq!((read.digest(), next.unwrap().digest()), (now.digest(), later.digest()));
+    assert!(staged != document, "a document with a staged password is not as declared");
+}
+
+#[test]
+fn a_login_is_read_from_whichever_keys_are_whole() {
+    let entry = |key: &str, value: &str| (key.to_owned(), SecretString::from(value));
+    let half = Document::new([entry("username", "cafe_a"), entry("DB_USER", "cafe_a"), entry("DB_PASSWORD", "pass")]);
+    assert_eq!(read_logins(&half).unwrap().0.digest(), login("cafe_a", "pass").digest());
 }
 
 #[test]

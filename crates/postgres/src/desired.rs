@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::tenant_database::{Adopt, Create, Reconcile, SecretFormat, TenantDatabaseSpec};
+use tenantdb_api::tenant_database::{
+    Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, TenantDatabaseSpec,
+};
 use tenantdb_api::{
     DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase,
 };
 use tenantdb_core::names::{self, TenantNames};
-use tenantdb_core::{Authority, Claim, Delivery, Endpoint};
+use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme};
 
 use crate::ledger::{Applied, KIND, Phase};
 use crate::observe::Observed;
@@ -66,13 +68,14 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// What is delivered for it, once its database's name is known.
-    pub(crate) fn delivery(&self, server: &ObjectName, database: SqlName, endpoint: &Endpoint) -> Delivery {
+    /// What is delivered for it, once its names are known.
+    pub(crate) fn delivery(&self, server: &ObjectName, names: TenantNames, endpoint: &Endpoint) -> Delivery {
         Delivery {
             claim: self.claim.clone(),
             secret_name: self.secret_name.clone(),
             server: server.clone(),
-            database,
+            database: names.database,
+            owner: names.owner,
             endpoint: endpoint.clone(),
             formats: self.formats.clone(),
             keys: self.keys.clone(),
@@ -315,6 +318,7 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
     let defaults = &server.spec.defaults;
     let settings = defaults.settings.iter().chain(&spec.settings);
     Applied {
+        logins: login_scheme(&spec.credentials),
         connection_limit: spec.connection_limit.or(defaults.connection_limit).map(tenantdb_api::ConnectionLimit::get),
         comment: spec.comment.clone(),
         settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
@@ -324,6 +328,14 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         deletion_protection: spec.deletion_protection,
         db_deletion_policy: spec.db_deletion_policy,
         role_deletion_policy: spec.role_deletion_policy,
+    }
+}
+
+fn login_scheme(credentials: &Credentials) -> LoginScheme {
+    match (credentials.mode, credentials.rotation.strategy) {
+        (CredentialMode::None, _) => LoginScheme::Passwordless,
+        (CredentialMode::Password, RotationStrategy::InPlace) => LoginScheme::InPlace,
+        (CredentialMode::Password, RotationStrategy::Alternate) => LoginScheme::Alternate,
     }
 }
 

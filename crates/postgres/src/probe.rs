@@ -103,8 +103,8 @@ async fn probe(
         return Err(Failure::new(FailureKind::Rejected, "the login says nothing of itself"));
     };
     let (session_user, current_user, database): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
-    let owner = login.username.as_str().rsplit_once('_').map_or("", |(owner, _)| owner);
-    if session_user == login.username.as_str() && current_user == owner && database == delivery.database.as_str() {
+    let Delivery { database: wanted, owner, .. } = delivery;
+    if session_user == login.username.as_str() && current_user == owner.as_str() && database == wanted.as_str() {
         return Ok(());
     }
     let message = format!("the login {} is {current_user} in database {database}", login.username);

@@ -6,7 +6,7 @@ use crate::ESTATE;
 use crate::apply;
 use crate::observe::Observed;
 use crate::sql;
-use crate::step::{PostgresStep, Venue};
+use crate::step::{PostgresStep, Proof, Venue};
 
 /// The script of a plan. It is for psql, logged in as the administrator to the database `maintenance`, and stops at the
 /// first error. Nobody can log in with what it makes before `apply` has given out a credential.
@@ -134,17 +134,24 @@ impl Script<'_> {
 
 /// The statements of a step; a login is left without a password, and so without the right to log in.
 fn statements(step: &PostgresStep) -> Vec<String> {
-    match step {
+    let spare = |role: &str, made: PostgresStep| {
+        let comment = format!("-- apply lets {} log in, with a password that it delivers", sql::name(role));
+        std::iter::once(one_line(&comment)).chain(made.statements()).collect()
+    };
+    let mut made = step.clone();
+    match &mut made {
         PostgresStep::CreateLedger { .. } | PostgresStep::CreateLedgerTables => Vec::new(),
-        PostgresStep::CreateSlot { role, login: true, .. } => {
-            let mut spare = step.clone();
-            if let PostgresStep::CreateSlot { login, .. } = &mut spare {
-                *login = false;
-            }
-            let comment = format!("-- apply lets {} log in, with a password that it delivers", sql::name(role));
-            std::iter::once(one_line(&comment)).chain(spare.statements()).collect()
+        PostgresStep::CreateSlot { role, login: login @ true, .. } => {
+            let role = role.clone();
+            *login = false;
+            spare(&role, made)
         }
-        PostgresStep::EnableLogin { role } => {
+        PostgresStep::CreateOwnerLogin { owner, login: login @ Some(Proof::Password), .. } => {
+            let owner = owner.clone();
+            *login = None;
+            spare(&owner, made)
+        }
+        PostgresStep::EnableLogin { role, proof: Proof::Password, .. } => {
             vec![one_line(&format!("-- apply gives {} a password that it delivers", sql::name(role)))]
         }
         _ => step.statements(),

@@ -356,7 +356,7 @@ pub enum AccessLevel {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Credentials {
-    /// Whether there is a password; only `Password` is supported yet.
+    /// Whether there is a password. It can't change yet.
     pub mode: CredentialMode,
     /// A password that the team owns. Not supported yet.
     pub password_from: Option<OwnPassword>,
@@ -385,7 +385,8 @@ pub enum CredentialMode {
     /// A generated password.
     #[default]
     Password,
-    /// The owner logs in without one.
+    /// The owner itself logs in without one: by a certificate, as a user of the machine, or on trust, as the server's
+    /// `pg_hba.conf` says.
     None,
 }
 
@@ -429,7 +430,7 @@ pub enum SecretFormat {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rotation {
-    /// How; only `Alternate` is supported yet.
+    /// How. It can't change yet.
     pub strategy: RotationStrategy,
     /// How often; never by itself when absent. Not supported yet.
     pub every: Option<String>,
@@ -440,10 +441,10 @@ pub struct Rotation {
 /// How a credential is replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RotationStrategy {
-    /// Two logins take turns.
+    /// Two logins take turns: what was handed out works until its successor has arrived everywhere.
     #[default]
     Alternate,
-    /// One login gets a new password.
+    /// The owner itself logs in, and gets a new password: for whoever can take only a password, and no user name.
     InPlace,
 }
 

@@ -16,10 +16,12 @@ use futures_util::future::{self, BoxFuture};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tenantdb_api::{Namespace, ObjectName, shorten};
-use tenantdb_core::{Authority, Claim, Delivery, Generation, Held, Login, Marker, Place, PlaceError, PlaceId, Version};
+use tenantdb_core::{
+    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Version,
+};
 
 use super::Encoding;
-use crate::format::{Document, read_login, render};
+use crate::format::{Document, read_logins, render, stage};
 
 /// The most bytes of a Secret's name that fit into the name of a file, which may have 255.
 const LONGEST_NAME: usize = 255 - "..json".len();
@@ -159,21 +161,24 @@ impl FilePlace {
         if let Some(what) = sidecar.belongs_to_another(delivery) {
             return Ok(Held::Foreign { what: format!("{} {what}", paths.document.display()) });
         }
-        let login = document.as_ref().and_then(read_login);
-        let (Some(document), Some(login)) = (document, login) else { return Ok(Held::Nothing { version }) };
+        let logins = document.as_ref().and_then(read_logins);
+        let (Some(document), Some((login, next))) = (document, logins) else { return Ok(Held::Nothing { version }) };
         let wanted = render(delivery, &login, Generation(sidecar.generation));
         Ok(Held::Credential {
             login: login.digest(),
+            next: next.map(|next| next.digest()),
             current: wanted.is_ok_and(|wanted| self.encoding.kept(wanted) == document),
             version,
         })
     }
 
-    fn login_now(&self, delivery: &Delivery) -> Result<Option<Login>, PlaceError> {
+    fn login_now(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
         let paths = self.paths(delivery);
         match read_sidecar(&paths.sidecar)? {
             Some(sidecar) if sidecar.belongs_to_another(delivery).is_none() => {
-                Ok(self.read_document(&paths.document)?.as_ref().and_then(read_login))
+                let logins = self.read_document(&paths.document)?.as_ref().and_then(read_logins);
+                let logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
+                Ok(logins.into_iter().find(|login| login.digest() == *digest))
             }
             _ => Ok(None),
         }
@@ -204,6 +209,19 @@ impl FilePlace {
         }
         let document = render(delivery, login, generation)
             .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
+        self.write_document(&paths, document)
+    }
+
+    fn stage_now(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
+        let paths = self.paths(delivery);
+        let _lock = paths.lock()?;
+        self.expect(delivery, &paths, expected)?;
+        let document = self.read_document(&paths.document)?;
+        let document = document.ok_or_else(|| PlaceError::Moved(paths.document.display().to_string()))?;
+        self.write_document(&paths, stage(document, next))
+    }
+
+    fn write_document(&self, paths: &Paths, document: Document) -> Result<Version, PlaceError> {
         let text = self.encoding.write(&self.encoding.kept(document));
         let text = text.map_err(|error| failed(&paths.document, "write", &error.into()))?;
         paths.write(&paths.document, &text)?;
@@ -284,8 +302,12 @@ impl Place for FilePlace {
         Box::pin(future::ready(self.read_now(delivery)))
     }
 
-    fn login<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Option<Login>, PlaceError>> {
-        Box::pin(future::ready(self.login_now(delivery)))
+    fn login<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Option<Login>, PlaceError>> {
+        Box::pin(future::ready(self.login_now(delivery, digest)))
     }
 
     fn fence<'a>(
@@ -296,6 +318,16 @@ impl Place for FilePlace {
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
         let marker = marker.clone();
         self.writing(delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
+    }
+
+    fn stage<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        next: &'a Password,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
+        let next = next.clone();
+        self.writing(delivery, move |place, delivery| place.stage_now(delivery, &next, expected))
     }
 
     fn publish<'a>(

@@ -20,7 +20,7 @@ fn a_place_with_only_a_marker_holds_no_credential() {
     assert_eq!(place.read_now(&delivery).unwrap(), Held::Nothing { version: Version(0) });
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     assert_eq!(place.read_now(&delivery).unwrap(), Held::Nothing { version });
-    assert!(place.login_now(&delivery).unwrap().is_none());
+    assert!(place.login_now(&delivery, &login("cafe_a", "pass").digest()).unwrap().is_none());
 }
 
 #[test]
@@ -30,10 +30,10 @@ fn what_was_published_is_held_and_current_until_the_delivery_changes() {
     let login = login("cafe_a", "pass");
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
-    let held = Held::Credential { login: login.digest(), current: true, version };
+    let held = Held::Credential { login: login.digest(), next: None, current: true, version };
     assert_eq!(place.read_now(&delivery).unwrap(), held);
     delivery.endpoint.address.port += 1;
-    let held = Held::Credential { login: login.digest(), current: false, version };
+    let held = Held::Credential { login: login.digest(), next: None, current: false, version };
     assert_eq!(place.read_now(&delivery).unwrap(), held);
 }
 
@@ -44,10 +44,33 @@ fn a_credential_whose_successor_was_only_announced_is_current_again_once_it_is_p
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
     let version = place.fence_now(&delivery, &marker(2), version).unwrap();
-    let held = Held::Credential { login: login.digest(), current: false, version };
+    let held = Held::Credential { login: login.digest(), next: None, current: false, version };
     assert_eq!(place.read_now(&delivery).unwrap(), held);
     let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
-    let held = Held::Credential { login: login.digest(), current: true, version };
+    let held = Held::Credential { login: login.digest(), next: None, current: true, version };
+    assert_eq!(place.read_now(&delivery).unwrap(), held);
+}
+
+#[test]
+fn a_staged_password_is_held_beside_the_other_until_one_of_them_is_published() {
+    let (_folder, place) = place();
+    let (delivery, now, later) = (delivery("cafe"), login("cafe", "now"), login("cafe", "later"));
+    let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    let next = later.password.clone().unwrap();
+    assert!(matches!(place.stage_now(&delivery, &next, version), Err(PlaceError::Moved(_))), "nothing to stage beside");
+
+    let version = place.publish_now(&delivery, &now, Generation(1), version).unwrap();
+    let version = place.fence_now(&delivery, &marker(2), version).unwrap();
+    let staged = place.stage_now(&delivery, &next, version).unwrap();
+    let held = Held::Credential { login: now.digest(), next: Some(later.digest()), current: false, version: staged };
+    assert_eq!(place.read_now(&delivery).unwrap(), held);
+    for login in [&now, &later] {
+        assert!(place.login_now(&delivery, &login.digest()).unwrap().is_some());
+    }
+    assert!(matches!(place.stage_now(&delivery, &next, version), Err(PlaceError::Moved(_))));
+
+    let version = place.publish_now(&delivery, &later, Generation(2), staged).unwrap();
+    let held = Held::Credential { login: later.digest(), next: None, current: true, version };
     assert_eq!(place.read_now(&delivery).unwrap(), held);
 }
 

@@ -16,16 +16,15 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         return Err(bug("a claim that is none"));
     };
     let Claim { authority, kind, namespace, name } = &hold.claim;
-    let owner = [(owner, "Owner", None)];
-    let slots = slots.iter().map(|(slot, role)| (role, "Slot", Some(slot.letter())));
-    let reserved = reserved.iter().map(|role| (role, "Reserved", None));
-    let roles: Vec<String> = owner
-        .into_iter()
+    let owner = (owner, "Owner", None, slots.contains_key(&Slot::Owner));
+    let slots = slots.iter().filter_map(|(slot, role)| Some((role, "Slot", Some(slot.letter()?), true)));
+    let reserved = reserved.iter().map(|role| (role, "Reserved", None, false));
+    let roles: Vec<String> = std::iter::once(owner)
         .chain(slots)
         .chain(reserved)
-        .map(|(role, purpose, slot)| {
-            let state = slot.map(|_| SlotState::Retired.as_str());
-            format!("({}, '{purpose}', {}, {})", text(role), text_or_null(slot), text_or_null(state))
+        .map(|(role, purpose, letter, is_slot)| {
+            let state = is_slot.then(|| SlotState::Retired.as_str());
+            format!("({}, '{purpose}', {}, {})", text(role), text_or_null(letter), text_or_null(state))
         })
         .collect();
     let insert = format!(
@@ -51,9 +50,10 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
     Ok(())
 }
 
-/// Until it exists, a tenant has the policies it was declared with, and nothing else.
+/// Until it exists, a tenant has the policies it was declared with and its way to log in, and nothing else.
 fn unapplied(declared: &Applied) -> String {
     Applied {
+        logins: declared.logins,
         deletion_protection: declared.deletion_protection,
         db_deletion_policy: declared.db_deletion_policy,
         role_deletion_policy: declared.role_deletion_policy,
@@ -149,9 +149,9 @@ fn record_slot(
         _ if state == SlotState::Retired => ", login_digest = NULL".to_owned(),
         _ => String::new(),
     };
+    let purpose = slot.letter().map_or_else(String::new, |letter| format!("purpose = 'Slot', slot = '{letter}', "));
     format!(
-        "UPDATE ledger.role SET purpose = 'Slot', slot = '{}', state = '{}', changed_at = now(){given} WHERE name = {}",
-        slot.letter(),
+        "UPDATE ledger.role SET {purpose}state = '{}', changed_at = now(){given} WHERE name = {}",
         state.as_str(),
         text(role)
     )
@@ -166,7 +166,7 @@ fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<Stri
         statements.push(format!("DELETE FROM ledger.delivery WHERE tenant = {id}"));
         statements.push(format!(
             "UPDATE ledger.role SET state = '{}', login_digest = NULL, changed_at = now() \
-             WHERE tenant = {id} AND purpose = 'Slot'",
+             WHERE tenant = {id} AND state IS NOT NULL",
             SlotState::Retired.as_str()
         ));
     }

@@ -255,9 +255,9 @@ fn verifier(batch: &[&PostgresStep], login: Option<&Login>) -> Result<String, Fa
     if !batch.iter().any(|step| step.needs_login()) {
         return Ok(String::new());
     }
-    let login = login.ok_or_else(|| bug("a login without a credential"))?;
-    let verifier =
-        Verifier::of(&login.password).map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))?;
+    let password = login.and_then(|login| login.password.as_ref());
+    let password = password.ok_or_else(|| bug("a login without a password"))?;
+    let verifier = Verifier::of(password).map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))?;
     Ok(sql::text(verifier.as_str()))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenantdb_core::{Address, Failure, Login, Password};
+use tenantdb_core::{Address, Failure, FailureKind, Login, Password};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::error::SqlState;
 
@@ -106,8 +106,11 @@ impl Connections {
 
     /// A session as a tenant's login, wherever it is let in.
     pub(crate) async fn login(&self, address: &Address, database: &str, login: &Login) -> Result<Session, Failure> {
+        let Login { username, password: Some(password) } = login else {
+            return Err(Failure::new(FailureKind::Rejected, format!("the login {} has no password", login.username)));
+        };
         let permit = turn(&self.visits).await;
-        self.open_as(address, login.username.as_str(), &login.password, database, Speaker::Tenant, Some(permit)).await
+        self.open_as(address, username.as_str(), password, database, Speaker::Tenant, Some(permit)).await
     }
 
     /// Closes the idle sessions.

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
+use tenantdb_core::LoginScheme;
 
 /// The declared attributes of a tenant, as they were last applied. It tells what was declared before and no longer
 /// is, and holds the policies that a deletion obeys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Applied {
+    /// How its applications log in.
+    pub(crate) logins: LoginScheme,
     pub(crate) connection_limit: Option<i32>,
     pub(crate) comment: Option<String>,
     pub(crate) settings: BTreeMap<String, String>,
@@ -26,6 +29,7 @@ impl Default for Applied {
     /// Nothing declared, and everything kept.
     fn default() -> Self {
         Self {
+            logins: LoginScheme::default(),
             connection_limit: None,
             comment: None,
             settings: BTreeMap::new(),

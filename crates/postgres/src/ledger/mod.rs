@@ -204,17 +204,22 @@ fn tenant(row: &Row) -> Result<TenantRow, Failure> {
 
 fn add_role(tenant: &mut TenantRow, row: &Row) -> Result<(), Failure> {
     let role: String = row.get(1);
-    match row.get::<_, &str>(2) {
-        "Owner" => tenant.owner = role,
+    let slot = match row.get::<_, &str>(2) {
+        "Owner" => {
+            tenant.owner.clone_from(&role);
+            Slot::Owner
+        }
         "Slot" => {
             let letter: Option<&str> = row.get(3);
-            let slot = letter.and_then(Slot::from_letter).ok_or_else(|| unreadable("slot", letter.unwrap_or("")))?;
-            let state: Option<&str> = row.get(4);
-            let state = state.unwrap_or("").parse().map_err(|_| unreadable("state", state.unwrap_or("")))?;
-            let login = row.get::<_, Option<String>>(6).map(Digest::from_stored);
-            tenant.slots.insert(slot, SlotRow { role, state, generation: generation(row.get(5))?, login });
+            letter.and_then(Slot::from_letter).ok_or_else(|| unreadable("slot", letter.unwrap_or("")))?
         }
-        _ => {}
+        _ => return Ok(()),
+    };
+    // The tenant's role has none where logins take turns.
+    if let Some(state) = row.get::<_, Option<&str>>(4) {
+        let state = state.parse().map_err(|_| unreadable("state", state))?;
+        let login = row.get::<_, Option<String>>(6).map(Digest::from_stored);
+        tenant.slots.insert(slot, SlotRow { role, state, generation: generation(row.get(5))?, login });
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ CREATE TABLE ledger.role (
     tenant bigint NOT NULL REFERENCES ledger.tenant ON DELETE CASCADE,
     purpose text NOT NULL CHECK (purpose IN ('Owner', 'Slot', 'Reserved')),
     slot text CHECK ((purpose = 'Slot') = (slot IS NOT NULL)),
+    -- Of a slot; and of the owner where no logins take turns, so that it is what logs in.
     state text CHECK (state IN ('Retired', 'Issuing', 'Active', 'Draining')),
     generation bigint NOT NULL DEFAULT 0,
     login_digest text,

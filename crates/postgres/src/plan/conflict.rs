@@ -3,7 +3,7 @@
 use tenantdb_api::tenant_database::Adopt;
 use tenantdb_api::{SqlName, shorten};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Claim, Refusal, RefusalKind, Slot};
+use tenantdb_core::{Claim, LoginScheme, Refusal, RefusalKind};
 
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, TenantRow};
@@ -25,12 +25,13 @@ pub(super) fn conflict(
                 || roles.into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
             super::incomplete(row)
                 .or_else(|| moved(tenant, names))
+                .or_else(|| logs_in_otherwise(tenant, row))
                 .or_else(|| not_the_same(tenant, row, observed))
                 .or_else(out_of_reach)
         }
         None => on_another_server(tenant, desired)
             .or_else(|| someone_elses(tenant, names, observed))
-            .or_else(|| not_in_the_ledger(names, observed)),
+            .or_else(|| not_in_the_ledger(tenant, names, observed)),
     }
 }
 
@@ -57,6 +58,23 @@ fn moved(tenant: &Tenant, names: &TenantNames) -> Option<Refusal> {
             Refusal::new(RefusalKind::Conflict, message)
                 .hint(format!("set `{field}: {recorded}`; moving to another name is a migration")),
         )
+    })
+}
+
+/// Another way to log in than the one it was made with.
+fn logs_in_otherwise(tenant: &Tenant, row: &TenantRow) -> Option<Refusal> {
+    let shown = |scheme: LoginScheme| match scheme {
+        LoginScheme::Alternate => "rotation: {strategy: Alternate}",
+        LoginScheme::InPlace => "rotation: {strategy: InPlace}",
+        LoginScheme::Passwordless => "mode: None",
+    };
+    let (recorded, declared) = (row.applied.logins, tenant.applied.logins);
+    (recorded != declared).then(|| {
+        let (recorded, declared) = (shown(recorded), shown(declared));
+        let message = format!(
+            "`credentials` has `{recorded}` since it was made; changing it to `{declared}` is not supported yet"
+        );
+        Refusal::new(RefusalKind::Policy, message).hint(format!("set `credentials: {{{recorded}}}`"))
     })
 }
 
@@ -116,12 +134,12 @@ fn is_free(name: &str, observed: &Observed) -> bool {
 }
 
 /// A database or role that exists, and that tenantdb did not make.
-fn not_in_the_ledger(names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+fn not_in_the_ledger(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
     let shared = &observed.shared;
     if let Some(database) = shared.databases.get(names.database.as_str()) {
         return Some(foreign_database(names.database.as_str(), &database.owner));
     }
-    let slots = Slot::ALL.map(|slot| names.slot(slot).to_string());
+    let slots = tenant.applied.logins.slots().iter().map(|slot| names.slot(*slot).to_string());
     let role = std::iter::once(names.owner.to_string()).chain(slots).find(|role| shared.roles.contains_key(role))?;
     Some(
         Refusal::new(RefusalKind::Conflict, format!("role `{role}` exists, and tenantdb did not make it"))

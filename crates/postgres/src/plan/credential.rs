@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::ObjectName;
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Held, PlaceView, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{Held, LoginScheme, PlaceView, Refusal, RefusalKind, Slot, Version};
 use tenantdb_credentials::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
 
 use crate::desired::Tenant;
@@ -50,12 +50,15 @@ pub(super) fn custody(
         }
         None => &nothing,
     };
-    let facts: Vec<SlotFacts> = Slot::ALL
-        .into_iter()
-        .filter(|slot| is_ours(*slot, names, row, shared))
-        .map(|slot| facts(slot, names, row, shared))
+    let scheme = tenant.applied.logins;
+    let facts: Vec<SlotFacts> = scheme
+        .slots()
+        .iter()
+        .filter(|slot| is_standing(**slot, scheme, row) || is_free(**slot, names, shared))
+        .map(|slot| facts(*slot, names, row, shared))
         .collect();
     let decision = decide(Facts {
+        scheme,
         slots: &facts,
         delivered: delivery.map(|delivery| &delivery.delivered),
         here: &place.id,
@@ -67,7 +70,7 @@ pub(super) fn custody(
         return Err(refusal);
     }
     let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, &decision)));
-    let slots = slots.filter(|(slot, plan)| is_standing(*slot, row) || plan.set).collect();
+    let slots = slots.filter(|(slot, plan)| is_standing(*slot, scheme, row) || plan.set).collect();
     Ok(Custody { decision, slots })
 }
 
@@ -84,14 +87,14 @@ fn stays_there(delivery: &DeliveryRow, wanted: &ObjectName) -> Result<(), Refusa
     Err(Refusal::new(RefusalKind::Policy, message).hint(format!("set `credentials.secretName: {secret_name}`")))
 }
 
-/// Whether a tenant has a slot: one of the pair that every tenant has, or one that the ledger knows.
-fn is_standing(slot: Slot, row: Option<&TenantRow>) -> bool {
-    Slot::PAIR.contains(&slot) || row.is_some_and(|row| row.slots.contains_key(&slot))
+/// Whether a tenant has a slot: one that it has from the beginning, or one that the ledger knows.
+fn is_standing(slot: Slot, scheme: LoginScheme, row: Option<&TenantRow>) -> bool {
+    scheme.standing().contains(&slot) || row.is_some_and(|row| row.slots.contains_key(&slot))
 }
 
-/// Whether a slot's login is this tenant's to make or to change: one that it has, or that is not there yet.
-fn is_ours(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> bool {
-    is_standing(slot, row) || !shared.roles.contains_key(names.slot(slot).as_str())
+/// Whether nobody has the name of a slot's login.
+fn is_free(slot: Slot, names: &TenantNames, shared: &Shared) -> bool {
+    !shared.roles.contains_key(names.slot(slot).as_str())
 }
 
 fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> SlotFacts {

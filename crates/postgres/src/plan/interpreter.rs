@@ -88,12 +88,20 @@ impl World {
         let claim = tenant.claim.clone();
         let held = self.place.held.get(&claim).cloned().and_then(Result::ok);
         match step {
-            CredentialStep::Fence { username, .. } => {
-                in_hand.login = Some(Digest::from_stored(format!("{username} {}", self.fresh())));
+            CredentialStep::Fence { username, password, .. } => {
+                let number = if *password { self.fresh() } else { 0 };
+                in_hand.login = Some(Digest::from_stored(format!("{username} {number}")));
             }
-            CredentialStep::Reuse { .. } => {
+            CredentialStep::Stage { .. } => {
                 let Some(Held::Credential { login, .. }) = held else { panic!("nothing is held") };
-                in_hand.login = Some(login);
+                let (next, version) = (in_hand.login.clone(), Version(u64::from(self.fresh())));
+                assert!(next.is_some(), "nothing to stage");
+                self.place.held.insert(claim, Ok(Held::Credential { login, next, current: false, version }));
+            }
+            CredentialStep::Reuse { login: wanted, .. } => {
+                let Some(Held::Credential { login, next, .. }) = held else { panic!("nothing is held") };
+                assert!(*wanted == login || Some(wanted) == next.as_ref(), "it is not held");
+                in_hand.login = Some(wanted.clone());
             }
             CredentialStep::Probe => {
                 let login = in_hand.login.as_ref().expect("a login");
@@ -104,7 +112,7 @@ impl World {
             CredentialStep::Publish { .. } => {
                 let login = in_hand.login.clone().expect("a login");
                 let version = Version(u64::from(self.fresh()));
-                self.place.held.insert(claim, Ok(Held::Credential { login, current: true, version }));
+                self.place.held.insert(claim, Ok(Held::Credential { login, next: None, current: true, version }));
             }
             CredentialStep::Withdraw { .. } => {
                 self.place.held.insert(claim, Ok(Held::Nothing { version: Version(0) }));
@@ -121,7 +129,7 @@ impl World {
             | PostgresStep::CreateLedgerTables => {
                 panic!("{} is no step of a tenant", step.kind());
             }
-            PostgresStep::Claim { database, owner, slots, reserved, .. } => {
+            PostgresStep::Claim { database, owner, slots, reserved, applied } => {
                 let slots: BTreeMap<Slot, SlotRow> = slots.iter().map(|(slot, role)| (*slot, retired(role))).collect();
                 let names = slots.values().map(|slot| slot.role.clone()).chain(reserved.clone()).chain([owner.clone()]);
                 let row = TenantRow {
@@ -131,7 +139,7 @@ impl World {
                     database_oid: None,
                     owner: owner.clone(),
                     phase: Phase::Claimed,
-                    applied: crate::ledger::Applied::default(),
+                    applied: crate::ledger::Applied { logins: applied.logins, ..crate::ledger::Applied::default() },
                     epoch: 1,
                     slots: slots.clone(),
                     deliveries: Vec::new(),
@@ -160,9 +168,7 @@ impl World {
             PostgresStep::CreateSlot { role, owner, database, login, limit, settings } => {
                 let mut all: BTreeMap<(Option<String>, String), String> =
                     BTreeMap::from([((None, "role".to_owned()), owner.clone())]);
-                all.extend(
-                    settings.iter().map(|(name, value)| ((Some(database.clone()), name.clone()), value.clone())),
-                );
+                all.extend(settings_in(database, settings));
                 let made = Role {
                     login: *login,
                     connection_limit: limit.unwrap_or(-1),
@@ -175,7 +181,20 @@ impl World {
                     self.accepted.insert(role.clone(), in_hand.login.clone().expect("a login"));
                 }
             }
-            PostgresStep::EnableLogin { role } => {
+            PostgresStep::CreateOwnerLogin { owner, database, login, limit, settings } => {
+                let made = Role {
+                    login: login.is_some(),
+                    inherit: true,
+                    connection_limit: limit.unwrap_or(-1),
+                    settings: settings_in(database, settings).collect(),
+                    ..Role::default()
+                };
+                self.make_role(owner, made);
+                if login.is_some() {
+                    self.accepted.insert(owner.clone(), in_hand.login.clone().expect("a login"));
+                }
+            }
+            PostgresStep::EnableLogin { role, .. } => {
                 self.role(role).login = true;
                 self.accepted.insert(role.clone(), in_hand.login.clone().expect("a login"));
             }
@@ -333,6 +352,13 @@ impl World {
             self.accepted.remove(role);
         }
     }
+}
+
+fn settings_in(
+    database: &str,
+    settings: &BTreeMap<String, String>,
+) -> impl Iterator<Item = ((Option<String>, String), String)> {
+    settings.iter().map(|(name, value)| ((Some(database.to_owned()), name.clone()), value.clone()))
 }
 
 fn unlimited() -> Role {

@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::{
-    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Slot, StepId, Task,
+    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, StepId, Task,
     TenantChange, TenantPlan,
 };
 
@@ -50,17 +50,18 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
 /// What is delivered for each tenant, and was for each that is removed.
 pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Claim, Delivery> {
     let of_tenants = desired.looked_at().filter_map(|(claim, tenant)| {
-        let recorded = row(observed, claim).map(|row| row.database.parse());
-        let database = recorded.unwrap_or_else(|| Ok(tenant.names.database.clone())).ok()?;
-        Some((claim.clone(), tenant.delivery(&desired.server, database, &desired.endpoint)))
+        let names = row(observed, claim).map_or_else(|| Some(tenant.names.clone()), TenantRow::names)?;
+        Some((claim.clone(), tenant.delivery(&desired.server, names, &desired.endpoint)))
     });
     let of_removals = desired.removals(observed).into_keys().filter_map(|claim| {
         let row = row(observed, &claim)?;
+        let names = row.names()?;
         let delivery = Delivery {
             claim: claim.clone(),
             secret_name: row.deliveries.last()?.secret_name.clone(),
             server: desired.server.clone(),
-            database: row.database.parse().ok()?,
+            database: names.database,
+            owner: names.owner,
             endpoint: desired.endpoint.clone(),
             formats: Vec::new(),
             keys: BTreeMap::new(),
@@ -110,7 +111,8 @@ fn holder<'a>(database: &Database, observed: &'a Observed) -> Option<&'a TenantR
 
 /// A tenant of which the ledger does not know every role it was made with: what it owns can't be told any more.
 fn incomplete(row: &TenantRow) -> Option<Refusal> {
-    let complete = row.names().is_some() && Slot::PAIR.iter().all(|slot| row.slots.contains_key(slot));
+    let standing = row.applied.logins.standing();
+    let complete = row.names().is_some() && standing.iter().all(|slot| row.slots.contains_key(slot));
     (!complete).then(|| {
         Refusal::new(RefusalKind::Conflict, "the ledger has lost roles of it")
             .hint("restore the ledger's database from a backup; nothing of this tenant is touched until then")

@@ -1,6 +1,6 @@
 //! What it takes to remove a tenant, as far as the policies say that the ledger recorded when it was last applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
@@ -106,14 +106,14 @@ impl Planner<'_> {
             (DeletionPolicy::Delete, DeletionPolicy::Delete) => {
                 self.begin();
                 self.drop_database();
-                let roles = self.logins().into_iter().chain([self.row.owner.clone()]).collect();
+                let roles = self.slots().into_iter().chain([self.row.owner.clone()]).collect();
                 self.drop_roles(roles);
                 self.record(PostgresStep::Forget);
             }
             (DeletionPolicy::Orphan, DeletionPolicy::Delete) => {
                 self.begin();
                 self.empty_slots();
-                self.drop_roles(self.logins());
+                self.drop_roles(self.slots());
                 self.record(PostgresStep::RecordOrphan { database: true, logins: false });
             }
             (DeletionPolicy::Delete, DeletionPolicy::Orphan) => {
@@ -134,9 +134,15 @@ impl Planner<'_> {
         (self.row.database_oid.is_some() || super::half_made(found, self.observed)).then_some(found)
     }
 
+    /// What logs in.
     fn logins(&self) -> Vec<String> {
         let slots = self.row.slots.values().map(|slot| slot.role.clone());
         slots.filter(|role| self.made(role)).collect()
+    }
+
+    /// What logs in and is not the tenant's role itself.
+    fn slots(&self) -> Vec<String> {
+        self.logins().into_iter().filter(|role| *role != self.row.owner).collect()
     }
 
     /// Whether a role is there and ours.
@@ -219,7 +225,7 @@ impl Planner<'_> {
         }
         let own = self.logins();
         self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers: Vec::new(), options });
-        for role in self.logins() {
+        for role in self.slots() {
             let (database, owner) = (database.clone(), owner.clone());
             self.destroy(PostgresStep::EmptySlot { role, owner, database, options });
         }
@@ -248,7 +254,8 @@ impl Planner<'_> {
             if let (Some(holder), false) = (holder, roles.is_empty()) {
                 let slots = holder.slots.values().map(|slot| slot.role.clone());
                 let exists = |role: &String| self.observed.shared.roles.contains_key(role);
-                let holders = slots.chain([holder.owner.clone()]).filter(exists).collect();
+                let holders: BTreeSet<String> = slots.chain([holder.owner.clone()]).filter(exists).collect();
+                let holders = holders.into_iter().collect();
                 let database = database.clone();
                 self.destroy(PostgresStep::LeaveDatabase { roles, holders, database, options });
             }
@@ -271,7 +278,8 @@ fn tied_elsewhere(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
         return None;
     }
     let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
-    let ours = |role: &String| (*role == row.owner && !stays) || row.slots.values().any(|slot| slot.role == *role);
+    let is_slot = |role: &String| row.slots.values().any(|slot| slot.role == *role);
+    let ours = |role: &String| if *role == row.owner { !stays } else { is_slot(role) };
     entanglements(row, observed).find_map(|(database, ties)| {
         let tenants = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(database).is_some());
         let (role, tie) = ties.iter().find(|(role, tie)| ours(role) && !(tenants && **tie == Tie::Privileges))?;

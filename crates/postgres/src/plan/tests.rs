@@ -84,6 +84,14 @@ fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
 const FULL: &str =
     "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], extensions: [pg_trgm]}";
 
+const IN_PLACE: &str = "{rotation: {strategy: InPlace}}";
+const PASSWORDLESS: &str = "{mode: None}";
+
+/// The fullest of tenants that logs in itself.
+fn full_with(credentials: &str) -> String {
+    format!("{}, credentials: {credentials}}}", FULL.trim_end_matches('}'))
+}
+
 #[test]
 fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
     let plan = planned(&mut empty_server(), &desired(FULL));
@@ -109,6 +117,35 @@ fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
 }
 
 #[test]
+fn a_tenant_without_slots_logs_in_itself() {
+    let made = |credentials: &str| {
+        let spec = format!("{{connectionLimit: 5, settings: {{work_mem: 8MB}}, credentials: {credentials}}}");
+        shown(&planned(&mut empty_server(), &desired(&spec)))
+    };
+    insta::assert_snapshot!(made(IN_PLACE).join("\n"), @r#"
+    CREATE DATABASE "cafe" TEMPLATE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT 8
+    CREATE ROLE "cafe" LOGIN PASSWORD '<verifier>' CONNECTION LIMIT 5
+    ALTER ROLE "cafe" IN DATABASE "cafe" SET "work_mem" = '8MB'
+    REVOKE CONNECT, TEMPORARY ON DATABASE "cafe" FROM PUBLIC
+    GRANT CONNECT, TEMPORARY ON DATABASE "cafe" TO "cafe"
+    GRANT CREATE ON DATABASE "cafe" TO "cafe"
+    ALTER DATABASE "cafe" ALLOW_CONNECTIONS true
+    ALTER SCHEMA "public" OWNER TO "cafe"
+    "#);
+    insta::assert_snapshot!(made(PASSWORDLESS)[1], @r#"CREATE ROLE "cafe" LOGIN CONNECTION LIMIT 5"#);
+}
+
+#[test]
+fn how_a_tenant_logs_in_does_not_change() {
+    for (before, after) in [("{}", IN_PLACE), (IN_PLACE, "{}"), (IN_PLACE, PASSWORDLESS), (PASSWORDLESS, "{}")] {
+        let mut world = applied(&desired(&format!("{{credentials: {before}}}")));
+        let plan = planned(&mut world, &desired(&format!("{{credentials: {after}}}")));
+        assert_eq!(only(&plan).refusal.as_ref().map(|refusal| refusal.kind), Some(RefusalKind::Policy));
+        assert!(plan.is_empty());
+    }
+}
+
+#[test]
 fn a_plan_is_the_same_for_the_same_input() {
     let (mut one, mut other) = (empty_server(), empty_server());
     assert_eq!(planned(&mut one, &desired(FULL)), planned(&mut other, &desired(FULL)));
@@ -116,7 +153,7 @@ fn a_plan_is_the_same_for_the_same_input() {
 
 #[test]
 fn after_a_plan_is_carried_out_the_next_one_is_empty() {
-    for spec in ["{}", FULL] {
+    for spec in ["{}", FULL, &full_with(IN_PLACE), &full_with(PASSWORDLESS)] {
         let mut world = applied(&desired(spec));
         assert!(planned(&mut world, &desired(spec)).is_empty());
     }
@@ -202,7 +239,7 @@ const DRIFTS: &[(&str, Drift)] = &[
     }),
     ("the credential edited", |world| {
         let login = tenantdb_core::Digest::from_stored("forged".to_owned());
-        let held = Held::Credential { login, current: true, version: tenantdb_core::Version(9) };
+        let held = Held::Credential { login, next: None, current: true, version: tenantdb_core::Version(9) };
         world.place.held.insert(claim(), Ok(held));
     }),
     ("the credential's keys changed", |world| {
@@ -293,6 +330,74 @@ fn a_login_that_a_place_names_survives_every_drift_that_leaves_its_place_alone()
     }
 }
 
+/// The same for a tenant that logs in itself.
+const OWN_DRIFTS: &[(&str, Drift)] = &[
+    ("the tenant shut out", |world| drop(database(world).grants.remove(&Some("cafe".to_owned())))),
+    ("the database dropped", |world| world.drop_database("cafe")),
+    ("its limit changed", |world| role(world, "cafe").connection_limit = 99),
+    ("its setting changed", |world| {
+        let key = (Some("cafe".to_owned()), "statement_timeout".to_owned());
+        role(world, "cafe").settings.insert(key, "1h".to_owned());
+    }),
+    ("another role set", |world| {
+        role(world, "cafe").settings.insert((None, "role".to_owned()), "none".to_owned());
+    }),
+    ("made to expire", |world| role(world, "cafe").expires = true),
+    ("made a superuser", |world| {
+        role(world, "admin").superuser = true;
+        role(world, "cafe").superuser = true;
+    }),
+    ("disabled", |world| {
+        role(world, "cafe").login = false;
+        world.accepted.remove("cafe");
+    }),
+    ("dropped", |world| drop_role(world, "cafe")),
+];
+
+#[test]
+fn a_tenant_that_logs_in_itself_is_healed_and_keeps_its_credential() {
+    for credentials in [IN_PLACE, PASSWORDLESS] {
+        for (name, drift) in OWN_DRIFTS {
+            let desired = desired(&full_with(credentials));
+            let mut world = applied(&desired);
+            let before = world.accepted["cafe"].clone();
+            drift(&mut world);
+            let plan = heal(&mut world, &desired);
+            assert!(only(&plan).shown().next().is_some(), "{name} was not found");
+            assert!(only(&plan).steps.iter().all(|step| step.risk == Risk::Safe), "{name} needs no consent");
+            assert_eq!(world.accepted.get("cafe"), Some(&before), "{name}");
+            assert!(!world.observed.shared.roles.contains_key("cafe_a"), "{name} made a slot");
+        }
+    }
+}
+
+#[test]
+fn a_password_that_takes_the_place_of_one_in_use_is_staged_and_asked_about() {
+    let desired = desired(&full_with(IN_PLACE));
+    let kinds = |plan: &Plan<PostgresStep>| {
+        use tenantdb_core::Step as _;
+        let steps =
+            only(plan).steps.iter().filter(|step| matches!(step.task, Task::Credential(_)) || step.risk > Risk::Safe);
+        steps.map(|step| (step.task.kind(), step.risk)).collect::<Vec<_>>()
+    };
+    let drifts = DRIFTS.iter().filter(|(name, _)| ["the credential lost", "the credential edited"].contains(name));
+    for (name, drift) in drifts {
+        let mut world = applied(&desired);
+        drift(&mut world);
+        let plan = heal(&mut world, &desired);
+        let stage = (*name == "the credential edited").then_some(("stage-credential", Risk::Safe));
+        let expected: Vec<_> = std::iter::once(("fence-credential", Risk::Safe))
+            .chain(stage)
+            .chain([
+                ("enable-login", Risk::Disruptive),
+                ("probe-login", Risk::Safe),
+                ("publish-credential", Risk::Safe),
+            ])
+            .collect();
+        assert_eq!(kinds(&plan), expected, "{name}");
+    }
+}
+
 fn any_policy() -> impl Strategy<Value = DeletionPolicy> {
     prop::sample::select(vec![DeletionPolicy::Orphan, DeletionPolicy::Delete])
 }
@@ -309,17 +414,26 @@ proptest! {
     }
 
     #[test]
-    fn what_was_removed_can_be_declared_again(database in any_policy(), roles in any_policy(), drift in 0..DRIFTS.len()) {
-        let spec = format!("{{deletionProtection: false, dbDeletionPolicy: {database:?}, roleDeletionPolicy: {roles:?}}}");
+    fn what_was_removed_can_be_declared_again(
+        database in any_policy(),
+        roles in any_policy(),
+        credentials in prop::sample::select(vec!["{}", IN_PLACE, PASSWORDLESS]),
+        drift in 0..DRIFTS.len(),
+    ) {
+        let spec = format!(
+            "{{deletionProtection: false, dbDeletionPolicy: {database:?}, roleDeletionPolicy: {roles:?}, \
+             credentials: {credentials}}}"
+        );
         let mut world = applied(&desired(&spec));
         let removal = Desired { tenants: BTreeMap::new(), ..desired(&spec) }.removing([claim()]);
-        if drift % 2 == 0 && DRIFTS[drift].0 != "the database dropped" {
+        if drift % 2 == 0 && credentials == "{}" && DRIFTS[drift].0 != "the database dropped" {
             DRIFTS[drift].1(&mut world);
         }
         heal(&mut world, &removal);
         let databases = world.observed.shared.databases.contains_key("cafe");
         prop_assert_eq!(databases, database == DeletionPolicy::Orphan);
-        let logins = world.observed.shared.roles.get("cafe_a").is_some_and(|role| role.login);
+        let login = if credentials == "{}" { "cafe_a" } else { "cafe" };
+        let logins = world.observed.shared.roles.get(login).is_some_and(|role| role.login);
         prop_assert!(!logins || (database, roles) == (DeletionPolicy::Orphan, DeletionPolicy::Orphan));
         heal(&mut world, &desired(&spec));
     }

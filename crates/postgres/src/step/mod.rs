@@ -58,10 +58,23 @@ pub enum PostgresStep {
         /// Whether the server knows providers of locales.
         providers: bool,
     },
-    /// Makes the tenant's role.
+    /// Makes the tenant's role, which can't log in.
     CreateOwner {
         /// Its name.
         owner: String,
+    },
+    /// Makes the tenant's role where it is also what logs in.
+    CreateOwnerLogin {
+        /// Its name.
+        owner: String,
+        /// The database its settings hold for.
+        database: String,
+        /// What it is given to log in, if it is.
+        login: Option<Proof>,
+        /// How many sessions it may have.
+        limit: Option<i32>,
+        /// Its settings.
+        settings: BTreeMap<String, String>,
     },
     /// Makes a login slot.
     CreateSlot {
@@ -78,10 +91,14 @@ pub enum PostgresStep {
         /// Its settings.
         settings: BTreeMap<String, String>,
     },
-    /// Lets a slot log in with the credential in hand.
+    /// Lets a slot log in.
     EnableLogin {
         /// Its name.
         role: String,
+        /// With what.
+        proof: Proof,
+        /// Whether somebody may be using the password that this ends.
+        replaces: bool,
     },
     /// Keeps a role from logging in, and forgets its password.
     DisableLogin {
@@ -331,6 +348,15 @@ pub enum PostgresStep {
     Forget,
 }
 
+/// What lets a login in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The password of the credential in hand.
+    Password,
+    /// Whatever the server asks for that is no password.
+    External,
+}
+
 /// Where a step's statements are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Venue {
@@ -378,6 +404,11 @@ impl PostgresStep {
 
     /// Whether its statements hold the credential in hand.
     pub(crate) fn needs_login(&self) -> bool {
-        matches!(self, Self::CreateSlot { login: true, .. } | Self::EnableLogin { .. })
+        matches!(
+            self,
+            Self::CreateSlot { login: true, .. }
+                | Self::CreateOwnerLogin { login: Some(Proof::Password), .. }
+                | Self::EnableLogin { proof: Proof::Password, .. }
+        )
     }
 }

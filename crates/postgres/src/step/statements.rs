@@ -2,7 +2,7 @@
 
 use tenantdb_api::tenant_database::Create;
 
-use super::PostgresStep;
+use super::{PostgresStep, Proof};
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, name, names, text, text_or_null, texts};
 use crate::{ESTATE, LEDGER};
@@ -44,7 +44,21 @@ impl PostgresStep {
                 let settings = settings.iter().map(|(parameter, value)| set(role, Some(database), parameter, value));
                 [create, switch].into_iter().chain(settings).collect()
             }
-            Self::EnableLogin { role } => vec![format!("ALTER ROLE {} LOGIN PASSWORD {verifier}", name(role))],
+            Self::CreateOwnerLogin { owner, database, login, limit, settings } => {
+                let login = match login {
+                    Some(Proof::Password) => format!("LOGIN PASSWORD {verifier}"),
+                    Some(Proof::External) => "LOGIN".to_owned(),
+                    None => "NOLOGIN".to_owned(),
+                };
+                let limit = limit.map_or_else(String::new, |limit| format!(" CONNECTION LIMIT {limit}"));
+                let create = format!("CREATE ROLE {} {login}{limit}", name(owner));
+                let settings = settings.iter().map(|(parameter, value)| set(owner, Some(database), parameter, value));
+                std::iter::once(create).chain(settings).collect()
+            }
+            Self::EnableLogin { role, proof, .. } => {
+                let password = if *proof == Proof::Password { verifier } else { "NULL" };
+                vec![format!("ALTER ROLE {} LOGIN PASSWORD {password}", name(role))]
+            }
             Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
             Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
             Self::TakePowers { role, powers, taking } => taking.around(without(role, powers)),

@@ -1,8 +1,10 @@
 //! What a plan says of each step.
 
+use std::collections::BTreeMap;
+
 use tenantdb_core::Step;
 
-use super::{PostgresStep, REDACTED};
+use super::{PostgresStep, Proof, REDACTED};
 use crate::{ESTATE, LEDGER};
 
 impl Step for PostgresStep {
@@ -16,6 +18,7 @@ impl Step for PostgresStep {
             | Self::CreateLedger { .. }
             | Self::CreateDatabase { .. }
             | Self::CreateOwner { .. }
+            | Self::CreateOwnerLogin { .. }
             | Self::CreateSlot { .. }
             | Self::CreateSchema { .. }
             | Self::CreateExtension { .. } => Some('+'),
@@ -60,11 +63,6 @@ impl Step for PostgresStep {
     }
 
     fn describe(&self) -> String {
-        let sessions = |limit: &Option<i32>| match limit {
-            Some(1) => "at most 1 session".to_owned(),
-            Some(limit) => format!("at most {limit} sessions"),
-            None => "any number of sessions".to_owned(),
-        };
         match self {
             Self::CreateEstate { create: true, .. } => format!("role {ESTATE}, which owns every tenant's database"),
             Self::CreateEstate { admin, .. } => format!("membership of {admin} in {ESTATE}"),
@@ -83,13 +81,25 @@ impl Step for PostgresStep {
                 format!("database {database}{}", parts.collect::<String>())
             }
             Self::CreateOwner { owner } => format!("role {owner}, the tenant, without login"),
+            Self::CreateOwnerLogin { owner, login, limit, settings, .. } => {
+                let login = match login {
+                    Some(Proof::Password) => "login",
+                    Some(Proof::External) => "login without password",
+                    None => "role",
+                };
+                format!("{login} {owner}, the tenant{}", attributes(*limit, settings))
+            }
             Self::CreateSlot { role, login, limit, settings, .. } => {
                 let login = if *login { "login" } else { "spare login" };
-                let limit = limit.map_or_else(String::new, |_| format!(", {}", sessions(limit)));
-                let settings = settings.iter().map(|(name, value)| format!(", {name} = {value}"));
-                format!("{login} {role}{limit}{}", settings.collect::<String>())
+                format!("{login} {role}{}", attributes(*limit, settings))
             }
-            Self::EnableLogin { role } => format!("login {role}: may log in"),
+            Self::EnableLogin { role, replaces: true, .. } => {
+                format!("login {role}: a new password, and the earlier one ends")
+            }
+            Self::EnableLogin { role, proof: Proof::Password, .. } => format!("login {role}: may log in"),
+            Self::EnableLogin { role, proof: Proof::External, .. } => {
+                format!("login {role}: may log in, without password")
+            }
             Self::DisableLogin { role } => format!("role {role}: may not log in, no password"),
             Self::LiftExpiry { role } => format!("login {role}: valid for good"),
             Self::TakePowers { role, powers, .. } => format!("role {role}: no {}", powers.join(", no ")),
@@ -100,7 +110,7 @@ impl Step for PostgresStep {
                 let database = database.as_ref().map_or_else(String::new, |name| format!(" in database {name}"));
                 format!("login {role}: {parameter} unset{database}")
             }
-            Self::LimitRole { role, limit } => format!("login {role}: {}", sessions(limit)),
+            Self::LimitRole { role, limit } => format!("login {role}: {}", sessions(*limit)),
             Self::Isolate { database, public, connect, visitors, create } => {
                 let mut parts = Vec::new();
                 if *public {
@@ -117,7 +127,7 @@ impl Step for PostgresStep {
             }
             Self::Dismiss { database, visitors } => format!("database {database}: open to {}", visitors.join(", ")),
             Self::OwnDatabase { database, .. } => format!("database {database}: owned by {ESTATE}"),
-            Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(limit)),
+            Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(*limit)),
             Self::Comment { database, comment: Some(comment) } => format!("database {database}: comment {comment:?}"),
             Self::Comment { database, .. } => format!("database {database}: no comment"),
             Self::OpenDatabase { database, .. } => format!("database {database}: accepts connections"),
@@ -156,4 +166,19 @@ impl Step for PostgresStep {
     fn statements(&self) -> Vec<String> {
         self.sql(REDACTED)
     }
+}
+
+fn sessions(limit: Option<i32>) -> String {
+    match limit {
+        Some(1) => "at most 1 session".to_owned(),
+        Some(limit) => format!("at most {limit} sessions"),
+        None => "any number of sessions".to_owned(),
+    }
+}
+
+/// What a new login is given beside its name.
+fn attributes(limit: Option<i32>, settings: &BTreeMap<String, String>) -> String {
+    let limit = limit.map(|limit| format!(", {}", sessions(Some(limit))));
+    let settings = settings.iter().map(|(name, value)| format!(", {name} = {value}"));
+    limit.into_iter().chain(settings).collect()
 }

@@ -11,6 +11,7 @@ mod drift;
 mod everyday;
 mod input;
 mod isolation;
+mod logins;
 mod names;
 mod outputs;
 mod projects;

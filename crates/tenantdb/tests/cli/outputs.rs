@@ -85,18 +85,25 @@ const FIRST: &str = "{comment: 'It''s for \\orders', connectionLimit: 5, schemas
 const SECOND: &str = "{connectionLimit: 7, schemas: [app, more], extensions: [pg_trgm, citext], settings: {work_mem: 8MB}, \
                       deletionProtection: false}";
 
-fn two(spec: &str) -> String {
-    tenant("cafe", spec) + &tenant("odd", &format!("{{database: \"O'dd \\\\ \\\"=$ü\", {}", &spec[1..]))
+/// Tenants with a name that needs quotes, and with every way to log in.
+fn all(spec: &str) -> String {
+    let also = |more: &str| format!("{{{more}, {}", &spec[1..]);
+    tenant("cafe", spec)
+        + &tenant("odd", &also("database: \"O'dd \\\\ \\\"=$ü\""))
+        + &tenant("single", &also("credentials: {rotation: {strategy: InPlace}}"))
+        + &tenant("trusted", &also("credentials: {mode: None}"))
 }
 
 on_every_server! {
     fn the_script_of_a_plan_does_what_apply_does(server: TestServer) {
         let other = TestServer::start(server.major(), server.admin());
         let (applied, scripted) = (World::on(&server), World::on(&other));
-        let script = scripted.declare(&two(FIRST)).run_on(&["plan", "-o", "sql"]).exits(0).stdout;
-        assert!(!script.contains("PASSWORD") && !script.contains(" LOGIN"), "{script}");
+        let script = scripted.declare(&all(FIRST)).run_on(&["plan", "-o", "sql"]).exits(0).stdout;
+        let logins: Vec<&str> = script.lines().filter(|line| line.contains(" LOGIN")).collect();
+        assert_eq!(logins, ["CREATE ROLE \"trusted\" LOGIN CONNECTION LIMIT 5;"]);
+        assert!(!script.contains("PASSWORD"), "{script}");
         psql(&other, &script);
-        applied.apply(&two(FIRST)).exits(0);
+        applied.apply(&all(FIRST)).exits(0);
         assert_eq!(catalogs(&other), catalogs(&server));
         other.psql("postgres", "DROP DATABASE cafe");
     }
@@ -105,12 +112,12 @@ on_every_server! {
         let other = TestServer::start(server.major(), server.admin());
         let (applied, scripted) = (World::on(&server), World::on(&other));
         for (world, server) in [(&applied, &server), (&scripted, &other)] {
-            world.apply(&two(FIRST)).exits(0);
+            world.apply(&all(FIRST)).exits(0);
             server.psql("postgres", "ALTER ROLE cafe_a INHERIT; ALTER DATABASE cafe ALLOW_CONNECTIONS false; GRANT CONNECT ON DATABASE cafe TO PUBLIC");
         }
-        let script = scripted.declare(&two(SECOND)).run_on(&["plan", "-o", "sql"]).exits(0).stdout;
+        let script = scripted.declare(&all(SECOND)).run_on(&["plan", "-o", "sql"]).exits(0).stdout;
         psql(&other, &script);
-        applied.apply(&two(SECOND)).exits(0);
+        applied.apply(&all(SECOND)).exits(0);
         assert_eq!(catalogs(&other), catalogs(&server));
         let again = scripted.run_on(&["plan", "-o", "sql"]).exits(0).stdout;
         assert!(!again.contains("ALTER"), "the script left something: {again}");

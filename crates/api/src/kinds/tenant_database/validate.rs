@@ -112,9 +112,6 @@ fn check_schemas(schemas: &[SqlName], found: &mut Vec<Violation>) {
 }
 
 fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
-    if credentials.mode != CredentialMode::Password {
-        found.push(not_yet("spec.credentials.mode").hint("only `Password` is"));
-    }
     if credentials.secret_type.as_ref().is_some_and(|name| name != "Opaque") {
         found.push(not_yet("spec.credentials.secretType").hint("only `Opaque` is"));
     }
@@ -125,9 +122,6 @@ fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
         if !matches!(format, SecretFormat::Default | SecretFormat::Env) {
             found.push(not_yet(&format!("spec.credentials.formats[{index}]")).hint("only `default` and `env` are"));
         }
-    }
-    if credentials.rotation.strategy != RotationStrategy::Alternate {
-        found.push(not_yet("spec.credentials.rotation.strategy").hint("only `Alternate` is"));
     }
     for (path, given) in [
         ("spec.credentials.passwordFrom", credentials.password_from.is_some()),
@@ -142,6 +136,21 @@ fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
     }
     for (key, template) in &credentials.keys {
         check_key(key, template, found);
+    }
+    if credentials.mode == CredentialMode::None {
+        check_without_password(credentials, found);
+    }
+}
+
+/// What speaks of a password where there is none.
+fn check_without_password(credentials: &Credentials, found: &mut Vec<Violation>) {
+    const WHY: &str = "`credentials.mode: None` has no password";
+    if credentials.rotation.strategy == RotationStrategy::InPlace {
+        found.push(Violation::new("spec.credentials.rotation.strategy", WHY).hint("leave `rotation` out"));
+    }
+    for (key, _) in credentials.keys.iter().filter(|(_, template)| template.contains("{password}")) {
+        let path = format!("spec.credentials.keys.{key}");
+        found.push(Violation::new(path, WHY).hint("leave `{password}` out, or the whole key"));
     }
 }
 

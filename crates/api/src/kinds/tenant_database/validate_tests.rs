@@ -32,7 +32,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.init", "init: [{file: seed.sql}]"),
         ("spec.init", "init: [{configMap: {name: a, key: b}}]"),
         ("spec.access", "access: [{name: reporting, level: ReadOnly}]"),
-        ("spec.credentials.mode", "credentials: {mode: None}"),
         ("spec.credentials.passwordFrom", "credentials: {passwordFrom: {secret: {name: a, key: b}}}"),
         ("spec.credentials.secretType", "credentials: {secretType: kubernetes.io/basic-auth}"),
         ("spec.credentials.secretPolicy", "credentials: {secretPolicy: Merge}"),
@@ -40,7 +39,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.credentials.formats[0]", "credentials: {formats: [cnpg]}"),
         ("spec.credentials.formats[1]", "credentials: {formats: [env, crossplane]}"),
         ("spec.credentials.formats[2]", "credentials: {formats: [default, env, servicebinding]}"),
-        ("spec.credentials.rotation.strategy", "credentials: {rotation: {strategy: InPlace}}"),
         ("spec.credentials.rotation.every", "credentials: {rotation: {every: 30d}}"),
         ("spec.credentials.rotation.grace", "credentials: {rotation: {grace: 24h}}"),
         ("spec.credentials.restart", "credentials: {restart: [{kind: Deployment, name: a}]}"),
@@ -60,6 +58,8 @@ fn what_is_supported_is_accepted() {
         "extensions: [pg_trgm, {name: vector}], schemas: [app, PG_x], settings: {a.b: 1, c: -2, d: 1.5, e: true, f: g}",
         "credentials: {mode: Password, secretName: a, secretType: Opaque, secretPolicy: Create, formats: [default, env]}",
         "credentials: {keys: {URL: '{uri}', a.b-c_D: 'x{{{host}:{port}}}'}, rotation: {strategy: Alternate}, deliver: []}",
+        "credentials: {mode: None, keys: {URL: '{uri}'}}",
+        "credentials: {rotation: {strategy: InPlace}}",
     ] {
         assert_eq!(said(spec), [""; 0], "{spec}");
     }

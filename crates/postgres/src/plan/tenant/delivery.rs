@@ -9,21 +9,26 @@ use crate::step::PostgresStep;
 impl Planner<'_> {
     pub(super) fn take_credential(&mut self) {
         match self.custody.decision.clone() {
-            Decision::Issue { slot, generation, version, reason, .. } => {
+            Decision::Issue { slot, generation, version, reason, replaces, disrupts } => {
                 let username = self.names.slot(slot);
-                self.credential(CredentialStep::Fence { username, generation, version }, reason);
+                let password = self.tenant.applied.logins.has_password();
+                self.credential(CredentialStep::Fence { username, password, generation, version }, reason);
+                if replaces && disrupts {
+                    // A crash between the login's change and the delivery then loses no password.
+                    self.credential(CredentialStep::Stage { location: self.location() }, reason);
+                }
             }
-            Decision::Repair { version, .. }
-            | Decision::Republish { version, .. }
-            | Decision::Confirm { version, .. } => {
-                self.credential(CredentialStep::Reuse { version }, "it was delivered");
+            Decision::Repair { login, version, .. }
+            | Decision::Republish { login, version, .. }
+            | Decision::Confirm { login, version, .. } => {
+                self.credential(CredentialStep::Reuse { login, version }, "it was delivered");
             }
             Decision::Keep | Decision::Elsewhere { .. } | Decision::Refuse(_) => {}
         }
     }
 
     pub(super) fn deliver_credential(&mut self) {
-        let location = self.place.locations.get(&self.tenant.claim).cloned().unwrap_or_default();
+        let location = self.location();
         let (slot, generation, reason, probe, publish) = match self.custody.decision.clone() {
             Decision::Keep | Decision::Refuse(_) => return,
             Decision::Elsewhere { location } => return self.elsewhere(&location),
@@ -40,7 +45,7 @@ impl Planner<'_> {
                 (slot, generation, "delivered, not in the ledger", true, republish.then_some(true))
             }
         };
-        if probe {
+        if probe && self.tenant.applied.logins.has_password() {
             self.credential(CredentialStep::Probe, reason);
         }
         if let Some(replaces) = publish {
@@ -67,6 +72,11 @@ impl Planner<'_> {
             let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Draining, generation: None };
             self.push(step, "replaced");
         }
+    }
+
+    /// Where the credential is or will be, for people.
+    fn location(&self) -> String {
+        self.place.locations.get(&self.tenant.claim).cloned().unwrap_or_default()
     }
 
     fn elsewhere(&mut self, location: &str) {

@@ -2,17 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_core::Condition;
+use tenantdb_core::{Actor, Condition, Risk, Slot, Task};
 use tenantdb_credentials::{Decision, SlotState};
 
 use super::{Planner, shown_limit};
 use crate::observe::Role;
 use crate::plan::credential::SlotPlan;
-use crate::step::{self, PostgresStep};
+use crate::step::{self, PostgresStep, Proof};
 use crate::{ESTATE, Taking};
 
 impl Planner<'_> {
     pub(super) fn roles(&mut self) {
+        if !self.custody.slots.contains_key(&Slot::Owner) {
+            self.owner_without_login();
+        }
+        let slots = std::mem::take(&mut self.custody.slots);
+        for slot in slots.values() {
+            self.slot(slot);
+        }
+        self.custody.slots = slots;
+    }
+
+    fn owner_without_login(&mut self) {
         let owner = self.owner();
         match self.shared.roles.get(&owner) {
             None => {
@@ -25,11 +36,6 @@ impl Planner<'_> {
             Some(_) => {}
         }
         self.powers(&owner);
-        let slots = std::mem::take(&mut self.custody.slots);
-        for slot in slots.values() {
-            self.slot(slot);
-        }
-        self.custody.slots = slots;
     }
 
     /// What a role of a tenant may do beyond its privileges is not its own.
@@ -46,10 +52,11 @@ impl Planner<'_> {
     /// Memberships and privileges that somebody granted by hand: nothing of ours takes them away, and they are told.
     pub(super) fn others(&mut self) {
         let owner = self.owner();
-        let slots: BTreeSet<String> = self.custody.slots.values().map(|slot| slot.role.clone()).collect();
-        let ours = |role: &&String| **role == owner || slots.contains(*role);
+        let slots = self.custody.slots.values().map(|slot| slot.role.clone());
+        let roles: BTreeSet<String> = slots.chain([owner]).collect();
+        let ours = |role: &&String| roles.contains(*role);
         let (mut more, mut others) = (Vec::new(), Vec::new());
-        for name in slots.iter().chain([&owner]) {
+        for name in &roles {
             let Some(role) = self.shared.roles.get(name) else { continue };
             let memberships: BTreeSet<&String> =
                 role.member_of.union(&role.inherits).filter(|role| !ours(role)).collect();
@@ -84,14 +91,7 @@ impl Planner<'_> {
         match self.shared.roles.get(&slot.role) {
             None => {
                 let missing = self.missing_slot(slot);
-                let step = PostgresStep::CreateSlot {
-                    role: slot.role.clone(),
-                    owner: self.owner(),
-                    database: self.database_name(),
-                    login: slot.set,
-                    limit: self.tenant.applied.connection_limit,
-                    settings: self.tenant.applied.settings.clone(),
-                };
+                let step = self.new_slot(slot);
                 self.push(step, missing);
             }
             Some(role) => self.heal_slot(slot, role),
@@ -108,6 +108,23 @@ impl Planner<'_> {
             let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Retired, generation: None };
             self.push(step, "its login was taken away");
         }
+    }
+
+    fn new_slot(&self, slot: &SlotPlan) -> PostgresStep {
+        let (owner, database) = (self.owner(), self.database_name());
+        let limit = self.tenant.applied.connection_limit;
+        let settings = self.tenant.applied.settings.clone();
+        if slot.slot == Slot::Owner {
+            let login = slot.set.then(|| self.proof());
+            PostgresStep::CreateOwnerLogin { owner, database, login, limit, settings }
+        } else {
+            PostgresStep::CreateSlot { role: slot.role.clone(), owner, database, login: slot.set, limit, settings }
+        }
+    }
+
+    /// What the tenant's logins are let in with.
+    fn proof(&self) -> Proof {
+        if self.tenant.applied.logins.has_password() { Proof::Password } else { Proof::External }
     }
 
     /// Why a login is made; a third one only when neither of the pair is free.
@@ -128,7 +145,10 @@ impl Planner<'_> {
                 Decision::Repair { reason, .. } => (*reason).to_owned(),
                 _ => "its login is set".to_owned(),
             };
-            self.push(PostgresStep::EnableLogin { role: name.clone() }, reason);
+            let replaces = matches!(self.custody.decision, Decision::Issue { disrupts: true, .. });
+            let step = PostgresStep::EnableLogin { role: name.clone(), proof: self.proof(), replaces };
+            let risk = if replaces { Risk::Disruptive } else { Risk::Safe };
+            self.plan.push(Task::Engine(step), reason, risk, Actor::Estate);
         } else if role.login && !slot.logs_in {
             self.push(PostgresStep::DisableLogin { role: name.clone() }, "it could log in, and holds no credential");
         }
@@ -136,15 +156,10 @@ impl Planner<'_> {
             self.push(PostgresStep::LiftExpiry { role: name.clone() }, "its password was made to expire");
         }
         self.powers(&name);
-        if role.inherit {
-            self.push(PostgresStep::DisableInherit { role: name.clone() }, "it was INHERIT");
+        if slot.slot != Slot::Owner {
+            self.membership(&name, role);
         }
-        if !role.member_of.contains(self.names.owner.as_str()) {
-            let owner = self.owner();
-            let options = self.shared.has_membership_options();
-            self.push(PostgresStep::GrantMembership { role: name.clone(), owner, options }, "it was no member");
-        }
-        self.settings(&name, role);
+        self.settings(slot, role);
         let limit = self.tenant.applied.connection_limit;
         let declared = limit.is_some() || self.before.connection_limit.is_some();
         if declared && role.connection_limit != limit.unwrap_or(-1) {
@@ -153,11 +168,25 @@ impl Planner<'_> {
         }
     }
 
+    /// A slot acts as the tenant, and only as the tenant.
+    fn membership(&mut self, name: &str, role: &Role) {
+        if role.inherit {
+            self.push(PostgresStep::DisableInherit { role: name.to_owned() }, "it was INHERIT");
+        }
+        if !role.member_of.contains(self.names.owner.as_str()) {
+            let owner = self.owner();
+            let options = self.shared.has_membership_options();
+            self.push(PostgresStep::GrantMembership { role: name.to_owned(), owner, options }, "it was no member");
+        }
+    }
+
     /// A slot belongs wholly to tenantdb: what is set on it and not declared is drift.
-    fn settings(&mut self, name: &str, role: &Role) {
-        let database = self.database_name();
-        let mut wanted: BTreeMap<(Option<String>, String), String> =
-            BTreeMap::from([((None, "role".to_owned()), self.owner())]);
+    fn settings(&mut self, slot: &SlotPlan, role: &Role) {
+        let (name, database) = (slot.role.as_str(), self.database_name());
+        let mut wanted: BTreeMap<(Option<String>, String), String> = BTreeMap::new();
+        if slot.slot != Slot::Owner {
+            wanted.insert((None, "role".to_owned()), self.owner());
+        }
         for (parameter, value) in &self.tenant.applied.settings {
             wanted.insert((Some(database.clone()), parameter.clone()), value.clone());
         }

@@ -20,6 +20,10 @@ const HOST: &str = "host";
 pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
                         extensions: [pg_trgm]}";
 
+/// The same for tenants that log in themselves.
+const IN_PLACE: &str = "{connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
+                        credentials: {rotation: {strategy: InPlace}}}";
+
 /// Something to be done, and how it is when it is done.
 pub struct Scenario {
     pub name: &'static str,
@@ -43,6 +47,24 @@ const HEAL: Task = Task::Apply { spec: FULL, options: &["--refresh", "--yes"] };
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "creation on an empty server", before: None, damage: |_| {}, task: APPLY, left: Left::Whole },
+    Scenario {
+        name: "creation of tenants that log in themselves",
+        before: None,
+        damage: |_| {},
+        task: Task::Apply { spec: IN_PLACE, options: &[] },
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "password replaced in place",
+        before: Some(IN_PLACE),
+        damage: |site| {
+            spoil(site);
+            // One login has one password: what was delivered before goes.
+            site.forget();
+        },
+        task: Task::Apply { spec: IN_PLACE, options: &["--yes"] },
+        left: Left::Whole,
+    },
     Scenario {
         name: "change of everything that is declared",
         before: Some(FULL),
@@ -80,20 +102,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
     },
-    Scenario {
-        name: "credential edited",
-        before: Some(FULL),
-        damage: |site| {
-            for tenant in TENANTS {
-                let mut credential = site.world.credential("default", &format!("{tenant}-secret"));
-                SPOILT.clone_into(credential.get_mut("password").unwrap());
-                let path = site.world.credential_path("default", &format!("{tenant}-secret"));
-                fs::write(path, serde_json::to_vec(&credential).unwrap()).unwrap();
-            }
-        },
-        task: APPLY,
-        left: Left::Whole,
-    },
+    Scenario { name: "credential edited", before: Some(FULL), damage: spoil, task: APPLY, left: Left::Whole },
     Scenario {
         name: "another login no longer let in",
         before: Some(FULL),
@@ -320,6 +329,16 @@ fn all(spec: &str) -> String {
 fn lose(site: &mut Site) {
     for tenant in TENANTS {
         fs::remove_file(site.world.credential_path("default", &format!("{tenant}-secret"))).unwrap();
+    }
+}
+
+/// Somebody writes another password into each credential.
+fn spoil(site: &mut Site) {
+    for tenant in TENANTS {
+        let mut credential = site.world.credential("default", &format!("{tenant}-secret"));
+        SPOILT.clone_into(credential.get_mut("password").unwrap());
+        let path = site.world.credential_path("default", &format!("{tenant}-secret"));
+        fs::write(path, serde_json::to_vec(&credential).unwrap()).unwrap();
     }
 }
 

@@ -117,6 +117,7 @@ impl Site {
             let logins: BTreeSet<&str> =
                 self.seen.get(tenant).into_iter().flatten().map(|(user, _)| user.as_str()).collect();
             let roles: &[&str] = match left {
+                Left::Whole if logins.contains(tenant.as_str()) => &[""],
                 Left::Whole | Left::Roles => &["", "_a", "_b"],
                 Left::Database => &[""],
                 Left::Nothing => &[],
