@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_api::{Namespace, ObjectName, SqlName};
 use tenantdb_core::{
     Address, AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login,
-    PlaceView, Plan, TenantPlan, TenantSummary, Vitals,
+    PlaceView, Plan, Task, TenantPlan, TenantSummary, Vitals,
 };
 use tokio::task::JoinSet;
 
 use crate::apply::{self, Hold, Locks};
+use crate::bootstrap::{self, BootstrapStep};
 use crate::connect::{AdminLogin, Connections, Session, TlsSettings};
 use crate::desired::{Desired, Recorded};
 use crate::ledger::{Applied, Ledger, Phase};
@@ -76,6 +77,56 @@ impl Postgres {
     pub async fn take_over(&self, from: &Authority, to: &Authority) -> Result<(), Failure> {
         let taken = async { apply::take_over(&*self.connections.ledger().await?, from, to).await };
         taken.await.map_err(|failure| self.at(failure))
+    }
+
+    /// What it takes to make the server ready for this administrator: our own login has to be a superuser's. The logins
+    /// of `connect_for` keep access to the server's own databases, which are closed to everyone else.
+    ///
+    /// # Errors
+    /// When the server can't be looked at, our login is no superuser's, or the administrator's is a tenant's or our own.
+    pub async fn plan_bootstrap(
+        &self,
+        admin: &AdminLogin,
+        connect_for: &[SqlName],
+    ) -> Result<Plan<BootstrapStep>, Failure> {
+        let planned = async {
+            let maintenance = self.connections.maintenance().await?;
+            let shared = observe::read_shared(&maintenance).await;
+            maintenance.close().await;
+            let shared = shared?;
+            let ledger =
+                if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
+            let observed = Observed { shared, ledger, ..Observed::default() };
+            let logs_in = match observed.shared.roles.get(&admin.username) {
+                Some(role) if role.login => self.connections.lets_admin_in(admin).await?,
+                _ => false,
+            };
+            let connect_for: Vec<String> = connect_for.iter().map(ToString::to_string).collect();
+            let wanted = bootstrap::Wanted { admin: &admin.username, logs_in, connect_for: &connect_for };
+            bootstrap::plan(&self.name, &wanted, &observed)
+        };
+        planned.await.map_err(|failure| self.at(failure))
+    }
+
+    /// Carries that out, all of it or nothing.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub async fn bootstrap(&self, plan: &Plan<BootstrapStep>, admin: &AdminLogin) -> Result<(), Failure> {
+        let done = async {
+            let session = self.connections.maintenance().await?;
+            let done = apply::bootstrap(&session, plan, &admin.password).await;
+            session.close().await;
+            done
+        };
+        done.await.map_err(|failure| self.at(failure))
+    }
+
+    /// What the server still needs before its first tenant.
+    #[must_use]
+    pub fn preparation(observed: &Observed) -> Vec<PostgresStep> {
+        let steps = plan::preparation(observed).into_iter();
+        steps.filter_map(|step| if let Task::Engine(step) = step.task { Some(step) } else { None }).collect()
     }
 
     /// Says goodbye on every connection that nobody uses.
@@ -282,16 +333,8 @@ impl Engine for Postgres {
     }
 
     async fn try_login(&self, delivery: &Delivery, login: &Login) -> Result<bool, Failure> {
-        match self.connections.login(self.connections.address(), delivery.database.as_str(), login).await {
-            Ok(session) => {
-                session.close().await;
-                Ok(true)
-            }
-            Err(failure) if failure.kind == FailureKind::LoginRefused => Ok(false),
-            // Whatever else keeps it out (a limit that is reached, a database that is closed) is not the password's fault.
-            Err(failure) if failure.kind == FailureKind::Rejected => Ok(true),
-            Err(failure) => Err(self.at(failure)),
-        }
+        let tried = self.connections.lets_in(delivery.database.as_str(), login).await;
+        tried.map_err(|failure| self.at(failure))
     }
 
     async fn prepare(&self, steps: &[PostgresStep]) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 //! sessions of `connect`. Nothing here knows Kubernetes or the command line.
 
 mod apply;
+mod bootstrap;
 mod connect;
 pub mod desired;
 mod engine;
@@ -17,6 +18,7 @@ mod script;
 mod sql;
 mod step;
 
+pub use bootstrap::BootstrapStep;
 pub use connect::{AdminLogin, TlsSettings};
 pub use desired::{Desired, Recorded, Tenant};
 pub use engine::Postgres;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use tenantdb_api::database_server::PasswordSource;
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::Authority;
 
@@ -455,6 +456,16 @@ pub enum ServerCommand {
     Status(ServerName),
     /// Forget a server that is gone, so that nobody asks it; what is on it stays
     Forget(ServerName),
+    /// Make a server ready, once, with a superuser's login
+    #[command(after_help = "\
+Makes the administrator's login that the declaration names (LOGIN CREATEDB CREATEROLE, with the password of \
+`admin.passwordFrom`) and the ledger, and closes `postgres` and `template1` to everyone but that login and those of \
+`connectFor`. It shows who loses access and asks; without a terminal it needs --yes. Run again, it does what is missing.
+
+Examples:
+  PGPASSWORD=… tenantdb server bootstrap shared -f server.yaml
+  tenantdb server bootstrap shared --superuser root --password-file /run/secrets/root --yes")]
+    Bootstrap(BootstrapArguments),
     /// Give what another project or cluster has on a server to the project that we are in
     #[command(after_help = "\
 For a project whose tenantdb.yaml was lost, or a cluster that was built anew. Databases, logins and credentials stay as \
@@ -465,6 +476,36 @@ Examples:
     Takeover(TakeoverArguments),
     /// List the local servers, and those that were used from here
     List,
+}
+
+/// What `server bootstrap` takes.
+#[derive(Debug, Args)]
+pub struct BootstrapArguments {
+    /// The server's name
+    pub name: ObjectName,
+    /// A file or folder of declarations, or `-` for standard input; repeatable. Without it, what is known of the server
+    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// The superuser's login
+    #[arg(long, value_name = "LOGIN", default_value = "postgres")]
+    pub superuser: String,
+    /// The variable that holds its password
+    #[arg(long, value_name = "VARIABLE", default_value = "PGPASSWORD")]
+    pub password_env: String,
+    /// A file that holds its password, instead
+    #[arg(long, value_name = "FILE", conflicts_with = "password_env")]
+    pub password_file: Option<PathBuf>,
+    /// Consent to what takes access away, or changes the password of a login that is there
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+}
+
+impl BootstrapArguments {
+    /// Where the superuser's password is.
+    pub fn password(&self) -> PasswordSource {
+        let env = self.password_file.is_none().then(|| self.password_env.clone());
+        PasswordSource { env, file: self.password_file.clone(), secret: None, username: None }
+    }
 }
 
 /// What `server takeover` takes.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tenantdb_api::database_server::{Admin, PasswordSource, Publish, PublishedEndpoint, SourceKind, TlsMode};
+use tenantdb_api::database_server::{PasswordSource, Publish, PublishedEndpoint, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
 use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password};
 use tenantdb_local::{LocalServer, Running, State};
@@ -23,6 +23,8 @@ pub struct Connected {
     pub pass: Arc<Pass<Postgres>>,
     /// Where it listens.
     pub address: Address,
+    /// As whom it is asked.
+    pub login: String,
     /// What applications are told.
     pub endpoint: Endpoint,
     /// The ledger that the server of this name had when it was used last.
@@ -63,13 +65,18 @@ pub fn admin_name(server: &DatabaseServer) -> String {
 
 /// Reaches a server; a local one is started, and made the first time.
 pub fn connect(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+    warn_of_unverified(server);
+    reach(server, home, interrupt)
+}
+
+/// Warns where nothing says how the way to a server is protected.
+pub fn warn_of_unverified(server: &DatabaseServer) {
     if server.source() != SourceKind::Local && server.spec.tls.is_none() {
         style::warning(
             &format!("server {}: TLS is used if the server offers it, and not verified", server.metadata.name),
             "set `tls: {mode: verify-full, caFrom: {file: …}}`, or `tls: {mode: disable}` on a trusted way",
         );
     }
-    reach(server, home, interrupt)
 }
 
 /// Reaches a server that is only asked in passing: a local one that doesn't run is let sleep.
@@ -104,14 +111,43 @@ fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<
         }
         SourceKind::Endpoint(endpoint) => {
             let address = Address { host: endpoint.host.clone(), port: endpoint.port };
-            let declared = server.spec.admin.as_ref().ok_or_else(|| Error::failed("the server has no `admin`"))?;
-            let (username, password) = password(server, declared)?;
-            let admin =
-                AdminLogin { username, password, maintenance_database: declared.maintenance_database.to_string() };
+            let admin = admin_login(server, |_| true)?;
             let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
             connected(server, address, admin, tls, home, interrupt)
         }
     }
+}
+
+/// Reaches a server that runs somewhere as whom we like.
+pub fn connect_as(
+    server: &DatabaseServer,
+    login: AdminLogin,
+    home: &Home,
+    interrupt: &Interrupt,
+) -> Result<Connected, Error> {
+    let SourceKind::Endpoint(endpoint) = server.source() else {
+        return Err(Error::failed("a local server has one login"));
+    };
+    let address = Address { host: endpoint.host.clone(), port: endpoint.port };
+    let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
+    connected(server, address, login, tls, home, interrupt)
+}
+
+/// The administrator that a declaration names itself, and none that an entry of its `passwordFrom` brings along.
+pub fn administrator(server: &DatabaseServer) -> Result<AdminLogin, Error> {
+    let own = server.spec.admin.as_ref().map(|admin| &admin.username);
+    admin_login(server, |from| from.username.is_none() || from.username.as_ref() == own)
+}
+
+/// A superuser's login.
+pub fn superuser(username: &str, from: &PasswordSource, admin: &AdminLogin) -> Result<AdminLogin, Error> {
+    let password = read_password(from).map_err(|why| {
+        Error::input(
+            format!("no password for the superuser {username}: {why}"),
+            "set it, or name another variable with --password-env or a file with --password-file",
+        )
+    })?;
+    Ok(AdminLogin { username: username.to_owned(), password, ..admin.clone() })
 }
 
 /// Reaches a server to look at it only. A local one that was never started is not made for that: it is `None`, and holds
@@ -159,6 +195,7 @@ fn connected(
     let authority = authority.map(|pem| String::from_utf8_lossy(&pem).into_owned());
     let endpoint = endpoint(server, &address, authority);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
+    let login = admin.username.clone();
     let mut engine = Postgres::new(server.metadata.name.clone(), address.clone(), tls, admin, budget);
     if let Some(patience) = patience()? {
         engine = engine.with_patience(patience);
@@ -172,7 +209,7 @@ fn connected(
         interrupt: interrupt.clone(),
     };
     let ledger = home.ledger_of(&server.metadata.name)?;
-    Ok(Connected { pass: Arc::new(pass), address, endpoint, ledger })
+    Ok(Connected { pass: Arc::new(pass), address, login, endpoint, ledger })
 }
 
 /// How long to wait for someone who works on the same database, if the environment says so.
@@ -198,15 +235,20 @@ fn endpoint(server: &DatabaseServer, source: &Address, authority: Option<String>
     }
 }
 
-/// The first password that is present.
-fn password(server: &DatabaseServer, admin: &Admin) -> Result<(String, Password), Error> {
+/// The administrator's login, with the first password that is present of those that `counts`.
+fn admin_login(server: &DatabaseServer, counts: impl Fn(&PasswordSource) -> bool) -> Result<AdminLogin, Error> {
+    let admin = server.spec.admin.as_ref().ok_or_else(|| Error::failed("the server has no `admin`"))?;
     let mut tried = Vec::new();
-    for from in &admin.password_from {
+    for from in admin.password_from.iter().filter(|from| counts(from)) {
         let username = from.username.as_ref().unwrap_or(&admin.username).to_string();
+        let maintenance_database = admin.maintenance_database.to_string();
         match read_password(from) {
-            Ok(password) => return Ok((username, password)),
+            Ok(password) => return Ok(AdminLogin { username, password, maintenance_database }),
             Err(why) => tried.push(why),
         }
+    }
+    if tried.is_empty() {
+        tried.push("no entry of `admin.passwordFrom` is for it".to_owned());
     }
     let name = &server.metadata.name;
     Err(Error::Failure(

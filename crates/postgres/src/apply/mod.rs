@@ -6,10 +6,11 @@ mod locks;
 
 pub(crate) use bookkeeping::take_over;
 pub(crate) use locks::Locks;
-use tenantdb_core::{Claim, Failure, FailureKind, Login, Step, Task, TenantPlan, failpoint};
+use tenantdb_core::{Claim, Failure, FailureKind, Login, Password, Plan, Step, Task, TenantPlan, failpoint};
 use tenantdb_credentials::Verifier;
 
 use crate::ESTATE;
+use crate::bootstrap::BootstrapStep;
 use crate::connect::{Connections, PREPARED_TRANSACTION, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
 use crate::observe::Observed;
@@ -73,6 +74,24 @@ async fn make(session: &Session, step: &PostgresStep) -> Result<(), Failure> {
         }
         failpoint::hit(&format!("within-{}", step.kind()));
     }
+    Ok(())
+}
+
+/// Makes a server ready, in one transaction.
+pub(crate) async fn bootstrap(
+    session: &Session,
+    plan: &Plan<BootstrapStep>,
+    password: &Password,
+) -> Result<(), Failure> {
+    let verifier = sql::text(verifier_of(password)?.as_str());
+    let steps = plan.preparation.iter().filter_map(|step| match &step.task {
+        Task::Engine(step) => Some(Statement::new(step.sql(&verifier))),
+        Task::Credential(_) => None,
+    });
+    let steps: Vec<Statement> = steps.collect();
+    failpoint::hit("before-bootstrap");
+    session.transaction(&steps).await?;
+    failpoint::hit("after-bootstrap");
     Ok(())
 }
 
@@ -257,8 +276,11 @@ fn verifier(batch: &[&PostgresStep], login: Option<&Login>) -> Result<String, Fa
     }
     let password = login.and_then(|login| login.password.as_ref());
     let password = password.ok_or_else(|| bug("a login without a password"))?;
-    let verifier = Verifier::of(password).map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))?;
-    Ok(sql::text(verifier.as_str()))
+    Ok(sql::text(verifier_of(password)?.as_str()))
+}
+
+fn verifier_of(password: &Password) -> Result<Verifier, Failure> {
+    Verifier::of(password).map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))
 }
 
 /// Somebody made or dropped what we work on, between our look and our statement or while it ran: another run, or one

@@ -113,6 +113,19 @@ impl Connections {
         self.open_as(address, username.as_str(), password, database, Speaker::Tenant, Some(permit)).await
     }
 
+    /// Whether the server lets a tenant's login in.
+    pub(crate) async fn lets_in(&self, database: &str, login: &Login) -> Result<bool, Failure> {
+        is_let_in(self.login(&self.address, database, login).await).await
+    }
+
+    /// Whether the server lets another administrator's login in.
+    pub(crate) async fn lets_admin_in(&self, admin: &AdminLogin) -> Result<bool, Failure> {
+        let permit = turn(&self.visits).await;
+        let AdminLogin { username, password, maintenance_database: database } = admin;
+        let opened = self.open_as(&self.address, username, password, database, Speaker::Tenant, Some(permit));
+        is_let_in(opened.await).await
+    }
+
     /// Closes the idle sessions.
     pub(crate) async fn close_idle(&self) {
         let idle = std::mem::take(&mut *self.idle());
@@ -167,6 +180,19 @@ impl Drop for LedgerSession<'_> {
         if let Some(session) = self.session.take().filter(|session| !session.is_closed()) {
             self.connections.idle().push(session);
         }
+    }
+}
+
+async fn is_let_in(opened: Result<Session, Failure>) -> Result<bool, Failure> {
+    match opened {
+        Ok(session) => {
+            session.close().await;
+            Ok(true)
+        }
+        Err(failure) if failure.kind == FailureKind::LoginRefused => Ok(false),
+        // Whatever else keeps it out (a limit that is reached, a database that is closed) is not the password's fault.
+        Err(failure) if failure.kind == FailureKind::Rejected => Ok(true),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -171,6 +171,17 @@ impl Shared {
         self.role(ESTATE)
     }
 
+    /// A role and all whose privileges it has without switching to them, directly or through others.
+    pub(crate) fn privileges_of<'a>(&'a self, name: &'a str) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::from([name]);
+        let mut waiting = vec![name];
+        while let Some(role) = waiting.pop() {
+            let inherited = self.role(role).inherits.iter().map(String::as_str);
+            waiting.extend(inherited.filter(|role| found.insert(role)));
+        }
+        found
+    }
+
     /// A role, or one that may do nothing.
     fn role(&self, name: &str) -> &Role {
         static NOBODY: LazyLock<Role> = LazyLock::new(Role::default);

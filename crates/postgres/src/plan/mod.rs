@@ -168,7 +168,7 @@ fn refused(claim: &Claim, database: &str, refusal: Refusal) -> PostgresTenantPla
 }
 
 /// What the server needs before its first tenant.
-fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
+pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
     let shared = &observed.shared;
     let mut steps = Vec::new();
     let estate = shared.roles.contains_key(ESTATE);
@@ -206,6 +206,14 @@ fn conditions(desired: &Desired, observed: &Observed) -> Vec<Condition> {
 /// Other logins that can't be let in: they are not there, or a tenant's.
 fn visitors(desired: &Desired, observed: &Observed) -> Option<Condition> {
     let named: BTreeSet<&String> = desired.tenants.values().flat_map(|tenant| &tenant.applied.connect_for).collect();
+    unusable_visitors(named, observed)
+}
+
+/// Which of the logins that `connectFor` names can't be let in.
+pub(crate) fn unusable_visitors<'a>(
+    named: impl IntoIterator<Item = &'a String>,
+    observed: &Observed,
+) -> Option<Condition> {
     let told: Vec<String> = named
         .into_iter()
         .filter_map(|name| match observed.visitor(name) {

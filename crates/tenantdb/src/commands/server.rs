@@ -1,5 +1,6 @@
 //! `tenantdb server`.
 
+mod bootstrap;
 mod takeover;
 
 use tenantdb_api::database_server::SourceKind;
@@ -21,6 +22,7 @@ pub async fn run(context: &Context, command: ServerCommand) -> Result<Exit, Erro
         ServerCommand::Stop(server) => stop(context, &server.name),
         ServerCommand::Status(server) => status(context, &server.name).await,
         ServerCommand::Forget(server) => forget(context, &server.name),
+        ServerCommand::Bootstrap(arguments) => bootstrap::run(context, arguments).await,
         ServerCommand::Takeover(arguments) => takeover::run(context, arguments).await,
         ServerCommand::List => list(context),
     }

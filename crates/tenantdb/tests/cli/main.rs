@@ -1,6 +1,7 @@
 //! The program as a user runs it, against real servers.
 
 mod apply;
+mod bootstrap;
 mod canary;
 mod crash;
 mod custody;

@@ -43,9 +43,11 @@ impl Sandbox {
         Self { folder, bin: tenantdb_testkit::bin_dir(major), elsewhere: None }
     }
 
-    /// The same, with a server that somebody else runs.
+    /// The same, with a server that somebody else runs, and that has a superuser and a reporting tool so far.
     pub fn with_elsewhere(mut self, major: u32) -> Self {
-        self.elsewhere = Some(TestServer::start(major, Admin::Plain));
+        let server = TestServer::start(major, Admin::Superuser);
+        server.psql("postgres", "CREATE ROLE metabase LOGIN; CREATE ROLE payroll LOGIN");
+        self.elsewhere = Some(server);
         self
     }
 
@@ -104,7 +106,9 @@ impl Sandbox {
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
         if let Some(server) = &self.elsewhere {
-            command.env("POSTGRES_ADMIN_PASSWORD", server.admin_password());
+            command
+                .env("POSTGRES_ADMIN_PASSWORD", "chosen-by-the-reader")
+                .env("PGPASSWORD", server.superuser_password());
         }
         let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
         let folder = |name: &str| self.folder.path().join(name).display().to_string();

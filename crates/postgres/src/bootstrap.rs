@@ -1,0 +1,263 @@
+//! Making a server ready with one login of a superuser: a plain administrator who needs no superuser any more, and the
+//! databases that come with every cluster closed to everyone.
+
+use std::collections::BTreeSet;
+
+use strum::IntoStaticStr;
+use tenantdb_core::{Actor, Failure, FailureKind, Plan, Planned, Risk, Step, StepId, Task};
+
+use crate::ESTATE;
+use crate::observe::{Database, Observed, Role, Shared};
+use crate::plan::unusable_visitors;
+use crate::sql::{Membership, name, names};
+use crate::step::REDACTED;
+
+/// The databases that every login may connect to, unless somebody closed them.
+const SYSTEM_DATABASES: [&str; 2] = ["postgres", "template1"];
+
+/// What a plain administrator needs.
+const POWERS: [&str; 3] = ["LOGIN", "CREATEDB", "CREATEROLE"];
+
+/// One step, which a superuser's login takes.
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum BootstrapStep {
+    /// Makes the administrator's login.
+    CreateAdmin {
+        /// Its name.
+        login: String,
+    },
+    /// Gives a login what an administrator needs.
+    EmpowerAdmin {
+        /// Its name.
+        login: String,
+        /// What it lacks, as `ALTER ROLE` spells it.
+        lacks: Vec<&'static str>,
+    },
+    /// Gives a login the password of the declaration.
+    SetPassword {
+        /// Its name.
+        login: String,
+    },
+    /// Makes the administrator a member of an estate that somebody else made.
+    JoinEstate {
+        /// The administrator's login.
+        login: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Lets logins into a database that is closed to everyone.
+    Admit {
+        /// The database.
+        database: String,
+        /// The logins.
+        logins: Vec<String>,
+    },
+    /// Takes PUBLIC out of a database.
+    Close {
+        /// The database.
+        database: String,
+        /// The logins that lose access, and how many sessions each has there now.
+        losers: Vec<(String, i64)>,
+        /// How many logins of tenants do as well.
+        tenants: usize,
+    },
+}
+
+impl BootstrapStep {
+    /// The statement, with a placeholder for the verifier.
+    pub(crate) fn sql(&self, verifier: &str) -> String {
+        match self {
+            Self::CreateAdmin { login } => {
+                format!("CREATE ROLE {} {} PASSWORD {verifier}", name(login), POWERS.join(" "))
+            }
+            Self::EmpowerAdmin { login, lacks } => format!("ALTER ROLE {} {}", name(login), lacks.join(" ")),
+            Self::SetPassword { login } => format!("ALTER ROLE {} PASSWORD {verifier}", name(login)),
+            Self::JoinEstate { login, options } => {
+                format!("GRANT {ESTATE} TO {}{}", name(login), Membership::Full.options(*options))
+            }
+            Self::Admit { database, logins } => {
+                format!("GRANT CONNECT ON DATABASE {} TO {}", name(database), names(logins))
+            }
+            Self::Close { database, .. } => {
+                format!("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC", name(database))
+            }
+        }
+    }
+
+    fn risk(&self) -> Risk {
+        match self {
+            Self::SetPassword { .. } => Risk::Disruptive,
+            Self::Close { losers, .. } if !losers.is_empty() => Risk::Disruptive,
+            _ => Risk::Safe,
+        }
+    }
+}
+
+impl Step for BootstrapStep {
+    fn kind(&self) -> &'static str {
+        self.into()
+    }
+
+    fn sign(&self) -> Option<char> {
+        Some(if matches!(self, Self::CreateAdmin { .. }) { '+' } else { '~' })
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::CreateAdmin { login } => format!("login {login}, the administrator, {}", POWERS[1..].join(" ")),
+            Self::EmpowerAdmin { login, lacks } => format!("login {login}: {}", lacks.join(" ")),
+            Self::SetPassword { login } => format!("login {login}: the password of the declaration"),
+            Self::JoinEstate { login, .. } => format!("login {login}: member of {ESTATE}"),
+            Self::Admit { database, logins } => format!("database {database}: open to {}", logins.join(", ")),
+            Self::Close { database, losers, tenants } => {
+                let shown = |(login, sessions): &(String, i64)| match sessions {
+                    0 => login.clone(),
+                    _ => format!("{login} (connected now)"),
+                };
+                let losers = losers.iter().map(shown);
+                let tenants = match tenants {
+                    0 => None,
+                    1 => Some("1 tenant's login".to_owned()),
+                    number => Some(format!("{number} tenants' logins")),
+                };
+                let losers: Vec<String> = losers.chain(tenants).collect();
+                let lose = match losers.as_slice() {
+                    [] => String::new(),
+                    losers => format!(", and so to {}", losers.join(", ")),
+                };
+                format!("database {database}: closed to PUBLIC{lose}")
+            }
+        }
+    }
+
+    fn statements(&self) -> Vec<String> {
+        vec![self.sql(REDACTED)]
+    }
+}
+
+/// Who is to administer a server, and who else is to keep access to its own databases.
+pub(crate) struct Wanted<'a> {
+    /// The administrator's login.
+    pub(crate) admin: &'a str,
+    /// Whether it can log in with the password of the declaration.
+    pub(crate) logs_in: bool,
+    /// Other logins that keep CONNECT.
+    pub(crate) connect_for: &'a [String],
+}
+
+/// What a superuser has to do, seen by its own login.
+pub(crate) fn plan(
+    server: &tenantdb_api::ObjectName,
+    wanted: &Wanted<'_>,
+    observed: &Observed,
+) -> Result<Plan<BootstrapStep>, Failure> {
+    let shared = &observed.shared;
+    check(wanted, observed)?;
+    let mut steps: Vec<(BootstrapStep, String)> = Vec::new();
+    let login = wanted.admin.to_owned();
+    match shared.roles.get(wanted.admin) {
+        None => steps.push((BootstrapStep::CreateAdmin { login: login.clone() }, "it is not there".to_owned())),
+        Some(role) => {
+            let lacks = lacks(role);
+            if !lacks.is_empty() {
+                let reason = format!("it lacks {}", if lacks.len() == 1 { "that" } else { "these" });
+                steps.push((BootstrapStep::EmpowerAdmin { login: login.clone(), lacks }, reason));
+            }
+            if !wanted.logs_in {
+                let reason = "the server refuses it".to_owned();
+                steps.push((BootstrapStep::SetPassword { login: login.clone() }, reason));
+            }
+        }
+    }
+    let joined = shared.roles.get(wanted.admin).is_some_and(|role| role.member_of.contains(ESTATE) || role.superuser);
+    if shared.roles.contains_key(ESTATE) && !joined {
+        let options = shared.has_membership_options();
+        steps.push((BootstrapStep::JoinEstate { login, options }, "another login made the estate".to_owned()));
+    }
+    let keep = |database: &str| {
+        let visitors = wanted.connect_for.iter().filter(|name| observed.visitor(name).is_ok());
+        let admin = wanted.admin.to_owned();
+        let needed = database == shared.maintenance_database || SYSTEM_DATABASES.contains(&database);
+        needed.then_some(admin).into_iter().chain(visitors.cloned())
+    };
+    for database in SYSTEM_DATABASES.into_iter().chain([shared.maintenance_database.as_str()]).collect::<BTreeSet<_>>()
+    {
+        let Some(found) = shared.databases.get(database) else { continue };
+        let closes = SYSTEM_DATABASES.contains(&database) && found.open_to_public();
+        let shut_out = |login: &String| !comes_in(shared, found, login);
+        let logins: Vec<String> = keep(database).filter(shut_out).collect();
+        // Where every login may connect there is nothing to keep.
+        if !logins.is_empty() && (closes || !found.open_to_public()) {
+            let step = BootstrapStep::Admit { database: database.to_owned(), logins };
+            steps.push((step, "it keeps access".to_owned()));
+        }
+        if closes {
+            let kept: BTreeSet<String> = keep(database).collect();
+            let (losers, tenants) = losers(observed, found, &kept);
+            let step = BootstrapStep::Close { database: database.to_owned(), losers, tenants };
+            steps.push((step, "every login could connect".to_owned()));
+        }
+    }
+    let preparation = steps.into_iter().enumerate().map(|(index, (step, reason))| Planned {
+        id: StepId(index),
+        risk: step.risk(),
+        task: Task::Engine(step),
+        reason,
+        actor: Actor::Login,
+        after: index.checked_sub(1).map(StepId).into_iter().collect(),
+    });
+    let conditions = unusable_visitors(wanted.connect_for, observed).into_iter().collect();
+    Ok(Plan { server: server.clone(), preparation: preparation.collect(), tenants: Vec::new(), conditions })
+}
+
+/// What can't be made ready.
+fn check(wanted: &Wanted<'_>, observed: &Observed) -> Result<(), Failure> {
+    let shared = &observed.shared;
+    let stop = |message: String, hint: &str| Err(Failure::new(FailureKind::Rejected, message).hint(hint));
+    if !shared.admin().superuser {
+        return stop(
+            format!("the login {} is no superuser", shared.login),
+            "name one with --superuser; a managed service has none, and its own administrator needs no bootstrap",
+        );
+    }
+    if observed.ledger.as_ref().is_some_and(|ledger| ledger.roles.contains_key(wanted.admin)) {
+        return stop(format!("the login {} is a tenant's", wanted.admin), "name another in `admin.username`");
+    }
+    if wanted.admin == shared.login {
+        return stop(
+            format!("`admin.username` is {}, the superuser itself", wanted.admin),
+            "declare a login of its own for tenantdb, such as `admin_user`",
+        );
+    }
+    Ok(())
+}
+
+fn lacks(role: &Role) -> Vec<&'static str> {
+    let has = [role.login, role.create_db || role.superuser, role.create_role || role.superuser];
+    POWERS.into_iter().zip(has).filter(|(_, has)| !has).map(|(power, _)| power).collect()
+}
+
+/// Whether a login gets into a database without PUBLIC's help.
+fn comes_in(shared: &Shared, database: &Database, login: &str) -> bool {
+    if shared.roles.get(login).is_some_and(|role| role.superuser) {
+        return true;
+    }
+    let as_whom = shared.privileges_of(login);
+    as_whom.iter().any(|role| database.owner == *role && !database.owner_shut_out || database.grants(role, "CONNECT"))
+}
+
+/// The logins that only get in as everyone does: those that are no tenant's with their sessions, and how many are.
+fn losers(observed: &Observed, database: &Database, kept: &BTreeSet<String>) -> (Vec<(String, i64)>, usize) {
+    let shared = &observed.shared;
+    let logins = shared.roles.iter().filter(|(_, role)| role.login).map(|(name, _)| name);
+    let losing = logins.filter(|login| !kept.contains(*login) && !comes_in(shared, database, login));
+    let is_tenants = |login: &&String| observed.ledger.as_ref().is_some_and(|all| all.roles.contains_key(*login));
+    let (tenants, others): (Vec<&String>, Vec<&String>) = losing.partition(is_tenants);
+    let with_sessions = |login: &String| (login.clone(), database.sessions.get(login).copied().unwrap_or_default());
+    (others.into_iter().map(with_sessions).collect(), tenants.len())
+}
+
+#[cfg(test)]
+#[path = "bootstrap_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+//! `tenantdb server bootstrap`.
+
+use tenantdb_api::database_server::SourceKind;
+use tenantdb_api::{DatabaseServer, did_you_mean};
+use tenantdb_core::{Depth, Engine as _, FailureKind, Risk};
+use tenantdb_postgres::{AdminLogin, Desired, Postgres};
+
+use super::Context;
+use crate::arguments::{BootstrapArguments, Output};
+use crate::commands::consent::Asking;
+use crate::error::{Error, Exit};
+use crate::input::{Draft, Input, ServerInput};
+use crate::output::{plan, say, style};
+use crate::resolve;
+use crate::server::{self, Connected};
+
+/// Makes a server ready for its declared administrator.
+pub async fn run(context: &Context, arguments: BootstrapArguments) -> Result<Exit, Error> {
+    let server = declared(context, &arguments).await?;
+    let name = &server.metadata.name;
+    if server.source() == SourceKind::Local {
+        let message = format!("server `{name}` is a local one, which is made ready when it is made");
+        return Err(Error::input(message, "apply its databases"));
+    }
+    let admin = server::administrator(&server)?;
+    let superuser = server::superuser(&arguments.superuser, &arguments.password(), &admin)?;
+    server::warn_of_unverified(&server);
+    let connected = server::connect_as(&server, superuser, &context.home, &context.interrupt)?;
+    let done = as_superuser(&connected, &server, &admin, Asking::of(arguments.yes, Output::Text)).await;
+    connected.pass.engine.close().await;
+    let changed = match done? {
+        Done::Refused => return Ok(Exit::Refused),
+        Done::Changed => true,
+        Done::Nothing => false,
+    };
+    context.interrupt.check()?;
+    let connected = server::connect_as(&server, admin, &context.home, &context.interrupt)?;
+    let done = as_administrator(context, &connected, &server).await;
+    connected.pass.engine.close().await;
+    if changed | done? {
+        say!("{name} is ready: {} administers it, and the superuser's login is not needed again", connected.login);
+    } else {
+        say!("{name} is ready; nothing to do");
+    }
+    Ok(Exit::Done)
+}
+
+/// The server, as it is declared in what was given, else as it was when it was used last.
+async fn declared(context: &Context, arguments: &BootstrapArguments) -> Result<DatabaseServer, Error> {
+    let BootstrapArguments { name, files, .. } = arguments;
+    if files.is_empty() {
+        return context.home.server(name);
+    }
+    let Input { servers, others, .. } = resolve::check(context, Draft::read(files, &context.home)?).await?;
+    let servers: Vec<ServerInput> = servers.into_iter().chain(others).collect();
+    let names = servers.iter().map(|input| input.server.resource.metadata.name.as_str());
+    let hint = did_you_mean(name.as_str(), names, "name a DatabaseServer of these files");
+    let found = servers.iter().find(|input| input.server.resource.metadata.name == *name);
+    let found = found.ok_or_else(|| Error::input(format!("there is no server `{name}`"), hint))?;
+    Ok(found.server.resource.clone())
+}
+
+/// What came of the superuser's part.
+enum Done {
+    Nothing,
+    Changed,
+    Refused,
+}
+
+/// The part that takes a superuser: the administrator's login, and who may connect to the server's own databases.
+async fn as_superuser(
+    connected: &Connected,
+    server: &DatabaseServer,
+    admin: &AdminLogin,
+    asking: Asking,
+) -> Result<Done, Error> {
+    let engine = &connected.pass.engine;
+    let planned = engine.plan_bootstrap(admin, &server.spec.connect_for).await;
+    let planned = planned.map_err(|failure| match failure.kind {
+        FailureKind::LoginRefused => failure.hint("check --superuser, and where its password is taken from"),
+        _ => failure,
+    })?;
+    plan::print(&planned);
+    if planned.is_empty() {
+        return Ok(Done::Nothing);
+    }
+    let risk = planned.preparation.iter().map(|step| step.risk).max().unwrap_or(Risk::Safe);
+    if risk > Risk::Safe && !asking.ask("This takes access away or changes a password. Go on?")? {
+        style::error("needs consent; nothing was touched", Some("answer yes at the terminal, or run it with --yes"));
+        return Ok(Done::Refused);
+    }
+    engine.bootstrap(&planned, admin).await?;
+    Ok(Done::Changed)
+}
+
+/// The administrator's part, which proves its login: the estate and the ledger. Whether there was anything to do.
+async fn as_administrator(context: &Context, connected: &Connected, server: &DatabaseServer) -> Result<bool, Error> {
+    let authority = crate::input::authority(&context.home)?;
+    let desired = Desired::nothing(server, &authority, connected.endpoint.clone());
+    let observed = connected.observe(&desired, Depth::Shallow).await?;
+    let preparation = Postgres::preparation(&observed);
+    connected.pass.engine.prepare(&preparation).await?;
+    let ledger = connected.pass.engine.ledger_id().await?;
+    context.home.remember(server, ledger.as_deref())?;
+    Ok(!preparation.is_empty())
+}
