@@ -280,6 +280,8 @@ pub enum PostgresStep {
         policies: Option<(String, String)>,
         /// Whether the declaration had been gone.
         returns: bool,
+        /// What people should know of what changes nothing else.
+        note: Option<String>,
         /// What the audit trail calls it.
         action: String,
     },

@@ -39,6 +39,7 @@ impl Step for PostgresStep {
             | Self::OwnSchema { .. }
             | Self::Settle { policies: Some(_), .. }
             | Self::Settle { returns: true, .. }
+            | Self::Settle { note: Some(_), .. }
             | Self::RecordOrphan { database: true, logins: true } => Some('~'),
             Self::EndSessions { .. }
             | Self::EndLocks { .. }
@@ -139,9 +140,7 @@ impl Step for PostgresStep {
             Self::CreateSchema { schema, .. } => format!("schema {schema}"),
             Self::CreateExtension { extension, schema } => format!("extension {extension} in schema {schema}"),
             Self::RecordDelivery { location, .. } => format!("the ledger knows of {location}"),
-            Self::Settle { policies: Some((_, to)), .. } => format!("policies: {to}"),
-            Self::Settle { returns: true, .. } => "declaration: taken back from the orphans".to_owned(),
-            Self::Settle { .. } => "the ledger knows what was applied".to_owned(),
+            Self::Settle { policies, returns, note, .. } => settled(policies.as_ref(), *returns, note.as_ref()),
             Self::EndSessions { database, own, strangers, .. } => {
                 let whose = if strangers.is_empty() { own } else { strangers };
                 format!("sessions of {} in database {database}", whose.join(", "))
@@ -166,6 +165,13 @@ impl Step for PostgresStep {
     fn statements(&self) -> Vec<String> {
         self.sql(REDACTED)
     }
+}
+
+fn settled(policies: Option<&(String, String)>, returns: bool, note: Option<&String>) -> String {
+    let policies = policies.map(|(_, to)| format!("policies: {to}"));
+    let returns = returns.then(|| "declaration: taken back from the orphans".to_owned());
+    let told: Vec<String> = [policies.or(returns), note.cloned()].into_iter().flatten().collect();
+    if told.is_empty() { "the ledger knows what was applied".to_owned() } else { told.join("; ") }
 }
 
 fn sessions(limit: Option<i32>) -> String {

@@ -480,7 +480,7 @@ on_every_server! {
         server.psql("postgres", "GRANT pg_read_all_data TO cafe; GRANT erp TO cafe_a");
         let told = settled.world.run_on(&["plan"]).exits(0);
         let told = told.tells("default/cafe: OthersHaveAccess: grafana is a member of cafe, grafana has privileges on database cafe");
-        let told = told.tells("default/cafe: MoreThanItsOwn: cafe_a is a member of erp, cafe is a member of pg_read_all_data");
+        let told = told.tells("default/cafe: MoreThanItsOwn: cafe is a member of pg_read_all_data, cafe_a is a member of erp");
         told.tells("default/erp: OthersHaveAccess: cafe_a is a member of erp");
     }
 

@@ -348,14 +348,27 @@ impl<'a> Planner<'a> {
         let (from, to) = (self.before.policies(), self.tenant.applied.policies());
         let policies = (self.row.is_some() && from != to).then_some((from.clone(), to));
         let returns = phase == Some(Phase::Orphaned);
+        let stays = self.stays();
         let reason = match (&policies, returns) {
             (_, true) => "declared again".to_owned(),
             (Some(_), _) => format!("they were: {from}"),
+            (None, _) if stays.is_some() => "no longer declared".to_owned(),
             (None, _) => "applied".to_owned(),
         };
+        let silent = policies.is_none() && !returns && self.plan.shown().next().is_none();
+        let note = stays.or_else(|| silent.then(|| "declaration: noted in the ledger".to_owned()));
         let action = if self.row.is_none() { "create".to_owned() } else { self.action(policies.as_ref()) };
-        let step = PostgresStep::Settle { applied: self.tenant.applied.clone(), policies, returns, action };
+        let step = PostgresStep::Settle { applied: self.tenant.applied.clone(), policies, returns, note, action };
         self.push(step, reason);
+    }
+
+    /// What was declared and is never taken away.
+    fn stays(&self) -> Option<String> {
+        let (before, now) = (&self.before, &self.tenant.applied);
+        let schemas = before.schemas.difference(&now.schemas).map(|name| format!("schema {name}"));
+        let extensions = before.extensions.difference(&now.extensions).map(|name| format!("extension {name}"));
+        let stays: Vec<String> = schemas.chain(extensions).collect();
+        (!stays.is_empty()).then(|| format!("left in place: {}", stays.join(", ")))
     }
 
     /// What the audit trail says of the changes.
