@@ -186,6 +186,10 @@ pub enum TenantChange {
     Orphan,
     /// It is left as it is, for a reason that the refusal tells.
     Refused,
+    /// It is not as declared, and left so: it is only looked at.
+    Observed,
+    /// It is not looked at.
+    Paused,
 }
 
 /// Why something is refused.

@@ -177,10 +177,9 @@ pub enum Decision {
 #[must_use]
 pub fn decide(facts: Facts<'_>) -> Decision {
     if let Held::Foreign { what } = facts.held {
-        return Decision::Refuse(
-            Refusal::new(RefusalKind::Conflict, what.clone())
-                .hint("move it away, or choose another `credentials.secretName`"),
-        );
+        return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(
+            "choose another `credentials.secretName`, or move it and its hidden sidecar away if nobody needs it",
+        ));
     }
     match facts.delivered {
         Some(delivered) if delivered.place != *facts.here && !facts.reissue => {

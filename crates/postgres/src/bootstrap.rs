@@ -8,12 +8,9 @@ use tenantdb_core::{Actor, Failure, FailureKind, Plan, Planned, Risk, Step, Step
 
 use crate::ESTATE;
 use crate::observe::{Database, Observed, Role, Shared};
-use crate::plan::unusable_visitors;
+use crate::plan::{SYSTEM_DATABASES, strange_databases, unusable_visitors};
 use crate::sql::{Membership, name, names};
 use crate::step::REDACTED;
-
-/// The databases that every login may connect to, unless somebody closed them.
-const SYSTEM_DATABASES: [&str; 2] = ["postgres", "template1"];
 
 /// What a plain administrator needs.
 const POWERS: [&str; 3] = ["LOGIN", "CREATEDB", "CREATEROLE"];
@@ -207,8 +204,13 @@ pub(crate) fn plan(
         actor: Actor::Login,
         after: index.checked_sub(1).map(StepId).into_iter().collect(),
     });
-    let conditions = unusable_visitors(wanted.connect_for, observed).into_iter().collect();
-    Ok(Plan { server: server.clone(), preparation: preparation.collect(), tenants: Vec::new(), conditions })
+    let conditions = strange_databases(observed).into_iter().chain(unusable_visitors(wanted.connect_for, observed));
+    Ok(Plan {
+        server: server.clone(),
+        preparation: preparation.collect(),
+        tenants: Vec::new(),
+        conditions: conditions.collect(),
+    })
 }
 
 /// What can't be made ready.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::tenant_database::{
     Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, TenantDatabaseSpec,
 };
@@ -120,6 +121,7 @@ impl Desired {
                 None => new_names(&server.resource, declared, admin),
             };
             diagnostics.extend(missing_endpoints(declared, &endpoint));
+            diagnostics.extend(asks_for_a_password(&server.resource, declared));
             match names {
                 Ok(names) => {
                     let tenant = resolve_tenant(&server.resource, &declared.resource, claim, names);
@@ -249,6 +251,17 @@ fn missing_endpoints(declared: &Declared<TenantDatabase>, endpoint: &Endpoint) -
             })
         })
         .collect()
+}
+
+/// A tenant without a password on a server that lets nobody in without one.
+fn asks_for_a_password(server: &DatabaseServer, declared: &Declared<TenantDatabase>) -> Option<Diagnostic> {
+    let nobody = server.source() == SourceKind::Local
+        && login_scheme(&declared.resource.spec.credentials) == LoginScheme::Passwordless;
+    nobody.then(|| {
+        declared
+            .error("spec.credentials.mode", "a local server lets nobody in without a password")
+            .hint("leave `mode: None` to a server whose pg_hba.conf lets this login in otherwise")
+    })
 }
 
 /// The names that a tenant gets when it is made.

@@ -246,14 +246,16 @@ impl Sources {
     }
 }
 
-/// What is read of a folder: its folders, and its YAML and JSON files; neither hidden ones nor the project's own.
+/// What is read of a folder: its folders, and its YAML and JSON files; neither hidden ones, nor the project's own and
+/// schemas for editors.
 fn is_manifest(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let known =
         path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known));
     // A pipe would be waited for; a link that leads nowhere is told.
     let can_be_read = fs::metadata(path).map_or(true, |found| found.is_file());
-    !name.starts_with('.') && name != PROJECT_FILE && (path.is_dir() || (known && can_be_read))
+    let ours = name == PROJECT_FILE || name.ends_with(".schema.json");
+    !name.starts_with('.') && !ours && (path.is_dir() || (known && can_be_read))
 }
 
 #[derive(Deserialize)]
@@ -270,7 +272,8 @@ pub fn authority(home: &Home) -> Result<Authority, Error> {
     }
 }
 
-fn home_authority(id: &str) -> Result<Authority, Error> {
+/// The authority of a home, which speaks where there is no project.
+pub fn home_authority(id: &str) -> Result<Authority, Error> {
     checked(id, "this home")
 }
 

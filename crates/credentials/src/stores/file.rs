@@ -60,6 +60,8 @@ struct Sidecar {
 pub struct Found {
     /// Its file.
     pub path: PathBuf,
+    /// Who declared it: `project:<id>` or `cluster:<id>`.
+    pub authority: String,
     /// The server it is for.
     pub server: ObjectName,
     /// What it holds.
@@ -73,21 +75,23 @@ impl FilePlace {
         Self { folder, id, encoding }
     }
 
-    /// The credential of a declaration, found by its name.
+    /// The credentials of declarations of this name: each project may have one.
     ///
     /// # Errors
     /// When the folder or a file in it can't be read.
-    pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Option<Found>, PlaceError> {
+    pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Vec<Found>, PlaceError> {
         let folder = self.folder.join(namespace.as_str());
+        let mut all = Vec::new();
         for path in entries(&folder)? {
             let Some(secret) = sidecar_of(&path) else { continue };
             let Some(sidecar) = read_sidecar(&path)?.filter(|sidecar| sidecar.name == *name) else { continue };
             let path = folder.join(format!("{secret}.{}", self.encoding.extension()));
             if let Some(document) = self.read_document(&path)? {
-                return Ok(Some(Found { path, server: sidecar.server, document }));
+                let Sidecar { authority, server, .. } = sidecar;
+                all.push(Found { path, authority, server, document });
             }
         }
-        Ok(None)
+        Ok(all)
     }
 
     /// The names of a namespace for which a credential was delivered here.

@@ -157,10 +157,10 @@ fn a_credential_is_found_by_the_name_of_its_declaration() {
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
     let namespace = "default".parse().unwrap();
-    let Found { path, document, .. } = place.find(&namespace, &"cafe".parse().unwrap()).unwrap().unwrap();
+    let Found { path, document, .. } = place.find(&namespace, &"cafe".parse().unwrap()).unwrap().pop().unwrap();
     assert!(path.ends_with("default/cafe-backend-env.json"));
     assert_eq!(document.get("username"), Some("cafe_a"));
-    assert!(place.find(&namespace, &"erp".parse().unwrap()).unwrap().is_none());
+    assert!(place.find(&namespace, &"erp".parse().unwrap()).unwrap().is_empty());
 }
 
 #[test]
@@ -170,6 +170,6 @@ fn the_longest_name_of_a_secret_becomes_a_file_name_that_fits() {
     delivery.secret_name = "x".repeat(253).parse().unwrap();
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
-    let Found { path, .. } = place.find(&delivery.claim.namespace, &delivery.claim.name).unwrap().unwrap();
+    let Found { path, .. } = place.find(&delivery.claim.namespace, &delivery.claim.name).unwrap().pop().unwrap();
     assert_eq!(path, place.paths(&delivery).document);
 }

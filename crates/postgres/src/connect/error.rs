@@ -79,7 +79,11 @@ fn connection_failure(error: &Error) -> Failure {
 
 fn hint(code: &SqlState) -> Option<&'static str> {
     const HINTS: &[(SqlState, &str)] = &[
-        (SqlState::INVALID_PASSWORD, "check the administrator's password and where `admin.passwordFrom` takes it from"),
+        (
+            SqlState::INVALID_PASSWORD,
+            "check the administrator's password and where `admin.passwordFrom` takes it from; on a new server, \
+             `tenantdb server bootstrap` makes the login",
+        ),
         (
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
             "check the login's name, whether it may log in, and the server's pg_hba.conf",

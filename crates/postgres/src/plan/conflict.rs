@@ -30,7 +30,7 @@ pub(super) fn conflict(
                 .or_else(out_of_reach)
         }
         None => on_another_server(tenant, desired)
-            .or_else(|| someone_elses(tenant, names, observed))
+            .or_else(|| someone_elses(tenant, names, desired, observed))
             .or_else(|| not_in_the_ledger(tenant, names, observed)),
     }
 }
@@ -94,7 +94,7 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
 }
 
 /// A name that another claim holds in the ledger.
-fn someone_elses(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+fn someone_elses(tenant: &Tenant, names: &TenantNames, desired: &Desired, observed: &Observed) -> Option<Refusal> {
     let ledger = observed.ledger.as_ref()?;
     let conflict = |what: String, holder: &Claim, orphaned: bool, field: &str| {
         let left = if orphaned { ", which left it behind" } else { "" };
@@ -103,7 +103,7 @@ fn someone_elses(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> O
             RefusalKind::Conflict,
             format!("{what} belongs to {holder}{left}, not to {} of {}", tenant.claim.path(), tenant.claim.authority),
         )
-        .hint(format!("set `{field}: {free}`, or use {{namespace}} in the server's `naming`"))
+        .hint(of_another(&tenant.claim, holder, &format!("{field}: {free}"), desired))
     };
     if let Some(holder) = ledger.database(names.database.as_str()) {
         let orphaned = holder.phase == Phase::Orphaned;
@@ -111,6 +111,22 @@ fn someone_elses(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> O
     }
     let role = names.roles().into_iter().find_map(|role| ledger.roles.get(&role).map(|holder| (role, holder)));
     role.map(|(role, holder)| conflict(format!("role `{role}`"), holder, false, "owner"))
+}
+
+/// What to do about a name that another claim has: it may be the same declaration, in another project.
+fn of_another(claim: &Claim, holder: &Claim, free: &str, desired: &Desired) -> String {
+    if holder.namespace == claim.namespace && holder.name == claim.name {
+        let authority = &holder.authority;
+        let project = authority.as_str().strip_prefix("project:");
+        let same = project.map_or_else(String::new, |id| format!("put `project: {id}` into tenantdb.yaml, or "));
+        let server = &desired.server;
+        return format!(
+            "if that is the same project, {same}run `tenantdb server takeover {server} --from {authority}`; else set \
+             `{free}`"
+        );
+    }
+    let naming = if holder.namespace == claim.namespace { "" } else { ", or use {namespace} in the server's `naming`" };
+    format!("set `{free}`{naming}")
 }
 
 /// A name for a database and its owner that nobody has, made of namespace and name.

@@ -200,7 +200,8 @@ pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
 
 /// What a user should know about the server, and no plan of ours mends.
 fn conditions(desired: &Desired, observed: &Observed) -> Vec<Condition> {
-    system_databases(&observed.shared).into_iter().chain(visitors(desired, observed)).collect()
+    let open = system_databases(desired, &observed.shared).into_iter().chain(strange_databases(observed));
+    open.chain(visitors(desired, observed)).collect()
 }
 
 /// Other logins that can't be let in: they are not there, or a tenant's.
@@ -225,8 +226,33 @@ pub(crate) fn unusable_visitors<'a>(
     (!told.is_empty()).then_some(Condition { kind: "ConnectForUnusable", message })
 }
 
-fn system_databases(shared: &Shared) -> Option<Condition> {
-    let open: Vec<&str> = ["postgres", "template1"]
+/// The databases that come with every server and that every login may connect to.
+pub(crate) const SYSTEM_DATABASES: [&str; 2] = ["postgres", "template1"];
+
+/// How many databases are named at most.
+const NAMED: usize = 5;
+
+/// Other databases that tenants can connect to: those that tenantdb did not make, and are nobody's but their owner's to
+/// close.
+pub(crate) fn strange_databases(observed: &Observed) -> Option<Condition> {
+    let ours = |name: &str| observed.ledger.as_ref().is_some_and(|ledger| ledger.database(name).is_some());
+    let is_open = |found: &Database| found.open_to_public() && found.can_be_visited();
+    let open = observed.shared.databases.iter().filter(|(_, found)| is_open(found)).map(|(name, _)| name.as_str());
+    let open: Vec<&str> = open.filter(|name| !SYSTEM_DATABASES.contains(name) && !ours(name)).collect();
+    let first = open.iter().min()?;
+    let others = open.len().saturating_sub(NAMED);
+    let and = if others == 0 { String::new() } else { format!(" and {others} more") };
+    let message = format!(
+        "every login may connect to {}{and}, which tenantdb did not make: tenants too; once who needs it has CONNECT of \
+         its own, as its owner run: REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
+        open[..open.len().min(NAMED)].join(", "),
+        name(first)
+    );
+    Some(Condition { kind: "OtherDatabasesOpen", message })
+}
+
+fn system_databases(desired: &Desired, shared: &Shared) -> Option<Condition> {
+    let open: Vec<&str> = SYSTEM_DATABASES
         .into_iter()
         .filter(|name| shared.databases.get(*name).is_some_and(Database::open_to_public))
         .collect();
@@ -240,8 +266,10 @@ fn system_databases(shared: &Shared) -> Option<Condition> {
         && shared.databases.get(here).is_some_and(|found| found.owner != login && !found.grants(login, "CONNECT"));
     let keep = if as_anyone { format!("GRANT CONNECT ON DATABASE {here} TO {}; ", name(login)) } else { String::new() };
     let message = format!(
-        "every login may connect to {}; as their owner run: {keep}REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
+        "every login may connect to {}; `tenantdb server bootstrap {}` closes them, or as their owner run: {keep}REVOKE \
+         CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
         open.join(" and "),
+        desired.server,
         open.join(", ")
     );
     Some(Condition { kind: "SystemDatabasesOpen", message })

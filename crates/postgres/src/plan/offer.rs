@@ -13,12 +13,18 @@ pub(super) fn check(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal>
     let settings = tenant.applied.settings.iter().map(|setting| check_setting(setting, tenant, observed));
     let creation = check_creation(tenant, observed);
     let refusals: Vec<Refusal> = extensions.chain(settings).chain([creation]).filter_map(Result::err).collect();
-    if refusals.is_empty() {
-        return Ok(());
+    let told = |refusal: &Refusal| match &refusal.hint {
+        Some(hint) => format!("{} ({hint})", refusal.message),
+        None => refusal.message.clone(),
+    };
+    match refusals.as_slice() {
+        [] => Ok(()),
+        [only] => Err(only.clone()),
+        several => {
+            let all: Vec<String> = several.iter().map(told).collect();
+            Err(Refusal::new(RefusalKind::Policy, all.join("; ")).hint("correct each of them in its declaration"))
+        }
     }
-    let told = |text: fn(&Refusal) -> Option<&str>| refusals.iter().filter_map(text).collect::<Vec<_>>().join("; ");
-    let refusal = Refusal::new(RefusalKind::Policy, told(|refusal| Some(refusal.message.as_str())));
-    Err(refusal.hint(told(|refusal| refusal.hint.as_deref())))
 }
 
 /// What a database that has to be made is made of.

@@ -11,7 +11,8 @@ use crate::observe::{Database, Role, Shared};
 
 fn desired(spec: &str) -> Desired {
     let text = format!(
-        "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {{name: shared}}\nspec: {{source: {{local: {{}}}}}}\n---\n\
+        "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {{name: shared}}\n\
+         spec: {{source: {{endpoint: {{host: db}}}}, admin: {{username: admin, passwordFrom: [{{env: A}}]}}}}\n---\n\
          apiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: cafe}}\nspec: {spec}\n"
     );
     let manifests = parse(&[Source { name: "test.yaml".to_owned(), text }]).unwrap();

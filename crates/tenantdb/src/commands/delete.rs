@@ -58,18 +58,20 @@ async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<
     let authority = input::authority(&context.home)?;
     let mut targets = Vec::new();
     let mut unfound: Vec<&ObjectName> = arguments.names.iter().collect();
-    let mut known = Vec::new();
+    let (mut known, mut others) = (Vec::new(), Vec::new());
     let mut exit = Exit::Done;
     for server in context.home.servers()? {
-        let held = match held(context, &server, &authority).await {
-            Ok(held) => held,
+        let all = match claims(context, &server).await {
+            Ok(all) => all,
             Err(error) => {
                 exit = exit.worst(error.report());
                 continue;
             }
         };
+        let (held, theirs): (Vec<Claim>, Vec<Claim>) = all.into_iter().partition(|claim| claim.authority == authority);
         known.extend(held.iter().map(|claim| claim.name.to_string()));
         let wanted = |claim: &Claim| claim.namespace == arguments.namespace && arguments.names.contains(&claim.name);
+        others.extend(theirs.into_iter().filter(wanted));
         let claims: Vec<Claim> = held.into_iter().filter(wanted).collect();
         if let Some(twice) = claims.iter().find(|claim| !unfound.contains(&&claim.name)) {
             return Err(Error::input(
@@ -90,20 +92,21 @@ async fn by_name(context: &Context, arguments: &DeleteArguments) -> Result<(Vec<
             Failure::new(FailureKind::Unreachable, message).hint("see why the others don't, and run it again"),
         ));
     }
+    if let Some(other) = others.iter().find(|claim| claim.name == **name) {
+        return Err(Error::input(
+            format!("{} is a database of {}, and not of {authority}", other.path(), other.authority),
+            "run it in the folder of that project; `tenantdb server takeover` is for one that is lost",
+        ));
+    }
     let otherwise = "`tenantdb status` lists them all; -n names another namespace";
     let hint = did_you_mean(name.as_str(), known.iter().map(String::as_str), otherwise);
     Err(Error::input(format!("no database {}/{name} of {authority}", arguments.namespace), hint))
 }
 
-/// The claims of an authority that a server holds.
-async fn held(
-    context: &Context,
-    server: &tenantdb_api::DatabaseServer,
-    authority: &Authority,
-) -> Result<Vec<Claim>, Error> {
+/// The claims that a server holds, whoever's they are.
+async fn claims(context: &Context, server: &tenantdb_api::DatabaseServer) -> Result<Vec<Claim>, Error> {
     let asked = context.ask(server, async |_, observed| {
-        let claims = Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim);
-        Ok(claims.filter(|claim| claim.authority == *authority).collect())
+        Ok(Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim).collect())
     });
     asked.await.map(Option::unwrap_or_default)
 }

@@ -76,6 +76,16 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
 }
 
 fn forget(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
+    let known = context.home.servers()?;
+    if !known.iter().any(|server| server.metadata.name == *name)
+        && local(context, name)?.state()? != State::Uninitialised
+    {
+        let message = format!("nothing was ever declared for the local server `{name}`, so there is nothing to forget");
+        let folder = context.home.root().join("servers").join(name.as_str());
+        let hint =
+            format!("to be rid of it and its data: `tenantdb server stop {name}`, and remove {}", folder.display());
+        return Err(Error::input(message, hint));
+    }
     context.home.forget(name)?;
     say!("{name} is forgotten; the server, what is on it, and the credentials from it stay as they are");
     Ok(Exit::Done)

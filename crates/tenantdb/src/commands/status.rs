@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenantdb_api::{ObjectName, did_you_mean};
-use tenantdb_core::{Claim, Engine as _, Plan, TenantSummary, Vitals};
+use tenantdb_core::{Claim, Engine as _, Plan, TenantChange, TenantSummary, Vitals};
 use tenantdb_postgres::{Postgres, PostgresStep};
 
 use super::{Context, take_in};
@@ -132,18 +132,18 @@ fn of_plan(
     let tenants = plan.tenants.iter().map(|tenant| {
         let changes = if tenant.steps.is_empty() { 0 } else { tenant.shown().count().max(1) };
         let summary = known.get(&tenant.claim);
-        let told = |kind: &str| tenant.conditions.iter().any(|condition| condition.kind == kind);
-        let state = match (&tenant.refusal, summary) {
-            (Some(refusal), _) => format!("{:?}", refusal.kind),
-            (None, _) if told("Paused") => "Paused".to_owned(),
-            (None, Some(_)) if told("Drifted") => "Drifted".to_owned(),
-            (None, None) => "Missing".to_owned(),
-            (None, Some(_)) => if changes == 0 { "Ready" } else { "Drifted" }.to_owned(),
+        let state = match (&tenant.refusal, tenant.change, summary) {
+            (Some(refusal), _, _) => format!("{:?}", refusal.kind),
+            (None, TenantChange::Paused, _) => "Paused".to_owned(),
+            (None, _, None) => "Missing".to_owned(),
+            (None, TenantChange::Observed, _) => "Drifted".to_owned(),
+            (None, _, Some(_)) => if changes == 0 { "Ready" } else { "Drifted" }.to_owned(),
         };
         let name = TenantName::of(&tenant.claim, &tenant.database);
         let summary = summary.map(|summary| of_ledger(server, summary, vitals.get(&tenant.claim)));
         let summary = summary.unwrap_or_else(|| unmade(server, name.clone()));
-        let changes = (!told("Paused") && !told("Drifted")).then_some(changes);
+        let waiting = !matches!(tenant.change, TenantChange::Paused | TenantChange::Observed);
+        let changes = waiting.then_some(changes);
         Status { name, state, changes, ..summary }
     });
     tenants.collect()

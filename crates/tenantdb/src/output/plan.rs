@@ -15,6 +15,8 @@ pub struct Totals {
     unchanged: usize,
     refused: usize,
     partly_refused: usize,
+    observed: usize,
+    paused: usize,
     unknown: usize,
 }
 
@@ -29,6 +31,8 @@ impl Totals {
                 TenantChange::Orphan => self.orphan += 1,
                 TenantChange::Unchanged => self.unchanged += 1,
                 TenantChange::Refused => self.refused += 1,
+                TenantChange::Observed => self.observed += 1,
+                TenantChange::Paused => self.paused += 1,
             }
             if tenant.refusal.is_some() && tenant.change != TenantChange::Refused {
                 self.partly_refused += 1;
@@ -55,6 +59,8 @@ impl Totals {
             (self.orphan, "to orphan"),
             (self.refused, "refused"),
             (self.partly_refused, "partly refused"),
+            (self.observed, "only observed, and not as declared"),
+            (self.paused, "paused"),
             (self.unknown, "unknown"),
             (self.unchanged, "unchanged"),
         ];
@@ -63,10 +69,10 @@ impl Totals {
             .filter(|(number, _)| *number > 0)
             .map(|(number, what)| format!("{number} {what}"))
             .collect();
-        match self.create + self.update + self.delete + self.orphan + self.refused + self.unknown {
-            0 if parts.is_empty() => "Nothing to plan: no database is declared.".to_owned(),
-            0 => format!("No changes: {} as declared.", count_as(self.unchanged)),
-            _ => format!("Plan: {}.", parts.join(", ")),
+        match parts.as_slice() {
+            [] => "Nothing to plan: no database is declared.".to_owned(),
+            [_] if self.unchanged > 0 => format!("No changes: {} as declared.", count_as(self.unchanged)),
+            parts => format!("Plan: {}.", parts.join(", ")),
         }
     }
 }

@@ -67,6 +67,8 @@ pub struct Totals {
     deleted: usize,
     orphaned: usize,
     unchanged: usize,
+    observed: usize,
+    paused: usize,
     refused: usize,
     failed: usize,
     interrupted: usize,
@@ -86,6 +88,8 @@ impl Totals {
                 (_, _, TenantChange::Orphan) => &mut self.orphaned,
                 (_, _, TenantChange::Delete) => &mut self.deleted,
                 (_, _, TenantChange::Unchanged) => &mut self.unchanged,
+                (_, _, TenantChange::Observed) => &mut self.observed,
+                (_, _, TenantChange::Paused) => &mut self.paused,
             };
             *number += 1;
         }
@@ -115,6 +119,8 @@ impl Totals {
             (self.refused, "refused"),
             (self.failed, "failed"),
             (self.interrupted, "interrupted"),
+            (self.observed, "only observed, and not as declared"),
+            (self.paused, "paused"),
             (self.unchanged, "unchanged"),
         ];
         let told: Vec<String> = parts

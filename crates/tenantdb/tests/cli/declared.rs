@@ -64,12 +64,14 @@ on_every_server! {
         let world = World::on(&server);
         let observed = tenant("cafe", "{connectionLimit: 5, reconcile: Observe}");
         let run = world.untouched(&server, || world.apply(&observed)).exits(0);
-        run.tells("Missing: it is not there, and `reconcile: Observe` leaves it so: database cafe");
+        let run = run.tells("Missing: it is not there, and `reconcile: Observe` leaves it so: database cafe");
+        run.says("1 only observed, and not as declared.");
         world.apply(&tenant("cafe", "{connectionLimit: 5}")).exits(0);
         world.plan(&observed).exits(0).says("No changes");
         server.psql("postgres", "ALTER ROLE cafe_a CONNECTION LIMIT 9");
         let run = world.untouched(&server, || world.apply(&observed)).exits(0);
-        run.says("Nothing to do").tells("Drifted: it is not as declared").tells("login cafe_a: at most 5 sessions");
+        world.run_on(&["plan", "--exit-code"]).exits(0).says("Plan: 1 only observed, and not as declared.");
+        run.says("1 only observed, and not as declared.").tells("Drifted: it is not as declared").tells("login cafe_a: at most 5 sessions");
         world.run_on(&["status"]).exits(0).says("Drifted");
         world.apply(&tenant("cafe", "{connectionLimit: 5}")).exits(0).says("1 changed");
     }
@@ -80,7 +82,7 @@ on_every_server! {
         server.psql("postgres", "ALTER ROLE cafe_a CONNECTION LIMIT 9; ALTER ROLE cafe_b SET work_mem = '1GB'");
         fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
         let paused = tenant("cafe", "{reconcile: Paused, connectionLimit: 5}") + &tenant("erp", "{}");
-        world.apply(&paused).exits(0).tells("default/cafe: Paused").says("1 created");
+        world.apply(&paused).exits(0).tells("default/cafe: Paused").says("1 created, 1 paused.");
         assert!(!world.credential_path("default", "cafe-secret").exists());
         world.run_on(&["status"]).exits(0).says("Paused");
         world.run(&["delete", "cafe"]).exits(4).tells("protected");

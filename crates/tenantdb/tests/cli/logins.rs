@@ -246,3 +246,12 @@ fn what_speaks_of_a_password_where_there_is_none_is_wrong_input() {
     let run: Run = world.run_on(&["plan"]).exits(2);
     run.tells("`credentials.mode: None` has no password").tells("leave `{password}` out").tells("leave `rotation` out");
 }
+
+#[test]
+fn a_local_server_has_no_tenant_without_a_password() {
+    let world = World::new();
+    let local = "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {name: dev}\nspec: {default: true, source: {local: {}}}\n";
+    world.write("server.yaml", local);
+    let refused = world.apply(&without_password("")).exits(2);
+    refused.tells("a local server lets nobody in without a password").tells("tenants.yaml:").tells("hint:");
+}

@@ -1,8 +1,10 @@
 //! Which names a tenant gets, which it can't have, and what happens when two want the same.
 
+use std::fs;
+
 use tenantdb_testkit::{Admin, TestServer, on_servers};
 
-use crate::world::{World, query, server_yaml, tenant, tenant_in};
+use crate::world::{Run, World, query, server_yaml, tenant, tenant_in};
 
 /// Declared for deletion with everything, if only it were one's own.
 const WITHOUT_MERCY: &str =
@@ -157,7 +159,9 @@ on_servers! {
         refused
             .tells(&format!("database `cafe` belongs to TenantDatabase default/cafe of {winners}"))
             .tells(&format!("not to default/cafe of {losers}"))
-            .tells("set `database: default-cafe`, or use {namespace} in the server's `naming`");
+            .tells(&format!("put `project: {}` into tenantdb.yaml", winners.trim_start_matches("project:")))
+            .tells(&format!("tenantdb server takeover shared --from {winners}"))
+            .tells("else set `database: default-cafe`");
         assert!(!loser.credential_path("default", "cafe-secret").exists());
         let credential = winner.credential("default", "cafe-secret");
         for arguments in [&["delete", "--yes", "-f", "server.yaml", "-f", "tenants.yaml"][..], &["delete", "--yes", "cafe"]] {
@@ -181,6 +185,32 @@ on_servers! {
         refused.tells("belongs to TenantDatabase default/cafe of project:one");
         world.untouched(&server, || world.run(&["delete", "--yes", "-f", "two"])).exits(4);
         world.run(&["apply", "-f", "one"]).exits(0).says("Nothing to do");
+    }
+
+    fn the_credential_of_a_name_is_that_of_the_project_that_we_are_in(server: TestServer) {
+        let world = World::on(&server);
+        let within = |project: &str, arguments: &[&str]| {
+            Run::of(world.command(arguments).current_dir(world.folder().join(project)))
+        };
+        let own = |project: &str| format!("{{database: {project}_api, credentials: {{secretName: {project}-api}}}}");
+        for project in ["shop", "bank", "other"] {
+            world.write(&format!("{project}/tenantdb.yaml"), &format!("project: {project}\n"));
+            world.write(&format!("{project}/server.yaml"), &server_yaml(&server));
+        }
+        for project in ["bank", "shop"] {
+            world.write(&format!("{project}/api.yaml"), &tenant("api", &own(project)));
+            within(project, &["apply", "-f", "."]).exits(0).says("1 created");
+            let uri = within(project, &["credentials", "api", "--format", "uri"]).exits(0);
+            uri.says(&format!("/{project}_api\n"));
+            within(project, &["exec", "api", "--", "sh", "-c", "echo $PGDATABASE"]).exits(0).says(&format!("{project}_api"));
+        }
+        let refused = within("other", &["credentials", "api"]).exits(2);
+        refused.tells("default/api is a database of project:bank and project:shop, and not of project:other, where we are");
+        within(".", &["connect", "api"]).exits(2).tells("we are in no project").tells("in the folder of the project");
+        let refused = within("other", &["delete", "api"]).exits(2);
+        refused.tells("default/api is a database of project:").tells("and not of project:other").tells("hint: run it in the folder");
+        fs::remove_dir_all(world.folder().join("bank")).unwrap();
+        within("shop", &["credentials", "api", "--format", "uri"]).exits(0).says("/shop_api");
     }
 }
 

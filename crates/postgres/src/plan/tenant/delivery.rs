@@ -82,7 +82,12 @@ impl Planner<'_> {
     fn elsewhere(&mut self, location: &str) {
         let works = self.custody.slots.values().any(|slot| slot.logs_in);
         let (kind, message) = if works {
-            ("CredentialElsewhere", format!("its credential was delivered to {location}; this run leaves it alone"))
+            (
+                "CredentialElsewhere",
+                format!(
+                    "its credential was delivered to {location}; this run leaves it alone (--reissue delivers a new one here)"
+                ),
+            )
         } else {
             (
                 "LoginLost",

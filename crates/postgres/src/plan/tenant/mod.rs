@@ -55,7 +55,7 @@ fn paused(tenant: &Tenant, observed: &Observed) -> PostgresTenantPlan {
     let database = row.map_or(tenant.names.database.as_str(), |row| row.database.as_str());
     let message = "`reconcile` is Paused: it is neither looked at nor changed".to_owned();
     let conditions = vec![Condition { kind: "Paused", message }];
-    TenantPlan { conditions, ..super::empty(&tenant.claim, database) }
+    TenantPlan { change: TenantChange::Paused, conditions, ..super::empty(&tenant.claim, database) }
 }
 
 /// A plan whose steps are told, and not carried out.
@@ -71,7 +71,7 @@ fn told_only(mut plan: PostgresTenantPlan) -> PostgresTenantPlan {
     let message = format!("{what} `reconcile: Observe` leaves it so: {}", changes.join("; "));
     plan.conditions.push(Condition { kind, message });
     plan.steps.clear();
-    plan.change = TenantChange::Unchanged;
+    plan.change = TenantChange::Observed;
     plan
 }
 

@@ -81,7 +81,7 @@ pub struct Done {
 /// What became of a database.
 #[derive(Serialize, JsonSchema)]
 pub enum Outcome {
-    /// It is as declared, or gone.
+    /// It is as declared, or gone, or left alone because that was declared.
     Done,
     /// Something failed; what was done stays done.
     Failed,
