@@ -9,6 +9,7 @@ pub mod style;
 pub mod table;
 pub mod units;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,27 +46,32 @@ pub fn is_whole() -> bool {
 }
 
 /// A text that cannot move the cursor or end the line: control characters are shown by their escapes.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+pub fn printable<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// The widest change that reasons are lined up behind; those of wider ones follow right after them.
 const WIDEST: usize = 60;
 
 /// A line of a plan or a report.
-pub struct Change {
+pub struct Change<'a> {
     /// `+`, `~` or `-`.
     pub sign: char,
     /// What.
-    pub text: String,
+    pub text: Cow<'a, str>,
     /// Why.
-    pub reason: String,
+    pub reason: Cow<'a, str>,
     /// What stands behind that.
     pub remark: String,
 }
 
 /// Prints changes below each other, their reasons lined up.
-pub fn print_changes(indent: &str, changes: &[Change]) {
+pub fn print_changes(indent: &str, changes: &[Change<'_>]) {
     let widths = changes.iter().map(|change| change.text.chars().count());
     let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
     for Change { sign, text, reason, remark } in changes {

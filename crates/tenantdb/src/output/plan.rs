@@ -126,7 +126,7 @@ fn print_steps<S: Step>(steps: &[Planned<S>]) {
             Risk::Disruptive => format!(" {CHANGED}[disruptive]{CHANGED:#}"),
             Risk::Destructive => format!(" {BAD}[destructive]{BAD:#}"),
         };
-        let (sign, text) = (step.task.sign()?, printable(&step.task.describe()));
+        let (sign, text) = (step.task.sign()?, printable(step.task.describe()));
         Some(Change { sign, text, reason: printable(&step.reason), remark: risk })
     });
     print_changes("  ", &changes.collect::<Vec<_>>());

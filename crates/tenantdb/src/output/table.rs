@@ -10,7 +10,7 @@ pub fn print(header: &[&str], rows: &[Vec<String>]) {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header.to_vec());
     for row in rows {
-        table.add_row(row.iter().map(|cell| printable(cell)));
+        table.add_row(row.iter().map(printable));
     }
     for line in table.lines() {
         say!("{}", line.trim());
