@@ -14,16 +14,19 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anstream::adapter::strip_str;
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use style::{FAINT, of_sign};
 
 /// Prints a line to standard output.
 macro_rules! say {
-    ($($text:tt)*) => { $crate::output::line(anstream::stdout(), format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::output::line(std::io::stdout(), format_args!($($text)*)) };
 }
 
 /// Prints a line to standard error.
 macro_rules! tell {
-    ($($text:tt)*) => { $crate::output::line(anstream::stderr(), format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::output::line(std::io::stderr(), format_args!($($text)*)) };
 }
 
 pub(crate) use {say, tell};
@@ -31,9 +34,15 @@ pub(crate) use {say, tell};
 /// Whether anything that should have been printed was lost.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Prints a line. Whoever stopped listening (`| head`) stops no work, and neither does a full disk; but that is told.
-pub fn line(mut to: impl Write, text: fmt::Arguments<'_>) {
-    let Err(error) = writeln!(to, "{text}") else { return };
+/// Prints a line, or several, in one go. Whoever stopped listening (`| head`) stops no work, and neither does a full
+/// disk; but that is told.
+pub fn line(mut to: impl RawStream, text: fmt::Arguments<'_>) {
+    let text = format!("{text}\n");
+    let text = match AutoStream::choice(&to) {
+        ColorChoice::Never => strip_str(&text).to_string(),
+        _ => text,
+    };
+    let Err(error) = to.write_all(text.as_bytes()) else { return };
     if error.kind() != io::ErrorKind::BrokenPipe && !LOST.swap(true, Ordering::Relaxed) {
         // Where this can't be told either, the exit code tells it.
         let _ = writeln!(io::stderr(), "error: can't print: {error}");
@@ -70,14 +79,17 @@ pub struct Change<'a> {
     pub remark: String,
 }
 
-/// Prints changes below each other, their reasons lined up.
-pub fn print_changes(indent: &str, changes: &[Change<'_>]) {
+/// Prints changes below each other and below their title, their reasons lined up.
+pub fn print_changes(title: &str, indent: &str, changes: &[Change<'_>]) {
     let widths = changes.iter().map(|change| change.text.chars().count());
     let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
-    for Change { sign, text, reason, remark } in changes {
-        let style = of_sign(*sign);
-        say!("{indent}{style}{sign}{style:#} {text:<width$}  {FAINT}# {reason}{FAINT:#}{remark}");
-    }
+    let lines = fmt::from_fn(|f| {
+        changes.iter().try_for_each(|Change { sign, text, reason, remark }| {
+            let style = of_sign(*sign);
+            write!(f, "\n{indent}{style}{sign}{style:#} {text:<width$}  {FAINT}# {reason}{FAINT:#}{remark}")
+        })
+    });
+    say!("{title}{lines}");
 }
 
 /// `1 database`, `2 databases`.

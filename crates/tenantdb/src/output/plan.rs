@@ -3,7 +3,7 @@
 use tenantdb_core::{Plan, Planned, Risk, Step, TenantChange, TenantPlan};
 
 use super::style::{BAD, CHANGED, FAINT, STRONG};
-use super::{Change, count, print_changes, printable, say, style};
+use super::{Change, count, print_changes, printable, style};
 
 /// How many tenants there are of each kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,13 +85,12 @@ fn count_as(number: usize) -> String {
 /// Prints a plan to standard output, and what it refuses to standard error.
 pub fn print<S: Step>(plan: &Plan<S>) {
     if !plan.preparation.is_empty() {
-        say!("{STRONG}server {}{STRONG:#}", plan.server);
-        print_steps(&plan.preparation);
+        print_steps(&format!("{STRONG}server {}{STRONG:#}", plan.server), &plan.preparation);
     }
     for tenant in &plan.tenants {
         if tenant.shown().next().is_some() {
-            say!("{STRONG}{}{STRONG:#} {FAINT}on {}{FAINT:#}", tenant.claim.path(), plan.server);
-            print_steps(&tenant.steps);
+            let title = format!("{STRONG}{}{STRONG:#} {FAINT}on {}{FAINT:#}", tenant.claim.path(), plan.server);
+            print_steps(&title, &tenant.steps);
         }
         note(tenant);
     }
@@ -119,7 +118,7 @@ fn conditions<S: Step>(plan: &Plan<S>) {
     }
 }
 
-fn print_steps<S: Step>(steps: &[Planned<S>]) {
+fn print_steps<S: Step>(title: &str, steps: &[Planned<S>]) {
     let changes = steps.iter().filter_map(|step| {
         let risk = match step.risk {
             Risk::Safe => String::new(),
@@ -129,5 +128,5 @@ fn print_steps<S: Step>(steps: &[Planned<S>]) {
         let (sign, text) = (step.task.sign()?, printable(step.task.describe()));
         Some(Change { sign, text, reason: printable(&step.reason), remark: risk })
     });
-    print_changes("  ", &changes.collect::<Vec<_>>());
+    print_changes(title, "  ", &changes.collect::<Vec<_>>());
 }

@@ -180,17 +180,16 @@ fn print_tenant(tenant: &TenantOutcome) {
         (Some(location), TenantChange::Create) => format!("  {FAINT}# credential in {}{FAINT:#}", printable(location)),
         _ => String::new(),
     };
-    say!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");
+    let title = format!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");
     // Of what was made whole its name says enough.
-    if tenant.change != TenantChange::Create || tenant.failure.is_some() {
-        let changes = tenant.done.iter().map(|(sign, text, reason)| Change {
-            sign: *sign,
-            text: printable(text),
-            reason: printable(reason),
-            remark: String::new(),
-        });
-        print_changes("    ", &changes.collect::<Vec<_>>());
-    }
+    let told = if tenant.change == TenantChange::Create && tenant.failure.is_none() { &[] } else { &*tenant.done };
+    let changes = told.iter().map(|(sign, text, reason)| Change {
+        sign: *sign,
+        text: printable(text),
+        reason: printable(reason),
+        remark: String::new(),
+    });
+    print_changes(&title, "    ", &changes.collect::<Vec<_>>());
 }
 
 /// Whether the user asked to stop before it was its turn.
