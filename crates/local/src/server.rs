@@ -203,6 +203,14 @@ impl LocalServer {
     /// # Errors
     /// Each says what happened and, by [`Error::hint`], what to do.
     pub fn start(&self, installation: &Installation) -> Result<Running> {
+        self.start_with(|| Ok(installation.clone()))
+    }
+
+    /// The same, with programs that are only looked for when it doesn't run.
+    ///
+    /// # Errors
+    /// The same, and those of looking for the programs.
+    pub fn start_with<E: From<Error>>(&self, programs: impl FnOnce() -> Result<Installation, E>) -> Result<Running, E> {
         let account = Account::for_data(&self.layout()?.data())?;
         self.layout()?.prepare(&self.name, account.as_ref())?;
         // Again: only now that it is there, its real path is known.
@@ -210,35 +218,46 @@ impl LocalServer {
         let _lock = Lock::take(&layout, &self.name)?;
         // And again: while we waited, another start may have made it.
         let account = Account::for_data(&layout.data())?;
-        let work = Work { server: &self.name, layout: &layout, installation, account: account.as_ref() };
         layout.clean();
+        match self.joined(&layout)? {
+            Some(running) => Ok(running),
+            None => Ok(self.start_stopped(&layout, &programs()?, account.as_ref())?),
+        }
+    }
 
-        let new = !initialised(&layout)?;
-        let record = if new {
-            check_programs(installation, account.as_ref())?;
-            work.initialise()?
-        } else {
-            let server = self.join(&layout)?;
-            match (Record::read(&layout.record())?, server) {
-                (Some(record), Some(server)) => {
-                    return Ok(running(note_port(&layout, record, server.port)?, server, false, false));
-                }
-                (Some(record), None) => record,
-                (None, server) => {
-                    // Its admin's password is lost. Nobody else knows it either, so it gets a new one.
-                    self.check_version(&layout, installation)?;
-                    if let Some(server) = server {
-                        self.wait_for_stop(&layout, server)?;
-                    }
-                    postmaster::remove_stale(&layout.data())?;
-                    work.new_password()?
-                }
-            }
+    /// A server that runs already, and how to log in to it.
+    fn joined(&self, layout: &Layout) -> Result<Option<Running>> {
+        if !initialised(layout)? {
+            return Ok(None);
+        }
+        let (Some(server), Some(record)) = (self.join(layout)?, Record::read(&layout.record())?) else {
+            return Ok(None);
         };
-        self.check_version(&layout, installation)?;
-        check_programs(installation, account.as_ref())?;
-        settings::write(&layout.data(), account.as_ref())?;
-        let (record, server, started) = self.launch(&layout, installation, account.as_ref(), record)?;
+        Ok(Some(running(note_port(layout, record, server.port)?, server, false, false)))
+    }
+
+    /// Starts one that doesn't run, and makes it first if it is new.
+    fn start_stopped(&self, layout: &Layout, programs: &Installation, account: Option<&Account>) -> Result<Running> {
+        let work = Work { server: &self.name, layout, installation: programs, account };
+        let new = !initialised(layout)?;
+        let record = if new {
+            check_programs(programs, account)?;
+            work.initialise()?
+        } else if let Some(record) = Record::read(&layout.record())? {
+            record
+        } else {
+            // Its admin's password is lost. Nobody else knows it either, so it gets a new one.
+            self.check_version(layout, programs)?;
+            if let Some(server) = self.join(layout)? {
+                self.wait_for_stop(layout, server)?;
+            }
+            postmaster::remove_stale(&layout.data())?;
+            work.new_password()?
+        };
+        self.check_version(layout, programs)?;
+        check_programs(programs, account)?;
+        settings::write(&layout.data(), account)?;
+        let (record, server, started) = self.launch(layout, programs, account, record)?;
         Ok(running(record, server, new, started))
     }
 

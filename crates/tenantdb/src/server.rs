@@ -93,7 +93,7 @@ pub fn ask(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Resul
 /// Starts a local server; one that runs is left alone.
 pub fn start(name: &ObjectName, home: &Home) -> Result<Running, Error> {
     let server = LocalServer::new(home.root(), name.as_str())?;
-    Ok(server.start(&server.installation()?)?)
+    server.start_with(|| Ok(server.installation()?))
 }
 
 fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
