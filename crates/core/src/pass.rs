@@ -247,13 +247,11 @@ impl<E: Engine> Pass<E> {
         let observed = Arc::new(observed);
         let budget = Arc::new(Semaphore::new(self.workers));
         let mut running = JoinSet::new();
-        for tenant in plan.tenants {
+        let (idle, busy): (Vec<_>, Vec<_>) = plan.tenants.into_iter().partition(|tenant| tenant.steps.is_empty());
+        for tenant in busy {
             let (pass, observed) = (self.clone(), observed.clone());
             let (budget, events) = (budget.clone(), events.clone());
             running.spawn(async move {
-                if tenant.steps.is_empty() {
-                    return TenantOutcome::of(&tenant);
-                }
                 let _permit = budget.acquire_owned().await;
                 events(Event::Started(tenant.claim.clone()));
                 tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
@@ -265,7 +263,7 @@ impl<E: Engine> Pass<E> {
                 outcome
             });
         }
-        let mut outcomes = Vec::new();
+        let mut outcomes: Vec<_> = idle.iter().map(TenantOutcome::of).collect();
         while let Some(done) = running.join_next().await {
             outcomes.push(done.map_err(|error| panicked(&error))?);
         }
