@@ -207,8 +207,11 @@ fn id(folder: &Path, name: &str) -> Result<String, Error> {
     make().map(|id| id.trim().to_owned()).map_err(|error| failed(&path, "make", &error))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all; one that holds the text already is left alone.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == text) {
+        return Ok(());
+    }
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(path))?;
     file.write_all(text)?;
     file.as_file().sync_all()?;
