@@ -65,6 +65,20 @@ impl Node {
         !matches!(self.value, Value::Null | Value::List(_) | Value::Mapping(_))
     }
 
+    /// Moves it and all below it further on by so many bytes.
+    pub fn shift(&mut self, bytes: usize) {
+        let shift = |span: &mut Range<usize>| *span = span.start + bytes..span.end + bytes;
+        shift(&mut self.span);
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.shift(bytes)),
+            Value::Mapping(entries) => entries.iter_mut().for_each(|entry| {
+                shift(&mut entry.key_span);
+                entry.value.shift(bytes);
+            }),
+            _ => {}
+        }
+    }
+
     /// All nodes below this one and itself, in no order.
     pub fn walk(&self) -> impl Iterator<Item = &Self> {
         let mut open = vec![self];

@@ -70,8 +70,11 @@ fn parts(text: &str) -> Vec<Range<usize>> {
 
 /// Reads the documents of a part of a source that begins at `base`.
 fn read_part(text: &str, base: usize, duplicate_keys: DuplicateKeyPolicy) -> Result<Vec<Node>, Error> {
-    let roots: Vec<Spanned<Raw>> = serde_saphyr::from_multiple_with_options(text, options(text.len(), duplicate_keys))?;
-    Ok(roots.into_iter().map(|root| into_node(root, text, base)).collect())
+    let mut roots: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options(text.len(), duplicate_keys))?;
+    for root in roots.iter_mut().filter(|_| base > 0) {
+        root.shift(base);
+    }
+    Ok(roots)
 }
 
 fn options(length: usize, duplicate_keys: DuplicateKeyPolicy) -> Options {
@@ -93,24 +96,26 @@ fn options(length: usize, duplicate_keys: DuplicateKeyPolicy) -> Options {
     }
 }
 
-/// The bytes of a location in a text that begins at `base`.
-fn bytes(location: &Location, text: &str, base: usize) -> Range<usize> {
+/// The bytes of a location in the text that was read.
+fn bytes(location: &Location) -> Option<Range<usize>> {
     let span = location.span();
-    let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let (start, length) = match (span.byte_offset(), span.byte_len()) {
-        (Some(start), Some(length)) => (index(start), index(length)),
-        // Syntax errors count in characters.
-        _ => text
-            .char_indices()
-            .nth(index(span.offset()))
-            .map_or((text.len(), 0), |(start, character)| (start, character.len_utf8())),
-    };
-    base.saturating_add(start)..base.saturating_add(start).saturating_add(length)
+    let (start, length) = (usize::try_from(span.byte_offset()?).ok()?, usize::try_from(span.byte_len()?).ok()?);
+    Some(start..start.saturating_add(length))
+}
+
+/// The same for an error: those of the syntax count in characters.
+fn bytes_of_error(location: &Location, text: &str) -> Range<usize> {
+    bytes(location).unwrap_or_else(|| {
+        let index = usize::try_from(location.span().offset()).unwrap_or(usize::MAX);
+        let at = text.char_indices().nth(index);
+        at.map_or(text.len()..text.len(), |(start, character)| start..start + character.len_utf8())
+    })
 }
 
 fn explain(source: &Arc<Source>, part: Range<usize>, error: &Error) -> Diagnostic {
     let text = &source.text[part.clone()];
-    let span = error.location().map_or(part.start..part.start, |location| bytes(&location, text, part.start));
+    let span = error.location().map_or(0..0, |location| bytes_of_error(&location, text));
+    let span = part.start + span.start..part.start + span.end;
     let mut cause = error;
     while let Error::AliasError { error, .. } | Error::WithSnippet { error, .. } = cause {
         cause = error;
@@ -161,90 +166,74 @@ fn syntax_hint(reason: &str) -> Option<&'static str> {
     }
 }
 
-/// What serde-saphyr hands over.
-enum Raw {
-    Scalar(Value),
-    List(Vec<Spanned<Raw>>),
-    Mapping(Vec<(Spanned<String>, Spanned<Raw>)>),
-}
-
 /// A value that came by an alias stands where it was defined, for there it can be mended.
-fn into_node(raw: Spanned<Raw>, text: &str, base: usize) -> Node {
-    let value = match raw.value {
-        Raw::Scalar(value) => value,
-        Raw::List(items) => Value::List(items.into_iter().map(|item| into_node(item, text, base)).collect()),
-        Raw::Mapping(entries) => {
-            let entry = |(key, value): (Spanned<String>, _)| Entry {
-                key_span: bytes(&key.defined, text, base),
-                key: key.value,
-                value: into_node(value, text, base),
-            };
-            Value::Mapping(entries.into_iter().map(entry).collect())
-        }
-    };
-    Node { value, span: bytes(&raw.defined, text, base) }
-}
-
-impl<'de> Deserialize<'de> for Raw {
+impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
+        let Spanned { value, defined, .. } = Spanned::deserialize(deserializer)?;
+        Ok(Self { value, span: bytes(&defined).unwrap_or_default() })
     }
 }
 
-struct RawVisitor;
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
 
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a YAML value")
     }
 
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::Null))
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::Null))
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, boolean: bool) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::Boolean(boolean)))
+    fn visit_bool<E>(self, boolean: bool) -> Result<Value, E> {
+        Ok(Value::Boolean(boolean))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(u64::try_from(number).map_or(Value::Negative(number), Value::Unsigned)))
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(u64::try_from(number).map_or(Value::Negative(number), Value::Unsigned))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::Unsigned(number)))
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Unsigned(number))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::Float(number)))
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Float(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::Text(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Raw, E> {
-        Ok(Raw::Scalar(Value::Text(text)))
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::Text(text))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = access.next_element()? {
             items.push(item);
         }
-        Ok(Raw::List(items))
+        Ok(Value::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Raw, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
-        while let Some(entry) = access.next_entry()? {
-            entries.push(entry);
+        while let Some((Spanned { value: key, defined, .. }, value)) = access.next_entry()? {
+            entries.push(Entry { key, key_span: bytes(&defined).unwrap_or_default(), value });
         }
-        Ok(Raw::Mapping(entries))
+        Ok(Value::Mapping(entries))
     }
 }
