@@ -124,8 +124,7 @@ impl<E: Engine> Pass<E> {
         observed: &E::Observed,
         depth: Depth,
     ) -> Result<Plan<E::Step>, Failure> {
-        let deliveries = E::deliveries(desired, observed);
-        let place = self.view(&deliveries, depth).await?;
+        let place = self.view(E::deliveries(desired, observed), depth).await?;
         let plan = E::plan(desired, observed, &place);
         let faults = review::lint(&plan);
         if let Some(fault) = faults.first() {
@@ -181,33 +180,23 @@ impl<E: Engine> Pass<E> {
         report
     }
 
-    async fn view(&self, deliveries: &BTreeMap<Claim, Delivery>, depth: Depth) -> Result<PlaceView, Failure> {
-        let mut view = PlaceView {
-            id: self.place.id().clone(),
-            held: BTreeMap::new(),
-            deliveries: deliveries.clone(),
-            locations: BTreeMap::new(),
-            refused: BTreeSet::new(),
-        };
-        for (claim, delivery) in deliveries {
-            let held = self.place.read(delivery).await.map_err(|error| error.to_string());
-            view.locations.insert(claim.clone(), self.place.location(delivery));
-            view.held.insert(claim.clone(), held);
+    async fn view(&self, deliveries: BTreeMap<Claim, Delivery>, depth: Depth) -> Result<PlaceView, Failure> {
+        let (mut held, mut locations) = (BTreeMap::new(), BTreeMap::new());
+        for (claim, delivery) in &deliveries {
+            held.insert(claim.clone(), self.place.read(delivery).await.map_err(|error| error.to_string()));
+            locations.insert(claim.clone(), self.place.location(delivery));
         }
+        let mut view = PlaceView { id: self.place.id().clone(), held, deliveries, locations, refused: BTreeSet::new() };
         if depth == Depth::Deep {
-            view.refused = self.refused(deliveries, &view).await?;
+            view.refused = self.refused(&view).await?;
         }
         Ok(view)
     }
 
-    async fn refused(
-        &self,
-        deliveries: &BTreeMap<Claim, Delivery>,
-        view: &PlaceView,
-    ) -> Result<BTreeSet<Claim>, Failure> {
+    async fn refused(&self, view: &PlaceView) -> Result<BTreeSet<Claim>, Failure> {
         let budget = Arc::new(Semaphore::new(self.workers));
         let mut tries = JoinSet::new();
-        for (claim, delivery) in deliveries {
+        for (claim, delivery) in &view.deliveries {
             let Some(Ok(Held::Credential { login, .. })) = view.held.get(claim) else { continue };
             let (engine, place, budget) = (self.engine.clone(), self.place.clone(), budget.clone());
             let (claim, delivery, login) = (claim.clone(), delivery.clone(), login.clone());
