@@ -1,6 +1,6 @@
 //! What a server should be: declarations, with every name resolved and checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::tenant_database::{
@@ -390,9 +390,9 @@ impl<'a> Reserved<'a> {
 /// What the tenants before have taken, and which of them.
 #[derive(Default)]
 struct Taken<'a> {
-    databases: BTreeMap<String, Holder<'a>>,
-    roles: BTreeMap<String, Holder<'a>>,
-    secrets: BTreeMap<(String, String), Holder<'a>>,
+    databases: HashMap<String, Holder<'a>>,
+    roles: HashMap<String, Holder<'a>>,
+    secrets: HashMap<(String, String), Holder<'a>>,
 }
 
 /// Who has taken something; where it is declared is only looked up to be told.
