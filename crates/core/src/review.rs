@@ -1,6 +1,7 @@
 //! Looking a plan over before it is carried out: whether it is well formed, and who consented to its risks.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
 use crate::{Plan, Refusal, RefusalKind, Risk, Step, StepId, TenantPlan};
 
@@ -48,8 +49,9 @@ fn withhold<S: Step>(tenant: &mut TenantPlan<S>, consent: Consent) {
 #[must_use]
 pub fn lint<S: Step>(plan: &Plan<S>) -> Vec<String> {
     let mut faults = Vec::new();
-    let groups = plan.tenants.iter().map(|tenant| (tenant.claim.to_string(), &tenant.steps));
-    for (owner, steps) in groups.chain([(format!("server {}", plan.server), &plan.preparation)]) {
+    let server = format!("server {}", plan.server);
+    let groups = plan.tenants.iter().map(|tenant| (&tenant.claim as &dyn Display, &tenant.steps));
+    for (owner, steps) in groups.chain([(&server as &dyn Display, &plan.preparation)]) {
         let mut seen = BTreeSet::<StepId>::new();
         for step in steps {
             if step.after.iter().any(|id| !seen.contains(id)) {
