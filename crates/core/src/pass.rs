@@ -302,9 +302,9 @@ impl<E: Engine> Pass<E> {
                 outcome.credential = Some(location.clone());
             }
             outcome.done.extend(
-                batch
-                    .iter()
-                    .filter_map(|step| step.task.sign().map(|sign| (sign, step.task.describe(), step.reason.clone()))),
+                batch.iter().filter_map(|step| {
+                    step.task.sign().map(|sign| (sign, step.task.describe(), step.reason.to_string()))
+                }),
             );
             rest = &rest[batch.len()..];
         }

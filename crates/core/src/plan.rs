@@ -1,5 +1,6 @@
 //! A plan: what would be done, as data.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -162,7 +163,7 @@ pub struct Planned<S> {
     /// What it does.
     pub task: Task<S>,
     /// Why.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// How much it can hurt.
     pub risk: Risk,
     /// As whom.
@@ -268,7 +269,7 @@ impl<S: Step> TenantPlan<S> {
     }
 
     /// Adds a step that waits for all those before it.
-    pub fn push(&mut self, task: Task<S>, reason: impl Into<String>, risk: Risk, actor: Actor) -> StepId {
+    pub fn push(&mut self, task: Task<S>, reason: impl Into<Cow<'static, str>>, risk: Risk, actor: Actor) -> StepId {
         let id = StepId(self.steps.len());
         let after = id.0.checked_sub(1).map(StepId).into_iter().collect();
         self.steps.push(Planned { id, task, reason: reason.into(), risk, actor, after });

@@ -25,7 +25,7 @@ fn plan(steps: &[(Work, Risk, &[usize])]) -> Plan<Work> {
     let steps = steps.iter().enumerate().map(|(index, (work, risk, after))| Planned {
         id: StepId(index),
         task: Task::Engine(work.clone()),
-        reason: "a test".to_owned(),
+        reason: "a test".into(),
         risk: *risk,
         actor: Actor::Estate,
         after: after.iter().copied().map(StepId).collect(),

@@ -200,7 +200,7 @@ pub(crate) fn plan(
         id: StepId(index),
         risk: step.risk(),
         task: Task::Engine(step),
-        reason,
+        reason: reason.into(),
         actor: Actor::Login,
         after: index.checked_sub(1).map(StepId).into_iter().collect(),
     });

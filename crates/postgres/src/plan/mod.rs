@@ -191,7 +191,7 @@ pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
         id: StepId(index),
         actor: actor(&step),
         task: Task::Engine(step),
-        reason: "the server has no ledger yet".to_owned(),
+        reason: "the server has no ledger yet".into(),
         risk: Risk::Safe,
         after: index.checked_sub(1).map(StepId).into_iter().collect(),
     });

@@ -39,7 +39,7 @@ fn line<S: Step>(step: &Planned<S>) -> Option<String> {
         Risk::Disruptive => " [disruptive]",
         Risk::Destructive => " [destructive]",
     };
-    Some(format!("{sign} {}  # {}{risk}\n", printable(step.task.describe()), printable(&step.reason)))
+    Some(format!("{sign} {}  # {}{risk}\n", printable(step.task.describe()), printable(&*step.reason)))
 }
 
 fn notes<S: Step>(tenant: &TenantPlan<S>) -> Vec<String> {

@@ -126,7 +126,7 @@ fn print_steps<S: Step>(title: &str, steps: &[Planned<S>]) {
             Risk::Destructive => format!(" {BAD}[destructive]{BAD:#}"),
         };
         let (sign, text) = (step.task.sign()?, printable(step.task.describe()));
-        Some(Change { sign, text, reason: printable(&step.reason), remark: risk })
+        Some(Change { sign, text, reason: printable(&*step.reason), remark: risk })
     });
     print_changes(title, "  ", &changes.collect::<Vec<_>>());
 }

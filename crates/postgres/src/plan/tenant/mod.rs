@@ -4,6 +4,7 @@ mod content;
 mod delivery;
 mod slots;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{Create, Reconcile};
@@ -141,7 +142,7 @@ impl<'a> Planner<'a> {
         self.plan
     }
 
-    fn push(&mut self, step: PostgresStep, reason: impl Into<String>) {
+    fn push(&mut self, step: PostgresStep, reason: impl Into<Cow<'static, str>>) {
         self.plan.push(Task::Engine(step), reason, Risk::Safe, Actor::Estate);
     }
 
@@ -151,7 +152,7 @@ impl<'a> Planner<'a> {
         self.plan.push(Task::Engine(step), reason, Risk::Safe, actor);
     }
 
-    fn credential(&mut self, step: CredentialStep, reason: impl Into<String>) {
+    fn credential(&mut self, step: CredentialStep, reason: impl Into<Cow<'static, str>>) {
         self.plan.push(Task::Credential(step), reason, Risk::Safe, Actor::Place);
     }
 

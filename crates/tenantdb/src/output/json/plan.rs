@@ -117,7 +117,7 @@ impl PlannedStep {
             kind: step.task.kind().to_owned(),
             sign: step.task.sign(),
             description: step.task.describe(),
-            reason: step.reason.clone(),
+            reason: step.reason.to_string(),
             risk: step.risk,
             actor: step.actor,
             after: step.after.iter().map(|id| id.0).collect(),
