@@ -287,7 +287,7 @@ impl World {
             PostgresStep::Settle { applied, .. } => {
                 let row = self.row(tenant);
                 row.phase = Phase::Provisioned;
-                row.applied = applied.clone();
+                row.applied = (**applied).clone();
             }
             PostgresStep::EndSessions { database, own, strangers, .. } => {
                 let sessions = &mut self.database(database).sessions;

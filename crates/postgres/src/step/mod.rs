@@ -45,7 +45,7 @@ pub enum PostgresStep {
         /// Every other name that derives from it.
         reserved: Vec<String>,
         /// What is declared.
-        applied: Applied,
+        applied: Box<Applied>,
     },
     /// Makes a database that nobody can connect to yet.
     CreateDatabase {
@@ -275,7 +275,7 @@ pub enum PostgresStep {
     /// Notes in the ledger what was applied.
     Settle {
         /// What is declared now.
-        applied: Applied,
+        applied: Box<Applied>,
         /// What was declared before, when the policies differ.
         policies: Option<(String, String)>,
         /// Whether the declaration had been gone.

@@ -183,7 +183,8 @@ impl<'a> Planner<'a> {
             self.custody.slots.iter().map(|(slot, plan)| (*slot, plan.role.clone())).collect();
         let used: BTreeSet<String> = slots.values().cloned().chain([self.owner()]).collect();
         let reserved = self.names.roles().into_iter().filter(|role| !used.contains(role)).collect();
-        let (database, owner, applied) = (self.database_name(), self.owner(), self.tenant.applied.clone());
+        let (database, owner) = (self.database_name(), self.owner());
+        let applied = Box::new(self.tenant.applied.clone());
         self.push(PostgresStep::Claim { database, owner, slots, reserved, applied }, "declared, not in the ledger");
     }
 
@@ -359,7 +360,8 @@ impl<'a> Planner<'a> {
         let silent = policies.is_none() && !returns && self.plan.shown().next().is_none();
         let note = stays.or_else(|| silent.then(|| "declaration: noted in the ledger".to_owned()));
         let action = if self.row.is_none() { "create".to_owned() } else { self.action(policies.as_ref()) };
-        let step = PostgresStep::Settle { applied: self.tenant.applied.clone(), policies, returns, note, action };
+        let applied = Box::new(self.tenant.applied.clone());
+        let step = PostgresStep::Settle { applied, policies, returns, note, action };
         self.push(step, reason);
     }
 
