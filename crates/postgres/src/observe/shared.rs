@@ -206,10 +206,10 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
             ),
             &[]
         ),
-        // Before PostgreSQL 16 a membership had no options of its own.
+        // Before PostgreSQL 16 a membership had no options of its own: then the names mean those outside.
         session.query(
-            "SELECT roleid, member, admin_option, (pg_catalog.to_jsonb(m) ->> 'inherit_option')::bool, \
-             coalesce((pg_catalog.to_jsonb(m) ->> 'set_option')::bool, true) FROM pg_catalog.pg_auth_members m",
+            "SELECT m.* FROM (SELECT NULL::bool AS inherit_option, true AS set_option) before_16, \
+             LATERAL (SELECT roleid, member, admin_option, inherit_option, set_option FROM pg_catalog.pg_auth_members) m",
             &[]
         ),
         session.query(
