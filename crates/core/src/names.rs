@@ -33,7 +33,7 @@ impl TenantNames {
     /// Every role name that belongs to this tenant: its own, and all that derive from it.
     #[must_use]
     pub fn roles(&self) -> Vec<String> {
-        let derived = DERIVED_SUFFIXES.iter().map(|suffix| format!("{}{suffix}", self.owner));
+        let derived = DERIVED_SUFFIXES.iter().map(|suffix| [self.owner.as_str(), suffix].concat());
         std::iter::once(self.owner.to_string()).chain(derived).collect()
     }
 }
