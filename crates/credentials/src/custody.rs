@@ -69,6 +69,8 @@ pub struct SlotFacts {
     pub login: Option<Digest>,
     /// What the server says.
     pub server: OnServer,
+    /// The other place that its login is being issued to, which may hold it already.
+    pub elsewhere: Option<PlaceId>,
 }
 
 /// What the ledger says of a delivery.
@@ -176,16 +178,21 @@ pub enum Decision {
 /// a tenant has one login only.
 #[must_use]
 pub fn decide(facts: Facts<'_>) -> Decision {
-    if let Held::Foreign { what } = facts.held {
-        return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(
-            "choose another `credentials.secretName`, or move it and its hidden sidecar away if nobody needs it",
-        ));
+    if let Held::Foreign { what, is_credential } = facts.held {
+        let other = "choose another `credentials.secretName`";
+        let hint = if *is_credential { other.to_owned() } else { format!("move it away, or {other}") };
+        return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(hint));
     }
-    match facts.delivered {
-        Some(delivered) if delivered.place != *facts.here && !facts.reissue => {
+    let taken = facts.slots.iter().find_map(|slot| slot.elsewhere.as_ref());
+    match (facts.delivered, taken) {
+        (Some(delivered), _) if delivered.place != *facts.here && !facts.reissue => {
             Decision::Elsewhere { location: delivered.location.clone() }
         }
-        delivered => match facts.held {
+        // The one login that there is has the password that is on its way there.
+        (_, Some(place)) if facts.scheme == LoginScheme::InPlace && !facts.reissue => {
+            Decision::Elsewhere { location: place.to_string() }
+        }
+        (delivered, _) => match facts.held {
             Held::Credential { login, next, current, version } => {
                 let logins = std::iter::once(login).chain(next);
                 held(facts, delivered, logins, *current, *version)
@@ -228,7 +235,8 @@ fn held<'a>(
     if server != OnServer::Login {
         return repair("its login was taken away");
     }
-    let recorded = state == SlotState::Active && delivered.is_some_and(|delivered| delivered.login == login);
+    let here = |delivered: &Delivered| delivered.login == login && delivered.place == *facts.here;
+    let recorded = state == SlotState::Active && delivered.is_some_and(here);
     // What was tried is the login that applications read.
     if facts.refused && facts.holds(&login) {
         return repair("the server refuses the delivered one");
@@ -248,7 +256,8 @@ impl Facts<'_> {
 
     /// The slot that a new credential goes to, and whether somebody may be using it.
     fn slot_for_a_new_one(&self) -> Option<(&SlotFacts, bool)> {
-        if let Some(begun) = self.slots.iter().find(|slot| slot.state == SlotState::Issuing) {
+        let begun = |slot: &&SlotFacts| slot.state == SlotState::Issuing && slot.elsewhere.is_none();
+        if let Some(begun) = self.slots.iter().find(begun) {
             return Some((begun, false));
         }
         if self.scheme != LoginScheme::Alternate {

@@ -8,7 +8,7 @@ fn digest(text: &str) -> Digest {
 }
 
 fn slot(slot: Slot, state: SlotState, generation: u64, login: Option<&str>, server: OnServer) -> SlotFacts {
-    SlotFacts { slot, state, generation: Generation(generation), login: login.map(digest), server }
+    SlotFacts { slot, state, generation: Generation(generation), login: login.map(digest), server, elsewhere: None }
 }
 
 fn fresh() -> Vec<SlotFacts> {

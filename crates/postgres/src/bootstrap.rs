@@ -8,7 +8,7 @@ use tenantdb_core::{Actor, Failure, FailureKind, Plan, Planned, Risk, Step, Step
 
 use crate::ESTATE;
 use crate::observe::{Database, Observed, Role, Shared};
-use crate::plan::{SYSTEM_DATABASES, strange_databases, unusable_visitors};
+use crate::plan::{SYSTEM_DATABASES, estate_members, strange_databases, unusable_visitors};
 use crate::sql::{Membership, name, names};
 use crate::step::REDACTED;
 
@@ -35,6 +35,11 @@ pub enum BootstrapStep {
     SetPassword {
         /// Its name.
         login: String,
+    },
+    /// Makes an estate that somebody else made what it should be.
+    TameEstate {
+        /// What it has to become, as `ALTER ROLE` spells it.
+        lacks: Vec<&'static str>,
     },
     /// Makes the administrator a member of an estate that somebody else made.
     JoinEstate {
@@ -70,6 +75,7 @@ impl BootstrapStep {
             }
             Self::EmpowerAdmin { login, lacks } => format!("ALTER ROLE {} {}", name(login), lacks.join(" ")),
             Self::SetPassword { login } => format!("ALTER ROLE {} PASSWORD {verifier}", name(login)),
+            Self::TameEstate { lacks } => format!("ALTER ROLE {ESTATE} {}", lacks.join(" ")),
             Self::JoinEstate { login, options } => {
                 format!("GRANT {ESTATE} TO {}{}", name(login), Membership::Full.options(*options))
             }
@@ -84,7 +90,7 @@ impl BootstrapStep {
 
     fn risk(&self) -> Risk {
         match self {
-            Self::SetPassword { .. } => Risk::Disruptive,
+            Self::SetPassword { .. } | Self::TameEstate { .. } => Risk::Disruptive,
             Self::Close { losers, .. } if !losers.is_empty() => Risk::Disruptive,
             _ => Risk::Safe,
         }
@@ -103,8 +109,9 @@ impl Step for BootstrapStep {
     fn describe(&self) -> String {
         match self {
             Self::CreateAdmin { login } => format!("login {login}, the administrator, {}", POWERS[1..].join(" ")),
-            Self::EmpowerAdmin { login, lacks } => format!("login {login}: {}", lacks.join(" ")),
+            Self::EmpowerAdmin { login, lacks } => format!("login {login}: {}", lacks.join(", ")),
             Self::SetPassword { login } => format!("login {login}: the password of the declaration"),
+            Self::TameEstate { lacks } => format!("role {ESTATE}: {}", lacks.join(", ")),
             Self::JoinEstate { login, .. } => format!("login {login}: member of {ESTATE}"),
             Self::Admit { database, logins } => format!("database {database}: open to {}", logins.join(", ")),
             Self::Close { database, losers, tenants } => {
@@ -167,6 +174,9 @@ pub(crate) fn plan(
             }
         }
     }
+    if let Some(lacks) = shared.roles.get(ESTATE).map(estate_lacks).filter(|lacks| !lacks.is_empty()) {
+        steps.push((BootstrapStep::TameEstate { lacks }, "somebody else made it so".to_owned()));
+    }
     let joined = shared.roles.get(wanted.admin).is_some_and(|role| role.member_of.contains(ESTATE) || role.superuser);
     if shared.roles.contains_key(ESTATE) && !joined {
         let options = shared.has_membership_options();
@@ -182,10 +192,11 @@ pub(crate) fn plan(
     {
         let Some(found) = shared.databases.get(database) else { continue };
         let closes = SYSTEM_DATABASES.contains(&database) && found.open_to_public();
+        let anyone = found.grants.get(&None).is_some_and(|privileges| privileges.contains("CONNECT"));
         let shut_out = |login: &String| !comes_in(shared, found, login);
         let logins: Vec<String> = keep(database).filter(shut_out).collect();
         // Where every login may connect there is nothing to keep.
-        if !logins.is_empty() && (closes || !found.open_to_public()) {
+        if !logins.is_empty() && (closes || !anyone) {
             let step = BootstrapStep::Admit { database: database.to_owned(), logins };
             steps.push((step, "it keeps access".to_owned()));
         }
@@ -204,7 +215,10 @@ pub(crate) fn plan(
         actor: Actor::Login,
         after: index.checked_sub(1).map(StepId).into_iter().collect(),
     });
-    let conditions = strange_databases(observed).into_iter().chain(unusable_visitors(wanted.connect_for, observed));
+    let conditions = estate_members(shared, wanted.admin)
+        .into_iter()
+        .chain(strange_databases(observed))
+        .chain(unusable_visitors(wanted.connect_for, observed));
     Ok(Plan {
         server: server.clone(),
         preparation: preparation.collect(),
@@ -237,7 +251,21 @@ fn check(wanted: &Wanted<'_>, observed: &Observed) -> Result<(), Failure> {
 
 fn lacks(role: &Role) -> Vec<&'static str> {
     let has = [role.login, role.create_db || role.superuser, role.create_role || role.superuser];
-    POWERS.into_iter().zip(has).filter(|(_, has)| !has).map(|(power, _)| power).collect()
+    let lacks = POWERS.into_iter().zip(has).filter(|(_, has)| !has).map(|(power, _)| power);
+    lacks.chain(role.expires.then_some("VALID UNTIL 'infinity'")).collect()
+}
+
+/// What the estate has to become: it owns databases and makes roles, and does nothing else.
+pub(crate) fn estate_lacks(role: &Role) -> Vec<&'static str> {
+    let wrong = [
+        (role.login, "NOLOGIN PASSWORD NULL"),
+        (role.superuser, "NOSUPERUSER"),
+        (role.replication, "NOREPLICATION"),
+        (role.bypass_rls, "NOBYPASSRLS"),
+        (!role.create_db, "CREATEDB"),
+        (!role.create_role, "CREATEROLE"),
+    ];
+    wrong.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, mends)| mends).collect()
 }
 
 /// Whether a login gets into a database without PUBLIC's help.

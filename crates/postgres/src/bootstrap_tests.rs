@@ -72,7 +72,8 @@ fn a_login_that_is_there_is_given_what_it_lacks_and_its_password_only_with_conse
 #[test]
 fn an_estate_that_another_login_made_takes_the_administrator_in() {
     let admin = Role { create_db: true, create_role: true, ..login() };
-    let steps = planned(&server(&[("admin_user", admin), (ESTATE, Role::default())]), true, &[]).unwrap();
+    let estate = Role { login: false, ..admin.clone() };
+    let steps = planned(&server(&[("admin_user", admin), (ESTATE, estate)]), true, &[]).unwrap();
     let joined = format!("GRANT {ESTATE} TO \"admin_user\" WITH INHERIT TRUE, SET TRUE");
     assert_eq!(steps[0], (joined, Risk::Safe));
 }

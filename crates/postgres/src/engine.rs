@@ -176,13 +176,20 @@ impl Postgres {
                 (database, inside)
             });
         }
+        let mut silent = BTreeMap::new();
         while let Some(look) = looks.join_next().await {
             let look = look.map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))?;
             match look {
                 (database, Ok(inside)) => drop(observed.inside.insert(database, inside)),
-                (_, Err(failure)) if failure.kind == FailureKind::Unreachable => return Err(failure),
+                (database, Err(failure)) if failure.kind == FailureKind::Unreachable => {
+                    silent.insert(database, failure.message);
+                }
                 (database, Err(failure)) => drop(observed.unseen.insert(database, failure.message)),
             }
+        }
+        if !silent.is_empty() {
+            self.connections.answers().await?;
+            observed.unseen.extend(silent);
         }
         Ok(observed)
     }
@@ -206,8 +213,22 @@ async fn look_inside(connections: &Connections, database: &str) -> Result<Inside
     inside
 }
 
+/// Whoever may make roles could have made one of the estate's name, and given it what the estate must not have.
+fn check_estate(shared: &Shared) -> Result<(), Failure> {
+    let lacks = shared.roles.get(ESTATE).map(bootstrap::estate_lacks).unwrap_or_default();
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    let message = format!("role {ESTATE} is not as tenantdb makes it, and can't be trusted with tenants' databases");
+    Err(Failure::new(FailureKind::Rejected, message).hint(format!(
+        "find out who changed it; `tenantdb server bootstrap` mends it, or as a superuser run: ALTER ROLE {ESTATE} {}",
+        lacks.join(" ")
+    )))
+}
+
 /// The administrator's login must be able to do its work; a member of the estate has that from there.
 fn check_admin(shared: &Shared) -> Result<(), Failure> {
+    check_estate(shared)?;
     let admin = shared.admin();
     let able = admin.superuser || (admin.create_db && admin.create_role) || admin.member_of.contains(ESTATE);
     if able {
@@ -333,7 +354,11 @@ impl Engine for Postgres {
     }
 
     async fn try_login(&self, delivery: &Delivery, login: &Login) -> Result<bool, Failure> {
-        let tried = self.connections.lets_in(delivery.database.as_str(), login).await;
+        let tried = match self.connections.lets_in(delivery.database.as_str(), login).await {
+            // Whoever locks its database keeps it from answering; the look inside tells that.
+            Err(failure) if failure.kind == FailureKind::Unreachable => self.connections.answers().await.map(|()| true),
+            tried => tried,
+        };
         tried.map_err(|failure| self.at(failure))
     }
 

@@ -35,14 +35,20 @@ impl Probes {
         login: &Login,
     ) -> Result<Vec<Condition>, Failure> {
         let source = connections.address();
-        probe(connections, source, delivery, login).await.map_err(|failure| match failure.kind {
-            FailureKind::LoginRefused => failure.hint(TENANT_REFUSED),
-            _ => failure,
-        })?;
+        let mut conditions = Vec::new();
+        match probe(connections, source, delivery, login).await {
+            Ok(()) => {}
+            // The limit is looked at after the password.
+            Err(failure) if is_full(&failure) => {
+                let message = format!("its password was accepted, and {}: more could not be seen", failure.message);
+                conditions.push(Condition { kind: "LoginUnproved", message });
+            }
+            Err(failure) if failure.kind == FailureKind::LoginRefused => return Err(failure.hint(TENANT_REFUSED)),
+            Err(failure) => return Err(failure),
+        }
         let Endpoint { address, direct, read_only, .. } = &delivery.endpoint;
         let replicas = read_only.as_ref().map(|address| (address, REPLICA_TRIES));
         let others = std::iter::once(address).chain(direct).map(|address| (address, 1)).chain(replicas);
-        let mut conditions = Vec::new();
         for (address, tries) in others.filter(|(address, _)| *address != source) {
             if let Err(why) = self.at(connections, address, delivery, login, tries).await? {
                 let message = format!("it could not be tried at {address}, which applications are told: {why}");
@@ -72,6 +78,7 @@ impl Probes {
                 Err(failure) => failure,
             };
             match failure.kind {
+                _ if is_full(&failure) => return Ok(Ok(())),
                 FailureKind::Unreachable => {
                     self.known().insert(address.clone(), failure.to_string());
                     return Ok(Err(failure.to_string()));
@@ -85,6 +92,12 @@ impl Probes {
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<Address, String>> {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a login is kept out because all sessions that it, or its database, may have are there: 53300 for one of the
+/// two, and not for the whole server (PostgreSQL's `InitPostgres` looks at both after the authentication).
+fn is_full(failure: &Failure) -> bool {
+    failure.has_code("53300") && ["for role", "for database"].iter().any(|whose| failure.message.contains(whose))
 }
 
 /// Logs in and sees who that is: a login whose SET role is missing gets in with nothing but a warning.

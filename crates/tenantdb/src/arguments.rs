@@ -180,10 +180,11 @@ impl Command {
             Self::Connect(arguments) => &arguments.place,
             Self::Exec(arguments) => &arguments.place,
             Self::Delete(arguments) => &arguments.place,
-            Self::Init(_)
+            Self::Server(ServerCommand::Takeover(arguments)) => &arguments.place,
+            Self::Server(_)
+            | Self::Init(_)
             | Self::Orphans(_)
             | Self::History(_)
-            | Self::Server(_)
             | Self::Schema(_)
             | Self::Completions(_)
             | Self::Man(_) => return None,
@@ -519,6 +520,8 @@ pub struct TakeoverArguments {
     /// Consent to it
     #[arg(short = 'y', long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
 }
 
 /// A server.

@@ -82,6 +82,16 @@ impl Home {
         Ok(FilePlace::new(folder, id, Encoding::Env))
     }
 
+    /// Every place that credentials may have been delivered to: this home, and the other folder.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn places(&self) -> Result<Vec<FilePlace>, Error> {
+        let own = Self { credentials: None, ..self.clone() }.place()?;
+        let other = self.credentials.is_some().then(|| self.place()).transpose()?;
+        Ok(std::iter::once(own).chain(other).collect())
+    }
+
     /// Where credentials are delivered to, for people.
     #[must_use]
     pub fn delivers_to(&self) -> &Path {
@@ -204,7 +214,11 @@ fn id(folder: &Path, name: &str) -> Result<String, Error> {
             _ => fs::read_to_string(&path),
         }
     };
-    make().map(|id| id.trim().to_owned()).map_err(|error| failed(&path, "make", &error))
+    let id = make().map_err(|error| failed(&path, "make", &error))?;
+    if id.trim().is_empty() {
+        return Err(Error::input(format!("{} is empty", path.display()), "remove it, so that it is made anew"));
+    }
+    Ok(id.trim().to_owned())
 }
 
 /// Writes a file whole or not at all; one that holds the text already is left alone.

@@ -81,17 +81,28 @@ impl FilePlace {
     /// When the folder or a file in it can't be read.
     pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Vec<Found>, PlaceError> {
         let folder = self.folder.join(namespace.as_str());
-        let mut all = Vec::new();
+        let (mut all, mut unreadable) = (Vec::new(), None);
         for path in entries(&folder)? {
             let Some(secret) = sidecar_of(&path) else { continue };
-            let Some(sidecar) = read_sidecar(&path)?.filter(|sidecar| sidecar.name == *name) else { continue };
+            let sidecar = match read_sidecar(&path) {
+                Ok(Some(sidecar)) if sidecar.name == *name => sidecar,
+                Ok(_) => continue,
+                // It may be of another name.
+                Err(error) => {
+                    unreadable = Some(error);
+                    continue;
+                }
+            };
             let path = folder.join(format!("{secret}.{}", self.encoding.extension()));
             if let Some(document) = self.read_document(&path)? {
                 let Sidecar { authority, server, .. } = sidecar;
                 all.push(Found { path, authority, server, document });
             }
         }
-        Ok(all)
+        match unreadable {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok(all),
+        }
     }
 
     /// The names of a namespace for which a credential was delivered here.
@@ -137,7 +148,8 @@ impl FilePlace {
                 let Some(sidecar) = read_sidecar(&path)? else { continue };
                 let is_taken = |claim: &&Claim| claim.namespace == *namespace && sidecar.is_of(claim);
                 if claims.iter().any(|claim| is_taken(&claim)) {
-                    let taken = Sidecar { version: sidecar.version + 1, authority: to.to_string(), ..sidecar };
+                    let taken =
+                        Sidecar { version: sidecar.version.wrapping_add(1), authority: to.to_string(), ..sidecar };
                     let text = serde_json::to_vec(&taken).map_err(|error| failed(&path, "write", &error.into()))?;
                     paths.write(&paths.sidecar, &text)?;
                 }
@@ -157,13 +169,15 @@ impl FilePlace {
         let version = version(sidecar.as_deref(), document.as_deref());
         let document = document.map(|text| self.encoding.read(&text));
         let Some(sidecar) = sidecar.map(|text| parse_sidecar(&paths.sidecar, &text)).transpose()? else {
-            return Ok(match document {
-                None => Held::Nothing { version },
-                Some(_) => Held::Foreign { what: format!("{} was not written by tenantdb", paths.document.display()) },
-            });
+            if document.is_none() {
+                return Ok(Held::Nothing { version });
+            }
+            let what = format!("{} was not written by tenantdb", paths.document.display());
+            return Ok(Held::Foreign { what, is_credential: false });
         };
         if let Some(what) = sidecar.belongs_to_another(delivery) {
-            return Ok(Held::Foreign { what: format!("{} {what}", paths.document.display()) });
+            let what = format!("{} {what}", paths.document.display());
+            return Ok(Held::Foreign { what, is_credential: true });
         }
         let logins = document.as_ref().and_then(read_logins);
         let (Some(document), Some((login, next))) = (document, logins) else { return Ok(Held::Nothing { version }) };
@@ -258,7 +272,7 @@ impl FilePlace {
     /// Sees that the place is still as it was read, under the lock.
     fn expect(&self, delivery: &Delivery, paths: &Paths, expected: Version) -> Result<Option<Sidecar>, PlaceError> {
         match self.read_now(delivery)? {
-            Held::Foreign { what } => Err(PlaceError::Foreign(what)),
+            Held::Foreign { what, .. } => Err(PlaceError::Foreign(what)),
             Held::Nothing { version } | Held::Credential { version, .. } if version == expected => {
                 read_sidecar(&paths.sidecar)
             }
@@ -378,7 +392,7 @@ impl Paths {
     ) -> Result<Vec<u8>, PlaceError> {
         let Claim { authority, kind, name, .. } = &delivery.claim;
         let sidecar = Sidecar {
-            version: before.map_or(0, |before| before.version) + 1,
+            version: before.map_or(0, |before| before.version).wrapping_add(1),
             authority: authority.to_string(),
             kind: (*kind).to_owned(),
             name: name.clone(),

@@ -1,6 +1,6 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
-use tenantdb_core::{Authority, Claim, Failure, Generation, Login, Slot};
+use tenantdb_core::{Authority, Claim, Failure, Generation, Login, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
@@ -79,8 +79,8 @@ pub(crate) async fn take_over(session: &Session, from: &Authority, to: &Authorit
 /// What a step writes into the ledger.
 pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Option<&Login>) -> Vec<Statement> {
     let texts = match step {
-        PostgresStep::RecordSlot { slot, role, state, generation } => {
-            vec![record_slot(*slot, role, *state, *generation, login)]
+        PostgresStep::RecordSlot { slot, role, state, generation, place } => {
+            vec![record_slot(*slot, role, *state, *generation, place.as_ref(), login)]
         }
         PostgresStep::ForgetDatabase { .. } => {
             let phase = Phase::Claimed.as_str();
@@ -95,7 +95,7 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
             let generation = generation.0;
             vec![
                 format!(
-                    "UPDATE ledger.role SET state = '{}', changed_at = now() WHERE name = {}",
+                    "UPDATE ledger.role SET state = '{}', place = NULL, changed_at = now() WHERE name = {}",
                     SlotState::Active.as_str(),
                     text(role)
                 ),
@@ -140,8 +140,10 @@ fn record_slot(
     role: &str,
     state: SlotState,
     generation: Option<Generation>,
+    place: Option<&PlaceId>,
     login: Option<&Login>,
 ) -> String {
+    let place = text_or_null(place.map(|place| place.0.as_str()));
     let given = match (generation, login) {
         (Some(Generation(generation)), Some(login)) => {
             format!(", generation = {generation}, login_digest = {}", text(login.digest().as_str()))
@@ -151,7 +153,7 @@ fn record_slot(
     };
     let purpose = slot.letter().map_or_else(String::new, |letter| format!("purpose = 'Slot', slot = '{letter}', "));
     format!(
-        "UPDATE ledger.role SET {purpose}state = '{}', changed_at = now(){given} WHERE name = {}",
+        "UPDATE ledger.role SET {purpose}state = '{}', place = {place}, changed_at = now(){given} WHERE name = {}",
         state.as_str(),
         text(role)
     )

@@ -90,7 +90,13 @@ pub(crate) async fn bootstrap(
     });
     let steps: Vec<Statement> = steps.collect();
     failpoint::hit("before-bootstrap");
-    session.transaction(&steps).await?;
+    session.transaction(&steps).await.map_err(|failure| {
+        if made_by_another(&failure) {
+            failure.hint("another bootstrap did the same at once; run it again")
+        } else {
+            failure
+        }
+    })?;
     failpoint::hit("after-bootstrap");
     Ok(())
 }

@@ -82,6 +82,13 @@ impl Connections {
         })
     }
 
+    /// Sees that the server itself answers, where one of its databases does not: a session that holds a lock on a
+    /// database keeps new ones waiting.
+    pub(crate) async fn answers(&self) -> Result<(), Failure> {
+        self.maintenance().await?.close().await;
+        Ok(())
+    }
+
     /// The session that holds the locks; it counts on its own.
     pub(crate) async fn locks(&self) -> Result<Session, Failure> {
         self.open(LEDGER, Speaker::Estate, None).await
@@ -122,8 +129,12 @@ impl Connections {
     pub(crate) async fn lets_admin_in(&self, admin: &AdminLogin) -> Result<bool, Failure> {
         let permit = turn(&self.visits).await;
         let AdminLogin { username, password, maintenance_database: database } = admin;
-        let opened = self.open_as(&self.address, username, password, database, Speaker::Tenant, Some(permit));
-        is_let_in(opened.await).await
+        let opened = self.open_as(&self.address, username, password, database, Speaker::Tenant, Some(permit)).await;
+        // Only a wrong password is one: what pg_hba.conf keeps out is not let in by another.
+        match opened {
+            Err(failure) if failure.kind == FailureKind::LoginRefused && !failure.has_code("28P01") => Err(failure),
+            opened => is_let_in(opened).await,
+        }
     }
 
     /// Closes the idle sessions.

@@ -91,6 +91,8 @@ pub(crate) struct SlotRow {
     pub(crate) state: SlotState,
     pub(crate) generation: Generation,
     pub(crate) login: Option<Digest>,
+    /// Where the login goes, while it is being issued.
+    pub(crate) place: Option<PlaceId>,
 }
 
 /// A delivery as the ledger has it.
@@ -138,7 +140,7 @@ impl Ledger {
                 &[]
             ),
             session.query(
-                "SELECT tenant, name, purpose, slot, state, generation, login_digest FROM ledger.role ORDER BY name",
+                "SELECT tenant, name, purpose, slot, state, generation, login_digest, place FROM ledger.role ORDER BY name",
                 &[]
             ),
             session.query(
@@ -219,7 +221,8 @@ fn add_role(tenant: &mut TenantRow, row: &Row) -> Result<(), Failure> {
     if let Some(state) = row.get::<_, Option<&str>>(4) {
         let state = state.parse().map_err(|_| unreadable("state", state))?;
         let login = row.get::<_, Option<String>>(6).map(Digest::from_stored);
-        tenant.slots.insert(slot, SlotRow { role, state, generation: generation(row.get(5))?, login });
+        let place = row.get::<_, Option<String>>(7).map(PlaceId);
+        tenant.slots.insert(slot, SlotRow { role, state, generation: generation(row.get(5))?, login, place });
     }
     Ok(())
 }

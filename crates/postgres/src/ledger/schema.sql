@@ -34,6 +34,8 @@ CREATE TABLE ledger.role (
     state text CHECK (state IN ('Retired', 'Issuing', 'Active', 'Draining')),
     generation bigint NOT NULL DEFAULT 0,
     login_digest text,
+    -- Where the login goes that is being issued: another place than that leaves it alone.
+    place text,
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON ledger.role (tenant);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::ObjectName;
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Held, LoginScheme, PlaceView, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{Held, LoginScheme, PlaceId, PlaceView, Refusal, RefusalKind, Slot, Version};
 use tenantdb_credentials::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
 
 use crate::desired::Tenant;
@@ -55,7 +55,7 @@ pub(super) fn custody(
         .slots()
         .iter()
         .filter(|slot| is_standing(**slot, scheme, row) || is_free(**slot, names, shared))
-        .map(|slot| facts(*slot, names, row, shared))
+        .map(|slot| facts(*slot, names, row, shared, &place.id))
         .collect();
     let decision = decide(Facts {
         scheme,
@@ -69,7 +69,7 @@ pub(super) fn custody(
     if let Decision::Refuse(refusal) = decision {
         return Err(refusal);
     }
-    let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, &decision)));
+    let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, held, &decision)));
     let slots = slots.filter(|(slot, plan)| is_standing(*slot, scheme, row) || plan.set).collect();
     Ok(Custody { decision, slots })
 }
@@ -97,7 +97,7 @@ fn is_free(slot: Slot, names: &TenantNames, shared: &Shared) -> bool {
     !shared.roles.contains_key(names.slot(slot).as_str())
 }
 
-fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared) -> SlotFacts {
+fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shared, here: &PlaceId) -> SlotFacts {
     let recorded: Option<&SlotRow> = row.and_then(|row| row.slots.get(&slot));
     let server = match shared.roles.get(names.slot(slot).as_str()) {
         None => OnServer::Missing,
@@ -110,10 +110,11 @@ fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shar
         generation: recorded.map(|recorded| recorded.generation).unwrap_or_default(),
         login: recorded.and_then(|recorded| recorded.login.clone()),
         server,
+        elsewhere: recorded.and_then(|recorded| recorded.place.clone()).filter(|place| place != here),
     }
 }
 
-fn slot_plan(facts: &SlotFacts, names: &TenantNames, decision: &Decision) -> SlotPlan {
+fn slot_plan(facts: &SlotFacts, names: &TenantNames, held: &Held, decision: &Decision) -> SlotPlan {
     let chosen = match decision {
         Decision::Issue { slot, .. }
         | Decision::Repair { slot, .. }
@@ -122,8 +123,10 @@ fn slot_plan(facts: &SlotFacts, names: &TenantNames, decision: &Decision) -> Slo
         Decision::Keep | Decision::Elsewhere { .. } | Decision::Refuse(_) => false,
     };
     let set = chosen && matches!(decision, Decision::Issue { .. } | Decision::Repair { .. });
+    let is_named = matches!(held, Held::Credential { login, .. } if facts.login.as_ref() == Some(login));
+    let in_use = facts.state.logs_in() || facts.elsewhere.is_some() || is_named;
     // What was handed out and still works stays; what can't log in any more is not brought back without its password.
-    let stays = facts.state.logs_in() && facts.server == OnServer::Login;
+    let stays = in_use && facts.server == OnServer::Login;
     SlotPlan {
         slot: facts.slot,
         role: names.slot(facts.slot).to_string(),

@@ -246,12 +246,18 @@ impl World {
             PostgresStep::Comment { database, comment } => self.database(database).comment.clone_from(comment),
             PostgresStep::OpenDatabase { database, .. } => self.database(database).allows_connections = true,
             PostgresStep::CloseDatabase { database } => self.database(database).allows_connections = false,
-            PostgresStep::RecordSlot { slot, role, state, generation } => {
+            PostgresStep::RecordSlot { slot, role, state, generation, place } => {
                 let login = in_hand.login.clone();
-                let unused =
-                    SlotRow { role: role.clone(), state: *state, generation: Generation::default(), login: None };
+                let unused = SlotRow {
+                    role: role.clone(),
+                    state: *state,
+                    generation: Generation::default(),
+                    login: None,
+                    place: None,
+                };
                 let slot = self.row(tenant).slots.entry(*slot).or_insert(unused);
                 slot.state = *state;
+                slot.place.clone_from(place);
                 match generation {
                     Some(generation) => (slot.generation, slot.login) = (*generation, login),
                     None if *state == SlotState::Retired => slot.login = None,
@@ -366,7 +372,7 @@ fn unlimited() -> Role {
 }
 
 fn retired(role: &str) -> SlotRow {
-    SlotRow { role: role.to_owned(), state: SlotState::Retired, generation: Generation(0), login: None }
+    SlotRow { role: role.to_owned(), state: SlotState::Retired, generation: Generation(0), login: None, place: None }
 }
 
 fn privileges(names: &[&str]) -> BTreeSet<String> {

@@ -200,8 +200,24 @@ pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
 
 /// What a user should know about the server, and no plan of ours mends.
 fn conditions(desired: &Desired, observed: &Observed) -> Vec<Condition> {
-    let open = system_databases(desired, &observed.shared).into_iter().chain(strange_databases(observed));
-    open.chain(visitors(desired, observed)).collect()
+    let shared = &observed.shared;
+    let members = estate_members(shared, &shared.login).into_iter();
+    let open = system_databases(desired, shared).into_iter().chain(strange_databases(observed));
+    members.chain(open).chain(visitors(desired, observed)).collect()
+}
+
+/// Who else may act as the estate, and so do all that tenantdb may.
+pub(crate) fn estate_members(shared: &Shared, admin: &str) -> Option<Condition> {
+    let is_superuser = |name: &str| shared.roles.get(name).is_some_and(|role| role.superuser);
+    let members = shared.estate().members.iter().map(String::as_str);
+    let others: Vec<&str> = members.filter(|member| *member != admin && !is_superuser(member)).collect();
+    let message = format!(
+        "{} may act as {ESTATE}, and so enter every tenant's database and the ledger; if that is no administrator of \
+         yours, as a superuser run: REVOKE {ESTATE} FROM {}",
+        others.join(", "),
+        crate::sql::names(&others)
+    );
+    (!others.is_empty()).then_some(Condition { kind: "EstateShared", message })
 }
 
 /// Other logins that can't be let in: they are not there, or a tenant's.

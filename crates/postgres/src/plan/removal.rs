@@ -180,6 +180,11 @@ impl Planner<'_> {
             return;
         }
         let claim = &self.row.claim;
+        if let Some(Ok(Held::Foreign { what, .. })) = self.place.held.get(claim) {
+            let message = format!("{what}, and stays; it no longer logs in");
+            self.plan.conditions.push(Condition { kind: "CredentialElsewhere", message });
+            return;
+        }
         self.plan.delivery = self.delivery();
         let nothing =
             matches!(self.place.held.get(claim), Some(Ok(Held::Nothing { version })) if *version == Version::default());

@@ -225,6 +225,8 @@ pub enum PostgresStep {
         state: SlotState,
         /// Its generation; absent when it has no login any more.
         generation: Option<Generation>,
+        /// Where its login goes; absent when it goes nowhere new.
+        place: Option<PlaceId>,
     },
     /// Notes in the ledger that the database it knows is gone, and that only the tenant's names are sure.
     ForgetDatabase {

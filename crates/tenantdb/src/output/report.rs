@@ -37,7 +37,11 @@ impl Told {
                     Output::Text => print(&report),
                     Output::Json => self.reports.servers.push(ServerReport::of(&report)),
                 }
-                report.outcome().into()
+                let ended = report.outcome().into();
+                if report.failure.is_some() {
+                    self.totals.add_missing(tenants.saturating_sub(report.tenants.len()), ended);
+                }
+                ended
             }
             Err(error) => {
                 self.reports.servers.push(ServerReport::failed(server.as_str(), Problem::of_error(&error)));

@@ -114,7 +114,7 @@ on_servers! {
 
         server.psql("postgres", "CREATE ROLE admin_user LOGIN PASSWORD 'another'");
         let asked = world.untouched(&server, || bootstrap(&world, &[])).exits(4);
-        asked.says("~ login admin_user: CREATEDB CREATEROLE").says("~ login admin_user: the password of the declaration").tells("needs consent");
+        asked.says("~ login admin_user: CREATEDB, CREATEROLE").says("~ login admin_user: the password of the declaration").tells("needs consent");
         world.write("root", &format!("{}\n", server.superuser_password()));
         bootstrap(&world, &["--password-file", "root", "--yes"]).exits(0);
         assert_eq!(server.psql("postgres", WHO), "admin_user|f|t|t|t");
@@ -122,6 +122,37 @@ on_servers! {
 
         world.set(ADMIN_PASSWORD_VARIABLE, "");
         world.untouched(&server, || bootstrap(&world, &["--yes"])).exits(1).tells("no password for admin_user").tells("hint:");
+    }
+
+    fn an_estate_that_somebody_else_made_is_not_trusted(server: TestServer) {
+        let plain = World::on(&server);
+        server.psql("postgres", "CREATE ROLE tenantdb_owner LOGIN SUPERUSER PASSWORD 'theirs'; CREATE ROLE mallory LOGIN");
+        server.psql("postgres", "GRANT tenantdb_owner TO mallory");
+        let refused = plain.untouched(&server, || plain.apply(&tenant("cafe", "{}"))).exits(1);
+        refused.tells("role tenantdb_owner is not as tenantdb makes it").tells("`tenantdb server bootstrap` mends it");
+        let world = world(&server);
+        let asked = world.untouched(&server, || bootstrap(&world, &[])).exits(4);
+        let asked = asked.says("~ role tenantdb_owner: NOLOGIN PASSWORD NULL, NOSUPERUSER, CREATEDB, CREATEROLE");
+        asked.tells("EstateShared: mallory may act as tenantdb_owner").tells("REVOKE tenantdb_owner FROM \"mallory\"");
+        bootstrap(&world, &["--yes"]).exits(0);
+        server.psql("postgres", "REVOKE tenantdb_owner FROM mallory");
+        let applied = world.apply(&tenant("cafe", "{}")).exits(0);
+        assert!(!applied.stderr.contains("EstateShared"), "{}", applied.stderr);
+        let powers = "SELECT rolsuper, rolcanlogin, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = 'tenantdb_owner'";
+        assert_eq!(server.psql("postgres", powers), "f|f|t|t");
+    }
+
+    fn an_administrator_whose_password_expired_or_who_was_shut_out_is_let_in_again(server: TestServer) {
+        let world = world(&server);
+        server.psql("postgres", "CREATE DATABASE maintenance");
+        server.psql("postgres", "REVOKE CONNECT ON DATABASE maintenance FROM PUBLIC");
+        let declared = std::fs::read_to_string(world.folder().join("server.yaml")).unwrap();
+        let declared = declared.replace("username: admin_user,", "username: admin_user, maintenanceDatabase: maintenance,");
+        world.write("server.yaml", &declared);
+        bootstrap(&world, &["--yes"]).exits(0).says("~ database maintenance: open to admin_user");
+        server.psql("postgres", "ALTER ROLE admin_user VALID UNTIL '2000-01-01'");
+        bootstrap(&world, &["--yes"]).exits(0).says("~ login admin_user: VALID UNTIL 'infinity'");
+        bootstrap(&world, &[]).exits(0).says("nothing to do");
     }
 
     fn a_superuser_or_a_tenant_is_not_made_the_administrator(server: TestServer) {

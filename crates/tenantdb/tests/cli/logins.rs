@@ -169,6 +169,42 @@ on_servers! {
         run.exits(4).tells("is not supported yet").tells("hint: set `credentials: {rotation: {strategy: InPlace}}`");
     }
 
+    fn what_a_crash_kept_from_the_ledger_works_on_whoever_applies_next(server: TestServer) {
+        for (name, spec) in [("cafe", IN_PLACE), ("erp", "credentials: {secretName: cafe-secret}")] {
+            let world = World::on(&server);
+            world.write("tenantdb.yaml", "project: test\n");
+            world.apply(&tenant(name, &format!("{{{spec}}}"))).exits(0);
+            let first = delivered(&world);
+            let other = world.another_home();
+            other.run_killed_at("before-record-delivery", &["apply", "--reissue", "--yes"]);
+            let second = delivered(&other);
+            assert!(query(&server, &second, WHO).is_ok());
+
+            world.run_on(&["apply"]).exits(0);
+            assert!(query(&server, &second, WHO).is_ok(), "{name}: it was delivered");
+            assert_eq!(query(&server, &first, WHO).is_ok(), name == "erp", "there is one password only");
+            other.run_on(&["apply", "--reissue", "--yes"]).exits(0);
+            assert_eq!(delivered(&other), second, "it is finished, not begun again");
+            world.run_on(&["plan", "--exit-code"]).exits(0).tells("CredentialElsewhere");
+            assert!(query(&server, &second, WHO).is_ok());
+        }
+    }
+
+    fn a_password_is_delivered_also_when_no_session_is_free(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", &format!("{{connectionLimit: 1, {IN_PLACE}}}"))).exits(0);
+        let held = delivered(&world);
+        let (user, password, port) = (held["username"].clone(), held["password"].clone(), server.port());
+        let session = std::thread::spawn(move || tenantdb_testkit::query_at(port, &user, &password, "cafe", "SELECT pg_sleep(30)"));
+        let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe' AND wait_event = 'PgSleep'";
+        tenantdb_testkit::wait_until(std::time::Duration::from_secs(10), || server.psql("postgres", busy) == "1");
+        edit(&world);
+        world.run_on(&["apply", "--yes"]).exits(0).tells("LoginUnproved: its password was accepted");
+        server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cafe'");
+        let _ = session.join();
+        tenantdb_testkit::wait_until(std::time::Duration::from_secs(10), || query(&server, &delivered(&world), WHO).is_ok());
+    }
+
     fn a_credential_that_is_wanted_elsewhere_as_well_ends_the_first_and_is_asked_about(server: TestServer) {
         let world = World::on(&server);
         world.write("tenantdb.yaml", "project: test\n");
@@ -230,6 +266,16 @@ fn a_tenant_without_a_password_logs_in_as_the_server_says() {
             assert_eq!(server.psql_as("cafe", "", "cafe", WHO).as_deref(), Ok("cafe cafe"));
             world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
         }
+        // Where it goes is another place when that asks for it, although it is the same login.
+        let other = world.another_home();
+        world.write("tenantdb.yaml", "project: test\n");
+        let from = format!("project:{}", std::fs::read_to_string(world.home().join("id")).unwrap().trim());
+        world.run(&["server", "takeover", "shared", "--from", &from, "--yes"]).exits(0);
+        other.write("tenantdb.yaml", "project: test\n");
+        other.run_on(&["apply", "--reissue"]).exits(0).says("1 changed");
+        world.run_on(&["apply"]).exits(0).tells("CredentialElsewhere");
+        world.run_on(&["apply", "--reissue"]).exits(0).says("1 changed");
+        other.run_on(&["apply"]).exits(0).tells("CredentialElsewhere");
         let away = "deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete, ";
         world.apply(&without_password(away)).exits(0);
         world.run(&["delete", "cafe", "--yes"]).exits(0);

@@ -96,6 +96,15 @@ on_servers! {
         apply(&world, "lost", &both, &[]).exits(4).tells("belongs to TenantDatabase default/cafe of project:found");
         world.run(&["history", "cafe"]).exits(0).says("taken over from project:lost");
         taking("project:lost", &["--yes"]).exits(2).tells("nobody but you has anything there");
+
+        // What was delivered to a folder goes along when that is named.
+        let erp = tenant("shop", GOES);
+        apply(&world, "third", &erp, &["--credentials", "folder"]).exits(0).says("1 created");
+        taking("project:third", &["--yes", "--credentials", "folder"]).exits(0);
+        let again = apply(&world, "found", &(both + &erp), &["--credentials", "folder"]).exits(0);
+        again.says("Nothing to do: 3 databases are as declared.");
+        world.run(&["delete", "shop", "--yes", "--credentials", "folder"]).exits(0).says("- credential in ");
+        assert!(!world.folder().join("folder/default/shop-secret.env").exists());
     }
 
     fn credentials_in_a_folder_of_their_own_are_a_place_like_any_other(server: TestServer) {

@@ -127,6 +127,28 @@ on_servers! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
+    fn a_database_that_lets_nobody_in_keeps_no_other_from_being_looked_at(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0);
+        let credential = world.credential("default", "cafe-secret");
+        // The second waits for the first, with a lock that every new session waits for.
+        for (statements, waits) in [
+            ("SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a IN DATABASE cafe SET work_mem = '1MB'; SELECT pg_sleep(120)", "PgSleep"),
+            ("ALTER DATABASE cafe RENAME TO loot", "object"),
+        ] {
+            let (user, password, port) = (credential["username"].clone(), credential["password"].clone(), server.port());
+            std::thread::spawn(move || query_at(port, &user, &password, "cafe", statements));
+            let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND wait_event = '{waits}'");
+            wait_until(PATIENCE, || server.psql("postgres", &waiting) == "1");
+        }
+        server.psql("postgres", "ALTER ROLE erp_a NOLOGIN");
+        let run = world.run_on(&["apply", "--refresh"]).exits(4).tells("default/cafe: it could not be looked into");
+        run.says("~ default/erp changed");
+        works(&world, &server, "erp");
+        server.psql("postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cafe_a'");
+        world.run_on(&["apply", "--refresh"]).exits(0);
+    }
+
     fn another_who_works_on_the_same_database(server: TestServer) {
         let mut world = World::on(&server);
         world.set("TENANTDB_LOCK_TIMEOUT", "1");
@@ -338,7 +360,7 @@ on_servers! {
             ("work_mem: 16XB", "the server refuses `work_mem: 16XB`", "correct the value"),
             ("statement_timeout: -5", "the server refuses `statement_timeout: -5`: -5 ms is outside the valid range for parameter \"statement_timeout\"", "correct the value"),
             ("timezone: Europe/Nowhere", "the server refuses `timezone: Europe/Nowhere`: invalid value for parameter \"TimeZone\": \"Europe/Nowhere\"", "correct the value"),
-            ("timezone: Mars, log_statement: all, work_mum: 1MB", "only a superuser can set `log_statement`; the server refuses `timezone: Mars`", "leave it out"),
+            ("timezone: Mars, log_statement: all, work_mum: 1MB", "only a superuser can set `log_statement` (leave it out,", "correct each of them"),
             ("shared_buffers: 1GB", "`shared_buffers` holds for the whole server, not for a login", "leave it out, and set it in the server's configuration"),
         ];
         for (setting, message, hint) in refused {

@@ -107,12 +107,24 @@ fn check_local(server: &DatabaseServer, found: &mut Vec<Violation>) {
     }
 }
 
+/// A role that logs in: none of those that PostgreSQL reserves, nor the one that owns every tenant's database.
+fn check_login(path: &str, name: &SqlName, found: &mut Vec<Violation>) {
+    let name = name.as_str();
+    if ["public", "none", "tenantdb_owner"].contains(&name) || name.starts_with("pg_") {
+        found.push(Violation::new(path, format!("`{name}` is reserved, and no login")).hint("such as `admin_user`"));
+    }
+}
+
 fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
+    check_login("spec.admin.username", &admin.username, found);
     if admin.password_from.is_empty() {
         let violation = Violation::new("spec.admin.passwordFrom", "spec.admin.passwordFrom needs at least one place");
         found.push(violation.hint("such as `- env: POSTGRES_ADMIN_PASSWORD` or `- file: /run/secrets/admin`"));
     }
     for (index, source) in admin.password_from.iter().enumerate() {
+        if let Some(username) = &source.username {
+            check_login(&format!("spec.admin.passwordFrom[{index}].username"), username, found);
+        }
         check_password_source(&format!("spec.admin.passwordFrom[{index}]"), source, found);
     }
     if admin.password_passthrough {

@@ -14,6 +14,9 @@ use crate::values::SqlName;
 const KEY_PLACEHOLDERS: &[&str] =
     &["uri", "uri_direct", "uri_ro", "host", "port", "database", "username", "password", "endpoint", "generation"];
 
+/// The keys by which a delivered login is known again.
+const OWN_KEYS: [&str; 5] = ["username", "password", "password_next", "DB_USER", "DB_PASSWORD"];
+
 /// What Kubernetes allows a key of a Secret to have, in bytes.
 const MAX_KEY_BYTES: usize = 253;
 
@@ -160,6 +163,11 @@ fn check_key(key: &str, template: &str, found: &mut Vec<Violation>) {
     if key.is_empty() || key.len() > MAX_KEY_BYTES || !key.bytes().all(legal) {
         let violation = Violation::new(&path, format!("`{key}` can't be the key of a Secret")).on_key();
         found.push(violation.hint(format!("letters, digits, `-`, `_` and `.`, at most {MAX_KEY_BYTES} of them")));
+        return;
+    }
+    if OWN_KEYS.contains(&key) {
+        let violation = Violation::new(&path, format!("`{key}` always holds the login as it is")).on_key();
+        found.push(violation.hint("give the key another name"));
         return;
     }
     match template::check(&path, template, Rules { known: KEY_PLACEHOLDERS, escapes: true }) {

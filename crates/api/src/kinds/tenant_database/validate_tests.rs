@@ -49,6 +49,14 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
 }
 
 #[test]
+fn a_key_that_holds_the_login_is_not_overwritten() {
+    for key in ["username", "password", "password_next", "DB_USER", "DB_PASSWORD"] {
+        let said = said(&format!("credentials: {{keys: {{{key}: 'x{{uri}}'}}}}"));
+        assert_eq!(said, [format!("`{key}` always holds the login as it is")]);
+    }
+}
+
+#[test]
 fn what_is_supported_is_accepted() {
     for spec in [
         "",

@@ -69,7 +69,8 @@ impl Planner<'_> {
             .map(|(slot, plan)| (*slot, plan.role.clone()))
             .collect();
         for (slot, role) in earlier {
-            let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Draining, generation: None };
+            let step =
+                PostgresStep::RecordSlot { slot, role, state: SlotState::Draining, generation: None, place: None };
             self.push(step, "replaced");
         }
     }

@@ -101,11 +101,13 @@ impl Planner<'_> {
         let dead = slot.state != SlotState::Retired && !slot.logs_in && !elsewhere;
         if let Some((state, generation)) = issued {
             let (slot, role) = (slot.slot, slot.role.clone());
-            let step = PostgresStep::RecordSlot { slot, role, state, generation: Some(generation) };
+            let place = (state == SlotState::Issuing).then(|| self.place.id.clone());
+            let step = PostgresStep::RecordSlot { slot, role, state, generation: Some(generation), place };
             self.push(step, "its login is set");
         } else if dead {
             let (slot, role) = (slot.slot, slot.role.clone());
-            let step = PostgresStep::RecordSlot { slot, role, state: SlotState::Retired, generation: None };
+            let step =
+                PostgresStep::RecordSlot { slot, role, state: SlotState::Retired, generation: None, place: None };
             self.push(step, "its login was taken away");
         }
     }

@@ -15,7 +15,7 @@ use crate::output::{count, say, style};
 
 /// Gives what another authority has on a server to ours.
 pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit, Error> {
-    let TakeoverArguments { name, from, yes } = arguments;
+    let TakeoverArguments { name, from, yes, place: _ } = arguments;
     let server = context.home.server(&name)?;
     let to = input::authority(&context.home)?;
     if from == to {
@@ -43,7 +43,9 @@ pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit
             return Ok(Exit::Refused);
         }
         connected.pass.engine.take_over(&from, &to).await?;
-        context.home.place()?.take_over(&theirs, &to).map_err(tenantdb_core::Failure::from)?;
+        for place in context.home.places()? {
+            place.take_over(&theirs, &to).map_err(tenantdb_core::Failure::from)?;
+        }
         say!("{} on {name} taken over from {from}", count(theirs.len(), "database"));
         Ok(Exit::Done)
     });
