@@ -1,9 +1,11 @@
 //! Making a server ready with one login of a superuser: a plain administrator who needs no superuser any more, and the
 //! databases that come with every cluster closed to everyone.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use strum::IntoStaticStr;
+use tenantdb_api::ObjectName;
 use tenantdb_core::{Actor, Failure, FailureKind, Plan, Planned, Risk, Step, StepId, Task};
 
 use crate::ESTATE;
@@ -152,79 +154,93 @@ pub(crate) struct Wanted<'a> {
 
 /// What a superuser has to do, seen by its own login.
 pub(crate) fn plan(
-    server: &tenantdb_api::ObjectName,
+    server: &ObjectName,
     wanted: &Wanted<'_>,
     observed: &Observed,
 ) -> Result<Plan<BootstrapStep>, Failure> {
-    let shared = &observed.shared;
     check(wanted, observed)?;
-    let mut steps: Vec<(BootstrapStep, String)> = Vec::new();
-    let login = wanted.admin.to_owned();
-    match shared.roles.get(wanted.admin) {
-        None => steps.push((BootstrapStep::CreateAdmin { login: login.clone() }, "it is not there".to_owned())),
-        Some(role) => {
-            let lacks = lacks(role);
-            if !lacks.is_empty() {
-                let reason = format!("it lacks {}", if lacks.len() == 1 { "that" } else { "these" });
-                steps.push((BootstrapStep::EmpowerAdmin { login: login.clone(), lacks }, reason));
-            }
-            if !wanted.logs_in {
-                let reason = "the server refuses it".to_owned();
-                steps.push((BootstrapStep::SetPassword { login: login.clone() }, reason));
-            }
-        }
+    let mut planner = Planner { wanted, observed, steps: Vec::new() };
+    planner.administrator();
+    planner.estate();
+    let shared = &observed.shared;
+    let databases = SYSTEM_DATABASES.into_iter().chain([shared.maintenance_database.as_str()]);
+    for database in databases.collect::<BTreeSet<_>>() {
+        planner.database(database);
     }
-    if let Some(lacks) = shared.roles.get(ESTATE).map(estate_lacks).filter(|lacks| !lacks.is_empty()) {
-        steps.push((BootstrapStep::TameEstate { lacks }, "somebody else made it so".to_owned()));
-    }
-    let joined = shared.roles.get(wanted.admin).is_some_and(|role| role.member_of.contains(ESTATE) || role.superuser);
-    if shared.roles.contains_key(ESTATE) && !joined {
-        let options = shared.has_membership_options();
-        steps.push((BootstrapStep::JoinEstate { login, options }, "another login made the estate".to_owned()));
-    }
-    let keep = |database: &str| {
-        let visitors = wanted.connect_for.iter().filter(|name| observed.visitor(name).is_ok());
-        let admin = wanted.admin.to_owned();
-        let needed = database == shared.maintenance_database || SYSTEM_DATABASES.contains(&database);
-        needed.then_some(admin).into_iter().chain(visitors.cloned())
-    };
-    for database in SYSTEM_DATABASES.into_iter().chain([shared.maintenance_database.as_str()]).collect::<BTreeSet<_>>()
-    {
-        let Some(found) = shared.databases.get(database) else { continue };
-        let closes = SYSTEM_DATABASES.contains(&database) && found.open_to_public();
-        let anyone = found.grants.get(&None).is_some_and(|privileges| privileges.contains("CONNECT"));
-        let shut_out = |login: &String| !comes_in(shared, found, login);
-        let logins: Vec<String> = keep(database).filter(shut_out).collect();
-        // Where every login may connect there is nothing to keep.
-        if !logins.is_empty() && (closes || !anyone) {
-            let step = BootstrapStep::Admit { database: database.to_owned(), logins };
-            steps.push((step, "it keeps access".to_owned()));
-        }
-        if closes {
-            let kept: BTreeSet<String> = keep(database).collect();
-            let (losers, tenants) = losers(observed, found, &kept);
-            let step = BootstrapStep::Close { database: database.to_owned(), losers, tenants };
-            steps.push((step, "every login could connect".to_owned()));
-        }
-    }
-    let preparation = steps.into_iter().enumerate().map(|(index, (step, reason))| Planned {
+    let preparation = planner.steps.into_iter().enumerate().map(|(index, (step, reason))| Planned {
         id: StepId(index),
         risk: step.risk(),
         task: Task::Engine(step),
-        reason: reason.into(),
+        reason,
         actor: Actor::Login,
         after: index.checked_sub(1).map(StepId).into_iter().collect(),
     });
-    let conditions = estate_members(shared, wanted.admin)
-        .into_iter()
-        .chain(strange_databases(observed))
-        .chain(unusable_visitors(wanted.connect_for, observed));
-    Ok(Plan {
-        server: server.clone(),
-        preparation: preparation.collect(),
-        tenants: Vec::new(),
-        conditions: conditions.collect(),
-    })
+    let members = estate_members(shared, wanted.admin).into_iter();
+    let conditions = members.chain(strange_databases(observed)).chain(unusable_visitors(wanted.connect_for, observed));
+    let (preparation, conditions) = (preparation.collect(), conditions.collect());
+    Ok(Plan { server: server.clone(), preparation, tenants: Vec::new(), conditions })
+}
+
+struct Planner<'a> {
+    wanted: &'a Wanted<'a>,
+    observed: &'a Observed,
+    steps: Vec<(BootstrapStep, Cow<'static, str>)>,
+}
+
+impl Planner<'_> {
+    fn push(&mut self, step: BootstrapStep, reason: &'static str) {
+        self.steps.push((step, reason.into()));
+    }
+
+    fn administrator(&mut self) {
+        let login = self.wanted.admin.to_owned();
+        let Some(role) = self.observed.shared.roles.get(&login) else {
+            return self.push(BootstrapStep::CreateAdmin { login }, "it is not there");
+        };
+        let lacks = lacks(role);
+        if !lacks.is_empty() {
+            self.push(BootstrapStep::EmpowerAdmin { login: login.clone(), lacks }, "it is not so");
+        }
+        if !self.wanted.logs_in {
+            self.push(BootstrapStep::SetPassword { login }, "the server refuses it");
+        }
+    }
+
+    /// The estate, if somebody made it already; otherwise the administrator will.
+    fn estate(&mut self) {
+        let shared = &self.observed.shared;
+        let Some(estate) = shared.roles.get(ESTATE) else { return };
+        let lacks = estate_lacks(estate);
+        if !lacks.is_empty() {
+            self.push(BootstrapStep::TameEstate { lacks }, "somebody else made it otherwise");
+        }
+        let login = self.wanted.admin.to_owned();
+        let joined = |role: &Role| role.member_of.contains(ESTATE) || role.superuser;
+        if !shared.roles.get(&login).is_some_and(joined) {
+            let options = shared.has_membership_options();
+            self.push(BootstrapStep::JoinEstate { login, options }, "another login made the estate");
+        }
+    }
+
+    /// A database that the administrator comes into, or that is closed to everyone else.
+    fn database(&mut self, database: &str) {
+        let shared = &self.observed.shared;
+        let Some(found) = shared.databases.get(database) else { return };
+        let visitors = self.wanted.connect_for.iter().filter(|name| self.observed.visitor(name).is_ok());
+        let kept: BTreeSet<String> = visitors.cloned().chain([self.wanted.admin.to_owned()]).collect();
+        let closes = SYSTEM_DATABASES.contains(&database) && found.open_to_public();
+        // Where every login may connect, and still may afterwards, there is nothing to keep.
+        let public = found.grants.get(&None).is_some_and(|privileges| privileges.contains("CONNECT"));
+        let logins: Vec<String> = kept.iter().filter(|login| !comes_in(shared, found, login)).cloned().collect();
+        if !logins.is_empty() && (closes || !public) {
+            self.push(BootstrapStep::Admit { database: database.to_owned(), logins }, "it keeps access");
+        }
+        if closes {
+            let (losers, tenants) = losers(self.observed, found, &kept);
+            let step = BootstrapStep::Close { database: database.to_owned(), losers, tenants };
+            self.push(step, "every login could connect");
+        }
+    }
 }
 
 /// What can't be made ready.
