@@ -181,10 +181,23 @@ impl<E: Engine> Pass<E> {
     }
 
     async fn view(&self, deliveries: BTreeMap<Claim, Delivery>, depth: Depth) -> Result<PlaceView, Failure> {
-        let (mut held, mut locations) = (BTreeMap::new(), BTreeMap::new());
-        for (claim, delivery) in &deliveries {
-            held.insert(claim.clone(), self.place.read(delivery).await.map_err(|error| error.to_string()));
-            locations.insert(claim.clone(), self.place.location(delivery));
+        let mut rest = deliveries.into_iter();
+        let share = rest.len().div_ceil(self.workers.max(1)).max(1);
+        let mut reading = JoinSet::new();
+        loop {
+            let part: Vec<(Claim, Delivery)> = rest.by_ref().take(share).collect();
+            if part.is_empty() {
+                break;
+            }
+            reading.spawn(read(self.place.clone(), part));
+        }
+        let (mut deliveries, mut held, mut locations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        while let Some(part) = reading.join_next().await {
+            for Read { claim, delivery, location, found } in part.map_err(|error| panicked(&error))? {
+                deliveries.insert(claim.clone(), delivery);
+                locations.insert(claim.clone(), location);
+                held.insert(claim, found);
+            }
         }
         let mut view = PlaceView { id: self.place.id().clone(), held, deliveries, locations, refused: BTreeSet::new() };
         if depth == Depth::Deep {
@@ -345,6 +358,24 @@ impl<E: Engine> Pass<E> {
         }
         Ok(Vec::new())
     }
+}
+
+/// What a place holds for a claim.
+struct Read {
+    claim: Claim,
+    delivery: Delivery,
+    location: String,
+    found: Result<Held, String>,
+}
+
+/// Reads a part of what a place holds.
+async fn read(place: Arc<dyn Place>, part: Vec<(Claim, Delivery)>) -> Vec<Read> {
+    let mut all = Vec::with_capacity(part.len());
+    for (claim, delivery) in part {
+        let found = place.read(&delivery).await.map_err(|error| error.to_string());
+        all.push(Read { location: place.location(&delivery), claim, delivery, found });
+    }
+    all
 }
 
 /// The credential that a tenant's steps set or use.
