@@ -182,14 +182,10 @@ impl<E: Engine> Pass<E> {
 
     async fn view(&self, deliveries: BTreeMap<Claim, Delivery>, depth: Depth) -> Result<PlaceView, Failure> {
         let mut rest = deliveries.into_iter();
-        let share = rest.len().div_ceil(self.workers.max(1)).max(1);
+        let share = rest.len().div_ceil(self.workers.max(1));
         let mut reading = JoinSet::new();
-        loop {
-            let part: Vec<(Claim, Delivery)> = rest.by_ref().take(share).collect();
-            if part.is_empty() {
-                break;
-            }
-            reading.spawn(read(self.place.clone(), part));
+        while rest.len() > 0 {
+            reading.spawn(read(self.place.clone(), rest.by_ref().take(share).collect()));
         }
         let (mut deliveries, mut held, mut locations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         while let Some(part) = reading.join_next().await {

@@ -172,6 +172,22 @@ pub struct Planned<S> {
     pub after: Vec<StepId>,
 }
 
+impl<S> Planned<S> {
+    /// Adds a step that waits for all those before it.
+    pub fn push(
+        steps: &mut Vec<Self>,
+        task: Task<S>,
+        reason: impl Into<Cow<'static, str>>,
+        risk: Risk,
+        actor: Actor,
+    ) -> StepId {
+        let id = StepId(steps.len());
+        let after = id.0.checked_sub(1).map(StepId).into_iter().collect();
+        steps.push(Self { id, task, reason: reason.into(), risk, actor, after });
+        id
+    }
+}
+
 /// What happens to a tenant as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum TenantChange {
@@ -270,10 +286,7 @@ impl<S: Step> TenantPlan<S> {
 
     /// Adds a step that waits for all those before it.
     pub fn push(&mut self, task: Task<S>, reason: impl Into<Cow<'static, str>>, risk: Risk, actor: Actor) -> StepId {
-        let id = StepId(self.steps.len());
-        let after = id.0.checked_sub(1).map(StepId).into_iter().collect();
-        self.steps.push(Planned { id, task, reason: reason.into(), risk, actor, after });
-        id
+        Planned::push(&mut self.steps, task, reason, risk, actor)
     }
 }
 
@@ -300,6 +313,7 @@ impl<S: Step> Plan<S> {
     /// The highest risk in it.
     #[must_use]
     pub fn risk(&self) -> Risk {
-        self.tenants.iter().flat_map(|tenant| &tenant.steps).map(|step| step.risk).max().unwrap_or(Risk::Safe)
+        let steps = self.tenants.iter().flat_map(|tenant| &tenant.steps).chain(&self.preparation);
+        steps.map(|step| step.risk).max().unwrap_or(Risk::Safe)
     }
 }

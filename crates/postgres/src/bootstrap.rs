@@ -1,12 +1,11 @@
 //! Making a server ready with one login of a superuser: a plain administrator who needs no superuser any more, and the
 //! databases that come with every cluster closed to everyone.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use strum::IntoStaticStr;
 use tenantdb_api::ObjectName;
-use tenantdb_core::{Actor, Failure, FailureKind, Plan, Planned, Risk, Step, StepId, Task};
+use tenantdb_core::{Actor, Failure, FailureKind, Plan, Planned, Risk, Step, Task};
 
 use crate::ESTATE;
 use crate::observe::{Database, Observed, Role, Shared};
@@ -167,29 +166,22 @@ pub(crate) fn plan(
     for database in databases.collect::<BTreeSet<_>>() {
         planner.database(database);
     }
-    let preparation = planner.steps.into_iter().enumerate().map(|(index, (step, reason))| Planned {
-        id: StepId(index),
-        risk: step.risk(),
-        task: Task::Engine(step),
-        reason,
-        actor: Actor::Login,
-        after: index.checked_sub(1).map(StepId).into_iter().collect(),
-    });
     let members = estate_members(shared, wanted.admin).into_iter();
     let conditions = members.chain(strange_databases(observed)).chain(unusable_visitors(wanted.connect_for, observed));
-    let (preparation, conditions) = (preparation.collect(), conditions.collect());
-    Ok(Plan { server: server.clone(), preparation, tenants: Vec::new(), conditions })
+    let conditions = conditions.collect();
+    Ok(Plan { server: server.clone(), preparation: planner.steps, tenants: Vec::new(), conditions })
 }
 
 struct Planner<'a> {
     wanted: &'a Wanted<'a>,
     observed: &'a Observed,
-    steps: Vec<(BootstrapStep, Cow<'static, str>)>,
+    steps: Vec<Planned<BootstrapStep>>,
 }
 
 impl Planner<'_> {
     fn push(&mut self, step: BootstrapStep, reason: &'static str) {
-        self.steps.push((step, reason.into()));
+        let risk = step.risk();
+        Planned::push(&mut self.steps, Task::Engine(step), reason, risk, Actor::Login);
     }
 
     fn administrator(&mut self) {
@@ -253,7 +245,7 @@ fn check(wanted: &Wanted<'_>, observed: &Observed) -> Result<(), Failure> {
             "name one with --superuser; a managed service has none, and its own administrator needs no bootstrap",
         );
     }
-    if observed.ledger.as_ref().is_some_and(|ledger| ledger.roles.contains_key(wanted.admin)) {
+    if observed.is_tenants(wanted.admin) {
         return stop(format!("the login {} is a tenant's", wanted.admin), "name another in `admin.username`");
     }
     if wanted.admin == shared.login {
@@ -298,8 +290,7 @@ fn losers(observed: &Observed, database: &Database, kept: &BTreeSet<String>) -> 
     let shared = &observed.shared;
     let logins = shared.roles.iter().filter(|(_, role)| role.login).map(|(name, _)| name);
     let losing = logins.filter(|login| !kept.contains(*login) && !comes_in(shared, database, login));
-    let is_tenants = |login: &&String| observed.ledger.as_ref().is_some_and(|all| all.roles.contains_key(*login));
-    let (tenants, others): (Vec<&String>, Vec<&String>) = losing.partition(is_tenants);
+    let (tenants, others): (Vec<&String>, Vec<&String>) = losing.partition(|login| observed.is_tenants(login));
     let with_sessions = |login: &String| (login.clone(), database.sessions.get(login).copied().unwrap_or_default());
     (others.into_iter().map(with_sessions).collect(), tenants.len())
 }

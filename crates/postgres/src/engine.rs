@@ -15,7 +15,7 @@ use crate::apply::{self, Hold, Locks};
 use crate::bootstrap::{self, BootstrapStep};
 use crate::connect::{AdminLogin, Connections, Session, TlsSettings};
 use crate::desired::{Desired, Recorded};
-use crate::ledger::{Applied, Ledger, Phase};
+use crate::ledger::{Applied, Ledger, Phase, TenantRow};
 use crate::observe::{self, Inside, Observed, Setting, Shared};
 use crate::probe::Probes;
 use crate::step::PostgresStep;
@@ -93,10 +93,7 @@ impl Postgres {
             let maintenance = self.connections.maintenance().await?;
             let shared = observe::read_shared(&maintenance).await;
             maintenance.close().await;
-            let shared = shared?;
-            let ledger =
-                if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
-            let observed = Observed { shared, ledger, ..Observed::default() };
+            let observed = self.with_ledger(shared?).await?;
             let logs_in = match observed.shared.roles.get(&admin.username) {
                 Some(role) if role.login => self.connections.lets_admin_in(admin).await?,
                 _ => false,
@@ -139,13 +136,18 @@ impl Postgres {
         failure.within(format!("server {} ({})", self.name, self.connections.address()))
     }
 
+    /// What the server shares, with the ledger if there is one to trust.
+    async fn with_ledger(&self, shared: Shared) -> Result<Observed, Failure> {
+        let ledger =
+            if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
+        Ok(Observed { shared, ledger, ..Observed::default() })
+    }
+
     /// What can be seen from one database of all of them.
     async fn look_from(&self, maintenance: &Session, desired: &Desired) -> Result<Observed, Failure> {
         let shared = observe::read_shared(maintenance).await?;
         check_admin(&shared)?;
-        let ledger =
-            if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
-        let mut observed = Observed { shared, ledger, ..Observed::default() };
+        let mut observed = self.with_ledger(shared).await?;
         observed.refused = observe::read_refused(maintenance, new_settings(desired, &observed)).await?;
         Ok(observed)
     }
@@ -276,7 +278,7 @@ fn trusted_ledger(shared: &Shared) -> Result<bool, Failure> {
 fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
     let removals = desired.removals(observed);
     let rows = removals.keys().filter_map(|claim| observed.ledger.as_ref()?.tenants.get(claim));
-    rows.flat_map(|row| row.slots.values().map(|slot| slot.role.clone()).chain([row.owner.clone()])).collect()
+    rows.flat_map(TenantRow::roles).cloned().collect()
 }
 
 /// The databases that have to be looked into: those that are not known to be as declared, or all.

@@ -195,8 +195,8 @@ impl FilePlace {
         match read_sidecar(&paths.sidecar)? {
             Some(sidecar) if sidecar.belongs_to_another(delivery).is_none() => {
                 let logins = self.read_document(&paths.document)?.as_ref().and_then(read_logins);
-                let logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
-                Ok(logins.into_iter().find(|login| login.digest() == *digest))
+                let mut logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
+                Ok(logins.find(|login| login.digest() == *digest))
             }
             _ => Ok(None),
         }

@@ -2,7 +2,7 @@
 
 mod applied;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use applied::Applied;
 use tenantdb_api::{Namespace, ObjectName};
@@ -78,6 +78,11 @@ pub(crate) struct TenantRow {
 }
 
 impl TenantRow {
+    /// Every role that it was made with: what logs in, and the tenant itself.
+    pub(crate) fn roles(&self) -> BTreeSet<&String> {
+        self.slots.values().map(|slot| &slot.role).chain([&self.owner]).collect()
+    }
+
     /// The names that were recorded when it was made; `None` when the ledger has lost them.
     pub(crate) fn names(&self) -> Option<TenantNames> {
         Some(TenantNames { database: self.database.parse().ok()?, owner: check_owner(&self.owner).ok()? })

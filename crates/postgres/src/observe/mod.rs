@@ -58,10 +58,14 @@ impl Observed {
         logins.filter(is_stranger).collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
+    /// Whether a role's name is a tenant's, used or reserved.
+    pub(crate) fn is_tenants(&self, name: &str) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.roles.contains_key(name))
+    }
+
     /// Whether a role that is none of ours can be let into the tenants' databases, or why not.
     pub(crate) fn visitor(&self, name: &str) -> Result<(), &'static str> {
-        let tenants = self.ledger.as_ref().is_some_and(|ledger| ledger.roles.contains_key(name));
-        match (self.shared.roles.contains_key(name), tenants) {
+        match (self.shared.roles.contains_key(name), self.is_tenants(name)) {
             (_, true) => Err("is a tenant's role"),
             (false, false) => Err("is no role of this server"),
             (true, false) => Ok(()),

@@ -20,9 +20,8 @@ pub(super) fn conflict(
 ) -> Option<Refusal> {
     match row {
         Some(row) => {
-            let roles = row.slots.values().map(|slot| &slot.role).chain([&row.owner]);
             let out_of_reach =
-                || roles.into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
+                || row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
             super::incomplete(row)
                 .or_else(|| moved(tenant, names))
                 .or_else(|| logs_in_otherwise(tenant, row))

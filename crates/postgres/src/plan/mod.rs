@@ -13,8 +13,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::{
-    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, StepId, Task,
-    TenantChange, TenantPlan,
+    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Task, TenantChange,
+    TenantPlan,
 };
 
 use crate::desired::Desired;
@@ -183,19 +183,12 @@ pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
     if observed.ledger.is_none() {
         steps.push(PostgresStep::CreateLedgerTables);
     }
-    let actor = |step: &PostgresStep| match step {
-        PostgresStep::CreateEstate { .. } => Actor::Login,
-        _ => Actor::Estate,
-    };
-    let planned = steps.into_iter().enumerate().map(|(index, step)| Planned {
-        id: StepId(index),
-        actor: actor(&step),
-        task: Task::Engine(step),
-        reason: "the server has no ledger yet".into(),
-        risk: Risk::Safe,
-        after: index.checked_sub(1).map(StepId).into_iter().collect(),
-    });
-    planned.collect()
+    let mut planned = Vec::new();
+    for step in steps {
+        let actor = if matches!(step, PostgresStep::CreateEstate { .. }) { Actor::Login } else { Actor::Estate };
+        Planned::push(&mut planned, Task::Engine(step), "the server has no ledger yet", Risk::Safe, actor);
+    }
+    planned
 }
 
 /// What a user should know about the server, and no plan of ours mends.

@@ -1,6 +1,6 @@
 //! What it takes to remove a tenant, as far as the policies say that the ledger recorded when it was last applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
@@ -257,10 +257,8 @@ impl Planner<'_> {
             let roles: Vec<String> = roles.iter().filter(|role| entangled.contains_key(*role)).cloned().collect();
             let holder = self.observed.ledger.as_ref().and_then(|ledger| ledger.database(database));
             if let (Some(holder), false) = (holder, roles.is_empty()) {
-                let slots = holder.slots.values().map(|slot| slot.role.clone());
-                let exists = |role: &String| self.observed.shared.roles.contains_key(role);
-                let holders: BTreeSet<String> = slots.chain([holder.owner.clone()]).filter(exists).collect();
-                let holders = holders.into_iter().collect();
+                let exists = |role: &&String| self.observed.shared.roles.contains_key(*role);
+                let holders = holder.roles().into_iter().filter(exists).cloned().collect();
                 let database = database.clone();
                 self.destroy(PostgresStep::LeaveDatabase { roles, holders, database, options });
             }
@@ -283,8 +281,8 @@ fn tied_elsewhere(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
         return None;
     }
     let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
-    let is_slot = |role: &String| row.slots.values().any(|slot| slot.role == *role);
-    let ours = |role: &String| if *role == row.owner { !stays } else { is_slot(role) };
+    let roles = row.roles();
+    let ours = |role: &String| roles.contains(role) && !(stays && *role == row.owner);
     entanglements(row, observed).find_map(|(database, ties)| {
         let tenants = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(database).is_some());
         let (role, tie) = ties.iter().find(|(role, tie)| ours(role) && !(tenants && **tie == Tie::Privileges))?;

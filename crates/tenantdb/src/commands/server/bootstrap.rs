@@ -9,7 +9,7 @@ use super::Context;
 use crate::arguments::{BootstrapArguments, Output};
 use crate::commands::consent::Asking;
 use crate::error::{Error, Exit};
-use crate::input::{Draft, Input, ServerInput};
+use crate::input::{self, Draft, Input, ServerInput};
 use crate::output::{plan, say, style};
 use crate::resolve;
 use crate::server::{self, Connected};
@@ -84,8 +84,7 @@ async fn as_superuser(
     if planned.is_empty() {
         return Ok(Done::Nothing);
     }
-    let risk = planned.preparation.iter().map(|step| step.risk).max().unwrap_or(Risk::Safe);
-    if risk > Risk::Safe && !asking.ask("This takes access away or changes a password. Go on?")? {
+    if planned.risk() > Risk::Safe && !asking.ask("This takes access away or changes a password. Go on?")? {
         style::error("needs consent; nothing was touched", Some("answer yes at the terminal, or run it with --yes"));
         return Ok(Done::Refused);
     }
@@ -95,7 +94,7 @@ async fn as_superuser(
 
 /// The administrator's part, which proves its login: the estate and the ledger. Whether there was anything to do.
 async fn as_administrator(context: &Context, connected: &Connected, server: &DatabaseServer) -> Result<bool, Error> {
-    let authority = crate::input::authority(&context.home)?;
+    let authority = input::authority(&context.home)?;
     let desired = Desired::nothing(server, &authority, connected.endpoint.clone());
     let observed = connected.observe(&desired, Depth::Shallow).await?;
     let preparation = Postgres::preparation(&observed);
