@@ -4,7 +4,9 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, TryStreamExt};
 use tenantdb_core::{Address, Failure, FailureKind, Password};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -134,6 +136,11 @@ impl Session {
         rows.map_err(|error| within(&self.database, failure(&error).within("SELECT")))
     }
 
+    /// Sends catalog queries one after another without waiting; their answers come in the same order.
+    pub(crate) fn ask(&self, queries: impl IntoIterator<Item = impl Into<String>>) -> Answers<'_> {
+        Answers { pending: queries.into_iter().map(|query| self.query(query.into(), &[]).boxed()).collect() }
+    }
+
     async fn send(&self, statements: &[Statement]) -> Result<Vec<SimpleQueryMessage>, Failure> {
         let outcomes = join_all(statements.iter().map(|statement| self.client.simple_query(&statement.text))).await;
         let mut messages = Vec::new();
@@ -175,6 +182,18 @@ impl Session {
         drop(self.client);
         // The connection ends by itself once its client is gone; how it ended no longer matters.
         let _ = self.connection.await;
+    }
+}
+
+/// The answers to several queries.
+pub(crate) struct Answers<'a> {
+    pending: FuturesOrdered<BoxFuture<'a, Result<Vec<Row>, Failure>>>,
+}
+
+impl Answers<'_> {
+    /// The rows of the next query; none when there was no other.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Row>, Failure> {
+        Ok(self.pending.try_next().await?.unwrap_or_default())
     }
 }
 

@@ -138,34 +138,25 @@ impl Ledger {
     /// Reads the ledger; `None` when its tables were never made.
     pub(crate) async fn read(session: &Session) -> Result<Option<Self>, Failure> {
         let Some(id) = Self::read_id(session).await? else { return Ok(None) };
-        let (tenants, roles, deliveries) = tokio::try_join!(
-            session.query(
-                "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch \
-                 FROM ledger.tenant ORDER BY id",
-                &[]
-            ),
-            session.query(
-                "SELECT tenant, name, purpose, slot, state, generation, login_digest, place FROM ledger.role ORDER BY name",
-                &[]
-            ),
-            session.query(
-                "SELECT tenant, place, location, secret_name, generation, login_digest FROM ledger.delivery \
-                 ORDER BY tenant, confirmed_at",
-                &[]
-            ),
-        )?;
+        let mut answers = session.ask([
+            "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch \
+             FROM ledger.tenant ORDER BY id",
+            "SELECT tenant, name, purpose, slot, state, generation, login_digest, place FROM ledger.role ORDER BY name",
+            "SELECT tenant, place, location, secret_name, generation, login_digest FROM ledger.delivery \
+             ORDER BY tenant, confirmed_at",
+        ]);
         let mut by_id = BTreeMap::new();
-        for row in &tenants {
+        for row in &answers.next().await? {
             let tenant = tenant(row)?;
             by_id.insert(tenant.id, tenant);
         }
         let mut ledger = Self { id, ..Self::default() };
-        for row in &roles {
+        for row in &answers.next().await? {
             let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
             ledger.roles.insert(row.get(1), tenant.claim.clone());
             add_role(tenant, row)?;
         }
-        for row in &deliveries {
+        for row in &answers.next().await? {
             let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
             tenant.deliveries.push(delivery(row)?);
         }

@@ -189,117 +189,115 @@ impl Shared {
     }
 }
 
-/// Reads it all over one session, without waiting between the queries.
+/// Reads it all over one session. The queries are sent without waiting for each other, and what one of them found is
+/// sorted while the server answers the next.
 pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
     let [role_name, database_name] = ["rolname::text", "datname::text"].map(bytes_of);
     let [setting, description, locale] = ["c.setting", "description", "datcollate::text"].map(bytes_of);
-    let (server, roles, members, settings, databases, grants, comments, sessions, extensions, parameters) = tokio::try_join!(
-        session.query(
-            "SELECT pg_catalog.current_setting('server_version_num')::int, session_user::text, \
-             pg_catalog.current_database()::text",
-            &[]
-        ),
-        session.query(
-            format!(
-                "SELECT oid, {role_name}, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit, \
-                 coalesce(rolvaliduntil < 'infinity', false), rolreplication, rolbypassrls FROM pg_catalog.pg_roles"
-            ),
-            &[]
+    let mut answers = session.ask([
+        "SELECT pg_catalog.current_setting('server_version_num')::int, session_user::text, \
+         pg_catalog.current_database()::text"
+            .to_owned(),
+        format!(
+            "SELECT oid, {role_name}, rolcanlogin, rolinherit, rolsuper, rolcreatedb, rolcreaterole, rolconnlimit, \
+             coalesce(rolvaliduntil < 'infinity', false), rolreplication, rolbypassrls FROM pg_catalog.pg_roles"
         ),
         // Before PostgreSQL 16 a membership had no options of its own: then the names mean those outside.
-        session.query(
-            "SELECT m.* FROM (SELECT NULL::bool AS inherit_option, true AS set_option) before_16, \
-             LATERAL (SELECT roleid, member, admin_option, inherit_option, set_option FROM pg_catalog.pg_auth_members) m",
-            &[]
+        "SELECT m.* FROM (SELECT NULL::bool AS inherit_option, true AS set_option) before_16, \
+         LATERAL (SELECT roleid, member, admin_option, inherit_option, set_option FROM pg_catalog.pg_auth_members) m"
+            .to_owned(),
+        format!(
+            "SELECT oid, {database_name}, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
+             AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(datacl) a \
+             WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT'), datistemplate, \
+             pg_catalog.pg_encoding_to_char(encoding)::text, {locale} FROM pg_catalog.pg_database"
         ),
-        session.query(
-            format!(
-                "SELECT s.setdatabase, s.setrole, {setting} FROM pg_catalog.pg_db_role_setting s, \
-                 pg_catalog.unnest(s.setconfig) AS c(setting) WHERE s.setrole <> 0"
-            ),
-            &[]
+        "SELECT d.oid, a.grantee, a.privilege_type \
+         FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE a.grantee <> d.datdba"
+            .to_owned(),
+        format!(
+            "SELECT objoid, {description} FROM pg_catalog.pg_shdescription \
+             WHERE classoid = 'pg_catalog.pg_database'::regclass"
         ),
-        session.query(
-            format!(
-                "SELECT oid, {database_name}, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
-                 AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(datacl) a \
-                 WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT'), datistemplate, \
-                 pg_catalog.pg_encoding_to_char(encoding)::text, {locale} FROM pg_catalog.pg_database"
-            ),
-            &[]
+        "SELECT datid, usesysid, count(*) FROM pg_catalog.pg_stat_activity \
+         WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid() GROUP BY 1, 2"
+            .to_owned(),
+        format!(
+            "SELECT s.setdatabase, s.setrole, {setting} FROM pg_catalog.pg_db_role_setting s, \
+             pg_catalog.unnest(s.setconfig) AS c(setting) WHERE s.setrole <> 0"
         ),
-        session.query(
-            "SELECT d.oid, a.grantee, a.privilege_type \
-             FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE a.grantee <> d.datdba",
-            &[]
-        ),
-        session.query(
-            format!(
-                "SELECT objoid, {description} FROM pg_catalog.pg_shdescription \
-                 WHERE classoid = 'pg_catalog.pg_database'::regclass"
-            ),
-            &[]
-        ),
-        session.query(
-            "SELECT datid, usesysid, count(*) FROM pg_catalog.pg_stat_activity \
-             WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_catalog.pg_backend_pid() GROUP BY 1, 2",
-            &[]
-        ),
-        session.query(
-            "SELECT e.name::text, v.trusted, v.schema::text FROM pg_catalog.pg_available_extensions() e \
-             JOIN pg_catalog.pg_available_extension_versions() v ON v.name = e.name AND v.version = e.default_version",
-            &[]
-        ),
-        session.query("SELECT pg_catalog.lower(name), context FROM pg_catalog.pg_settings", &[]),
-    )?;
+        "SELECT e.name::text, v.trusted, v.schema::text FROM pg_catalog.pg_available_extensions() e \
+         JOIN pg_catalog.pg_available_extension_versions() v ON v.name = e.name AND v.version = e.default_version"
+            .to_owned(),
+        "SELECT pg_catalog.lower(name), context FROM pg_catalog.pg_settings".to_owned(),
+    ]);
 
+    let server = answers.next().await?;
     let server =
         server.first().ok_or_else(|| Failure::new(FailureKind::Rejected, "the server says nothing of itself"))?;
-    let role_names: BTreeMap<u32, String> = roles.iter().map(|row| (row.get(0), text(row, 1))).collect();
-    let database_names: BTreeMap<u32, String> = databases.iter().map(|row| (row.get(0), text(row, 1))).collect();
+    let mut roles = Named::of(&answers.next().await?, role);
+    add_members(&mut roles, &answers.next().await?);
+    let mut databases = Named::of(&answers.next().await?, |row| database(row, &roles.names));
+    add_grants(&mut databases, &answers.next().await?, &roles.names);
+    add_comments(&mut databases, &answers.next().await?);
+    add_sessions(&mut databases, &answers.next().await?, &roles.names);
+    add_settings(&mut roles, &answers.next().await?, &databases.names);
+    let extensions = answers.next().await?;
     let extensions =
         extensions.iter().map(|row| (row.get(0), AvailableExtension { trusted: row.get(1), schema: row.get(2) }));
+    let parameters = answers.next().await?;
     Ok(Shared {
         version: u32::try_from(server.get::<_, i32>(0) / 10_000).unwrap_or_default(),
         login: server.get(1),
         maintenance_database: server.get(2),
-        roles: roles_of(&roles, &members, &settings, &role_names, &database_names),
-        databases: databases_of(&databases, &grants, &comments, &sessions, &role_names),
+        roles: roles.by_name(),
+        databases: databases.by_name(),
         extensions: Some(extensions.collect()),
         parameters: Some(parameters.iter().map(|row| (row.get(0), Setter::in_context(row.get(1)))).collect()),
     })
 }
 
-fn roles_of(
-    roles: &[Row],
-    members: &[Row],
-    settings: &[Row],
-    role_names: &BTreeMap<u32, String>,
-    database_names: &BTreeMap<u32, String>,
-) -> BTreeMap<String, Role> {
-    let mut by_oid: BTreeMap<u32, Role> = roles
-        .iter()
-        .map(|row| {
-            let role = Role {
-                login: row.get(2),
-                inherit: row.get(3),
-                superuser: row.get(4),
-                create_db: row.get(5),
-                create_role: row.get(6),
-                connection_limit: row.get(7),
-                expires: row.get(8),
-                replication: row.get(9),
-                bypass_rls: row.get(10),
-                ..Role::default()
-            };
-            (row.get(0), role)
-        })
-        .collect();
+/// The rows of a catalog whose first columns are an object's identifier and its name.
+struct Named<T> {
+    names: BTreeMap<u32, String>,
+    objects: BTreeMap<u32, T>,
+}
+
+impl<T> Named<T> {
+    fn of(rows: &[Row], object: impl Fn(&Row) -> T) -> Self {
+        Self {
+            names: rows.iter().map(|row| (row.get(0), text(row, 1))).collect(),
+            objects: rows.iter().map(|row| (row.get(0), object(row))).collect(),
+        }
+    }
+
+    fn by_name(mut self) -> BTreeMap<String, T> {
+        self.objects.into_iter().filter_map(|(oid, object)| Some((self.names.remove(&oid)?, object))).collect()
+    }
+}
+
+fn role(row: &Row) -> Role {
+    Role {
+        login: row.get(2),
+        inherit: row.get(3),
+        superuser: row.get(4),
+        create_db: row.get(5),
+        create_role: row.get(6),
+        connection_limit: row.get(7),
+        expires: row.get(8),
+        replication: row.get(9),
+        bypass_rls: row.get(10),
+        ..Role::default()
+    }
+}
+
+fn add_members(roles: &mut Named<Role>, members: &[Row]) {
+    let Named { names, objects } = roles;
     for row in members {
-        if let (Some(role), Some(member)) = (by_oid.get_mut(&row.get(0)), role_names.get(&row.get(1))) {
+        if let (Some(role), Some(member)) = (objects.get_mut(&row.get(0)), names.get(&row.get(1))) {
             role.members.insert(member.clone());
         }
-        if let (Some(role), Some(member)) = (role_names.get(&row.get(0)), by_oid.get_mut(&row.get(1))) {
+        if let (Some(role), Some(member)) = (names.get(&row.get(0)), objects.get_mut(&row.get(1))) {
             let inherits = row.get::<_, Option<bool>>(3).unwrap_or(member.inherit);
             let memberships = [
                 (row.get(4), &mut member.member_of),
@@ -311,8 +309,11 @@ fn roles_of(
             }
         }
     }
+}
+
+fn add_settings(roles: &mut Named<Role>, settings: &[Row], database_names: &BTreeMap<u32, String>) {
     for row in settings {
-        let Some(role) = by_oid.get_mut(&row.get(1)) else { continue };
+        let Some(role) = roles.objects.get_mut(&row.get(1)) else { continue };
         let database: u32 = row.get(0);
         let database = (database != 0).then(|| database_names.get(&database).cloned().unwrap_or_default());
         if let Some((name, value)) = text(row, 2).split_once('=') {
@@ -320,51 +321,46 @@ fn roles_of(
             role.settings.insert((database, name.to_lowercase()), value.to_owned());
         }
     }
-    by_oid.into_iter().filter_map(|(oid, role)| Some((role_names.get(&oid)?.clone(), role))).collect()
 }
 
-fn databases_of(
-    databases: &[Row],
-    grants: &[Row],
-    comments: &[Row],
-    sessions: &[Row],
-    role_names: &BTreeMap<u32, String>,
-) -> BTreeMap<String, Database> {
-    let mut by_oid: BTreeMap<u32, (String, Database)> = databases
-        .iter()
-        .map(|row| {
-            // No entry at all stands for the built-in defaults (PostgreSQL documentation, 5.8).
-            let public = || (None, ["CONNECT", "TEMPORARY"].map(str::to_owned).into());
-            let database = Database {
-                oid: row.get(0),
-                owner: role_names.get(&row.get(2)).cloned().unwrap_or_default(),
-                allows_connections: row.get(3),
-                connection_limit: row.get(4),
-                owner_shut_out: row.get(6),
-                is_template: row.get(7),
-                encoding: row.get(8),
-                locale: text(row, 9),
-                grants: row.get::<_, bool>(5).then(public).into_iter().collect(),
-                ..Database::default()
-            };
-            (row.get(0), (text(row, 1), database))
-        })
-        .collect();
+fn database(row: &Row, role_names: &BTreeMap<u32, String>) -> Database {
+    // No entry at all stands for the built-in defaults (PostgreSQL documentation, 5.8).
+    let public = || (None, ["CONNECT", "TEMPORARY"].map(str::to_owned).into());
+    Database {
+        oid: row.get(0),
+        owner: role_names.get(&row.get(2)).cloned().unwrap_or_default(),
+        allows_connections: row.get(3),
+        connection_limit: row.get(4),
+        owner_shut_out: row.get(6),
+        is_template: row.get(7),
+        encoding: row.get(8),
+        locale: text(row, 9),
+        grants: row.get::<_, bool>(5).then(public).into_iter().collect(),
+        ..Database::default()
+    }
+}
+
+fn add_grants(databases: &mut Named<Database>, grants: &[Row], role_names: &BTreeMap<u32, String>) {
     for row in grants {
-        let Some((_, database)) = by_oid.get_mut(&row.get(0)) else { continue };
+        let Some(database) = databases.objects.get_mut(&row.get(0)) else { continue };
         let grantee: u32 = row.get(1);
         let grantee = (grantee != 0).then(|| role_names.get(&grantee).cloned().unwrap_or_default());
         database.grants.entry(grantee).or_default().insert(row.get(2));
     }
+}
+
+fn add_comments(databases: &mut Named<Database>, comments: &[Row]) {
     for row in comments {
-        if let Some((_, database)) = by_oid.get_mut(&row.get(0)) {
+        if let Some(database) = databases.objects.get_mut(&row.get(0)) {
             database.comment = Some(text(row, 1));
         }
     }
+}
+
+fn add_sessions(databases: &mut Named<Database>, sessions: &[Row], role_names: &BTreeMap<u32, String>) {
     for row in sessions {
-        if let (Some((_, database)), Some(login)) = (by_oid.get_mut(&row.get(0)), role_names.get(&row.get(1))) {
+        if let (Some(database), Some(login)) = (databases.objects.get_mut(&row.get(0)), role_names.get(&row.get(1))) {
             database.sessions.insert(login.clone(), row.get(2));
         }
     }
-    by_oid.into_values().collect()
 }
