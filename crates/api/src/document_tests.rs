@@ -1,3 +1,4 @@
+use super::read::{WORTH_A_THREAD, threads};
 use super::*;
 
 fn source(text: &str) -> Source {
@@ -76,6 +77,29 @@ fn empty_documents_are_skipped_and_all_others_are_found() {
 #[test]
 fn more_documents_than_a_fleet_has_can_be_read() {
     assert_eq!(read(&"---\nmetadata: {name: x}\nspec: {server: y}\n".repeat(5_000)).len(), 5_000);
+}
+
+#[test]
+fn the_documents_of_a_long_text_know_where_they_stand() {
+    let (marker, document) = ("--- # ö\n", "a: &a {ü: 'é'}\nb: |\n  ---\n   x\nc: *a\n...\n");
+    let number = 2 * threads() * WORTH_A_THREAD / document.len();
+    let documents = read(&(marker.to_owned() + document).repeat(number));
+    assert_eq!(documents.len(), number);
+    for (index, document) in documents.iter().enumerate() {
+        expect(document, "a.ü", 7 * index + 2, 11, "'é'");
+        expect(document, "c.ü", 7 * index + 2, 11, "'é'");
+    }
+}
+
+#[test]
+fn a_long_text_with_one_mistake_is_read_like_a_short_one() {
+    let document = "---\na: 1\n";
+    let number = 2 * threads() * WORTH_A_THREAD / document.len();
+    let text = document.repeat(number) + "---\nb: b: b\n" + &document.repeat(number);
+    let (documents, problems) = Document::read(&source(&text));
+    assert_eq!(documents.len(), 2 * number);
+    assert_eq!(problems.len(), 1);
+    assert!(problems.render(false).contains(&format!("a.yaml:{}:5", 2 * number + 2)), "{problems}");
 }
 
 #[test]

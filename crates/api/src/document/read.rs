@@ -1,8 +1,11 @@
 //! From text to trees, with serde-saphyr.
 
 use std::fmt;
+use std::num::NonZero;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
@@ -20,9 +23,16 @@ const MAX_DEPTH: usize = 32;
 /// bomb.
 const REPEATED_EVENTS: usize = 100_000;
 
+/// How many bytes of a text take much longer to read than a thread to start: some milliseconds (measured).
+pub(super) const WORTH_A_THREAD: usize = 16 * 1024;
+
 /// Reads every document of a source. What can't be read is left out, with a diagnostic that says why.
 pub(super) fn read(source: &Arc<Source>) -> (Vec<Node>, Diagnostics) {
     let text = source.text.as_str();
+    if let Ok(roots) = read_in_shares(text) {
+        return (roots, Diagnostics::default());
+    }
+    // What is wrong may be so only because the text was split.
     let whole = match read_part(text, 0, DuplicateKeyPolicy::Error) {
         Ok(roots) => return (roots, Diagnostics::default()),
         Err(error) => explain(source, 0..text.len(), &error),
@@ -45,6 +55,38 @@ pub(super) fn read(source: &Arc<Source>) -> (Vec<Node>, Diagnostics) {
         return (Vec::new(), whole.into());
     }
     (roots, problems)
+}
+
+/// Reads a text whose documents are all right, on as many threads as it is worth.
+fn read_in_shares(text: &str) -> Result<Vec<Node>, Error> {
+    let shares = shares(text, threads().min(text.len() / WORTH_A_THREAD));
+    let Some((own, others)) = shares.split_first() else { return Ok(Vec::new()) };
+    let read = |share: &Range<usize>| read_part(&text[share.clone()], share.start, DuplicateKeyPolicy::Error);
+    thread::scope(|scope| {
+        let readers: Vec<_> = others.iter().map(|share| scope.spawn(move || read(share))).collect();
+        let mut roots = read(own)?;
+        for reader in readers {
+            roots.extend(reader.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(roots)
+    })
+}
+
+/// How many threads can work at a time.
+pub(super) fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Stretches of whole documents, nearly of the same length, at most so many.
+fn shares(text: &str, number: usize) -> Vec<Range<usize>> {
+    let length = text.len().div_ceil(number.max(1));
+    parts(text).into_iter().fold(Vec::new(), |mut shares: Vec<Range<usize>>, part| {
+        match shares.last_mut() {
+            Some(share) if share.len() < length => share.end = part.end,
+            _ => shares.push(part),
+        }
+        shares
+    })
 }
 
 /// The stretches of a text that hold a document each. A line that begins with `---` is nothing else in YAML (1.2.2,
