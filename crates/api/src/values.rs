@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ macro_rules! checked_string {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text as it was declared.
@@ -32,21 +33,21 @@ macro_rules! checked_string {
         impl TryFrom<String> for $name {
             type Error = InvalidValue;
             fn try_from(text: String) -> Result<Self, InvalidValue> {
-                $check(&text)?;
-                Ok(Self(text))
+                text.parse()
             }
         }
 
         impl FromStr for $name {
             type Err = InvalidValue;
             fn from_str(text: &str) -> Result<Self, InvalidValue> {
-                Self::try_from(text.to_owned())
+                $check(text)?;
+                Ok(Self(text.into()))
             }
         }
 
         impl From<$name> for String {
             fn from(value: $name) -> String {
-                value.0
+                value.as_str().to_owned()
             }
         }
 
@@ -105,7 +106,7 @@ checked_string!(
 
 impl Default for Namespace {
     fn default() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 }
 

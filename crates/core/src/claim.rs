@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tenantdb_api::{Namespace, ObjectName};
@@ -9,7 +10,7 @@ use tenantdb_api::{Namespace, ObjectName};
 /// Who speaks for a set of declarations: `project:<id>` for the command line, `cluster:<id>` for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Authority(String);
+pub struct Authority(Arc<str>);
 
 /// What a text must look like to be an [`Authority`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +29,7 @@ impl Authority {
     /// Stands for one that is not made yet: a declaration can be checked without knowing whose it is.
     #[must_use]
     pub fn unnamed() -> Self {
-        Self("project:-".to_owned())
+        Self("project:-".into())
     }
 
     /// The text that the ledger holds.
@@ -44,7 +45,7 @@ impl FromStr for Authority {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
         match text.split_once(':') {
             Some(("project" | "cluster", id)) if (1..=200).contains(&id.len()) && id.bytes().all(legal) => {
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
             _ => Err(InvalidAuthority(text.to_owned())),
         }
@@ -60,7 +61,7 @@ impl TryFrom<String> for Authority {
 
 impl From<Authority> for String {
     fn from(authority: Authority) -> String {
-        authority.0
+        authority.as_str().to_owned()
     }
 }
 
