@@ -2,8 +2,8 @@
 //! by a plain parallel client that keeps no ledger and delivers nothing. What is compared, and what came of it, is in
 //! `docs/performance.md`.
 //!
-//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200,1000), `BENCH_ROUNDS` (4: each side goes first once) and
-//! `BENCH_SERVERS` (18,16) change it.
+//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200,1000), `BENCH_ROUNDS` (4: each side goes first once; 0: only what
+//! takes no time) and `BENCH_SERVERS` (18,16) change it.
 
 mod bare;
 mod look;
@@ -24,8 +24,11 @@ const WORKERS: [usize; 3] = [2, 4, 8];
 /// The file with the declarations.
 const DECLARATIONS: &str = "declarations.yaml";
 
-/// How often what takes no time is run.
+/// How often what takes little time is run.
 const QUICK_RUNS: usize = 7;
+
+/// How often the program is run that has nothing to do, and its bare queries.
+const IDLE_RUNS: usize = 25;
 
 fn main() {
     let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(4);
@@ -34,7 +37,11 @@ fn main() {
             continue;
         }
         for tenants in numbers("BENCH_TENANTS", "200,1000") {
-            measure(major, tenants, rounds);
+            println!("PostgreSQL {major}, fsync on, plain admin, {tenants} tenants, median of {rounds}");
+            if rounds > 0 {
+                measure(major, tenants, rounds);
+            }
+            quick(major, tenants);
         }
         plan_many(major, 10_000);
     }
@@ -61,7 +68,6 @@ fn plan_many(major: u32, tenants: usize) {
 }
 
 fn measure(major: u32, tenants: usize, rounds: usize) {
-    println!("PostgreSQL {major}, fsync on, plain admin, {tenants} tenants, median of {rounds}");
     let mut bare = WORKERS.map(|_| Vec::new());
     let mut ours = Vec::new();
     for round in 0..rounds {
@@ -80,7 +86,6 @@ fn measure(major: u32, tenants: usize, rounds: usize) {
     let best = bare.iter().map(|costs| median(costs)).min().expect("several numbers of workers");
     let ratio = median(&ours).took.as_secs_f64() / best.took.as_secs_f64();
     println!("  ratio of the time to the best bare: {ratio:.2}");
-    quick(major, tenants);
 }
 
 /// What is measured of something.
@@ -155,21 +160,28 @@ fn quick(major: u32, tenants: usize) {
     let folder = declarations(&server, tenants);
     let (_, peak) = run(folder.path(), &server, &APPLY);
     println!("  tenantdb apply: peak memory {} MiB", peak / 1024);
-    let commands: [(&str, &[&str]); 4] = [
-        ("apply, nothing to do", &APPLY),
+    let queries = look::traced(&trace(folder.path(), &server));
+    // In turns, so that what the server does of its own meanwhile is the same for both.
+    let (idle, looks): (Vec<Run>, Vec<Duration>) =
+        (0..IDLE_RUNS).map(|_| (run(folder.path(), &server, &APPLY), look::measure(&server, &queries))).unzip();
+    show("apply, nothing to do", &idle);
+    let took = median(&looks).as_secs_f64() * 1000.0;
+    println!("  bare, the {} queries of a look and the logins for them: {took:.1} ms", queries.len());
+    let commands: [(&str, &[&str]); 3] = [
         ("plan", &["plan", "-f", DECLARATIONS]),
         ("plan --refresh", &["plan", "--refresh", "-f", DECLARATIONS]),
         ("--version", &["--version"]),
     ];
     for (what, arguments) in commands {
         let runs: Vec<Run> = (0..QUICK_RUNS).map(|_| run(folder.path(), &server, arguments)).collect();
-        let (took, peak) = median(&runs);
-        println!("  tenantdb {what}: {:.1} ms, peak memory {} MiB", took.as_secs_f64() * 1000.0, peak / 1024);
+        show(what, &runs);
     }
-    let queries = look::traced(&trace(folder.path(), &server));
-    let looks: Vec<Duration> = (0..QUICK_RUNS).map(|_| look::measure(&server, &queries)).collect();
-    let took = median(&looks).as_secs_f64() * 1000.0;
-    println!("  bare, the {} queries of a look and the logins for them: {took:.1} ms\n", queries.len());
+    println!();
+}
+
+fn show(what: &str, runs: &[Run]) {
+    let (took, peak) = median(runs);
+    println!("  tenantdb {what}: {:.1} ms, peak memory {} MiB", took.as_secs_f64() * 1000.0, peak / 1024);
 }
 
 /// What the program traces when nothing is to be done.
