@@ -2,9 +2,9 @@
 //! by a plain parallel client that keeps no ledger and delivers nothing. What is compared, and what came of it, is in
 //! `docs/performance.md`.
 //!
-//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200,1000), `BENCH_ROUNDS` (4: each side goes first once; 0: only what
-//! takes no time), `BENCH_WORKERS` (2,4,8: those of the plain client, of which the best counts) and `BENCH_SERVERS`
-//! (18,16) change it.
+//! `cargo bench -p tenantdb` runs it. `BENCH_TENANTS` (200,1000), `BENCH_ROUNDS` (4: each side goes first once; 0: only
+//! what takes little time), `BENCH_WORKERS` (2,4,8: those of the plain client, of which the best counts) and
+//! `BENCH_SERVERS` (18,16) change it.
 
 mod bare;
 mod look;
@@ -67,28 +67,24 @@ fn plan_many(major: u32, tenants: usize) {
 
 fn measure(major: u32, tenants: usize, rounds: usize) {
     let workers: Vec<usize> = numbers("BENCH_WORKERS", "2,4,8");
-    let mut bare = vec![Vec::new(); workers.len()];
-    let mut ours = Vec::new();
+    let sides: Vec<Side> = workers.into_iter().map(Side::Bare).chain([Side::Ours]).collect();
+    let mut costs = vec![Vec::new(); sides.len()];
     for round in 0..rounds {
         // Each in its turn, and another one first each time.
-        for step in 0..=workers.len() {
-            let turn = (round + step) % (workers.len() + 1);
-            let (who, costs) = match turn.checked_sub(1) {
-                None => ("tenantdb apply".to_owned(), &mut ours),
-                Some(index) => (format!("bare, {} workers", workers[index]), &mut bare[index]),
-            };
-            let spent = cost(major, |server| match turn.checked_sub(1) {
-                None => create(server, tenants),
-                Some(index) => bare::measure(server, tenants, workers[index]),
+        for step in 0..sides.len() {
+            let turn = (round + step) % sides.len();
+            let spent = cost(major, |server| match sides[turn] {
+                Side::Ours => create(server, tenants),
+                Side::Bare(workers) => bare::measure(server, tenants, workers),
             });
-            eprintln!("round {round}, {who}: {:.2} s", spent.took.as_secs_f64());
-            costs.push(spent);
+            eprintln!("round {round}, {}: {:.2} s", sides[turn], spent.took.as_secs_f64());
+            costs[turn].push(spent);
         }
     }
-    for (workers, costs) in workers.iter().zip(&bare) {
-        println!("  bare, {workers} workers: {}", Shown(costs));
+    for (side, costs) in sides.iter().zip(&costs) {
+        println!("  {:<16} {}", format!("{side}:"), Shown(costs));
     }
-    println!("  tenantdb apply:  {}", Shown(&ours));
+    let (ours, bare) = costs.split_last().expect("our own side");
     let best = bare.iter().min_by_key(|costs| median(costs)).expect("several numbers of workers");
     // Of each round by itself: a machine that gets slower does so for both.
     let mut ratios: Vec<f64> =
@@ -96,6 +92,24 @@ fn measure(major: u32, tenants: usize, rounds: usize) {
     ratios.sort_by(f64::total_cmp);
     let all: Vec<String> = ratios.iter().map(|ratio| format!("{ratio:.2}")).collect();
     println!("  ratio of the time to the best bare: {:.2} ({})", ratios[ratios.len() / 2], all.join(" "));
+}
+
+/// Who creates the tenants.
+#[derive(Clone, Copy)]
+enum Side {
+    /// The program.
+    Ours,
+    /// A plain client with so many workers.
+    Bare(usize),
+}
+
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ours => write!(f, "tenantdb apply"),
+            Self::Bare(workers) => write!(f, "bare, {workers} workers"),
+        }
+    }
 }
 
 /// What is measured of something.
