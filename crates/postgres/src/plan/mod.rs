@@ -2,6 +2,7 @@
 
 mod conflict;
 mod credential;
+mod forbidden;
 #[cfg(test)]
 mod interpreter;
 mod offer;
