@@ -335,6 +335,7 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         connection_limit: spec.connection_limit.or(defaults.connection_limit).map(tenantdb_api::ConnectionLimit::get),
         comment: spec.comment.clone(),
         settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        member_of: spec.member_of.iter().map(ToString::to_string).collect(),
         schemas: spec.schemas.iter().map(ToString::to_string).collect(),
         extensions: spec.extensions.iter().map(|extension| extension.name.to_string()).collect(),
         connect_for: server.spec.connect_for.iter().map(ToString::to_string).collect(),

@@ -3,7 +3,7 @@
 use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::ESTATE;
-use crate::observe::{Database, Role, Setter, Shared};
+use crate::observe::{Database, Granted, Role, Setter, Shared};
 use crate::sql::{Membership, name};
 
 /// The way to a statement that not everyone may send.
@@ -49,6 +49,33 @@ impl Taking {
             None => !parameter.contains('.'),
         };
         if by_anyone { Some(Self::AsEstate) } else { shared.admin().superuser.then_some(Self::AsLogin) }
+    }
+
+    /// How to let somebody join a role; `None` when the administrator's login can't. Before PostgreSQL 16 CREATEROLE
+    /// was enough for any role but a superuser.
+    pub(crate) fn of_membership(shared: &Shared, role: &str) -> Option<Self> {
+        let superuser = shared.roles.get(role).is_some_and(|role| role.superuser);
+        let may =
+            |actor: &str| if shared.has_membership_options() { shared.may_admit(actor, role) } else { !superuser };
+        if may(ESTATE) {
+            return Some(Self::AsEstate);
+        }
+        (shared.admin().superuser || may(&shared.login)).then_some(Self::AsLogin)
+    }
+
+    /// How to take back what a role was granted; `None` when the administrator's login can't. From PostgreSQL 16 on that
+    /// needs the privileges of who granted it.
+    pub(crate) fn of_granted(shared: &Shared, granted: &Granted) -> Option<Self> {
+        if !shared.has_membership_options() {
+            return Self::of_membership(shared, &granted.role);
+        }
+        let may = |actor: &str| {
+            shared.may_admit(actor, &granted.role) && shared.privileges_of(actor).contains(granted.grantor.as_str())
+        };
+        if may(ESTATE) {
+            return Some(Self::AsEstate);
+        }
+        (shared.admin().superuser || may(&shared.login)).then_some(Self::AsLogin)
     }
 
     /// How to take powers off a tenant's role; `None` when the administrator's login can't. The estate has CREATEDB and

@@ -60,7 +60,8 @@ pub struct TenantDatabaseSpec {
     pub connection_limit: Option<ConnectionLimit>,
     /// The size at which to alert; PostgreSQL can't enforce it. Not supported yet.
     pub size_limit: Option<String>,
-    /// Shared roles that the tenant joins. Not supported yet.
+    /// Shared roles whose privileges the tenant has; none that reaches beyond its own database, such as PostgreSQL's own
+    /// and other tenants'.
     pub member_of: Vec<SqlName>,
     /// Extensions of the database: those that PostgreSQL trusts.
     pub extensions: Vec<Extension>,

@@ -16,6 +16,8 @@ pub struct Applied {
     pub(crate) connection_limit: Option<i32>,
     pub(crate) comment: Option<String>,
     pub(crate) settings: BTreeMap<String, String>,
+    /// The shared roles that the tenant joined.
+    pub(crate) member_of: BTreeSet<String>,
     pub(crate) schemas: BTreeSet<String>,
     pub(crate) extensions: BTreeSet<String>,
     /// The server's other logins that keep CONNECT.
@@ -33,6 +35,7 @@ impl Default for Applied {
             connection_limit: None,
             comment: None,
             settings: BTreeMap::new(),
+            member_of: BTreeSet::new(),
             schemas: BTreeSet::new(),
             extensions: BTreeSet::new(),
             connect_for: BTreeSet::new(),

@@ -10,7 +10,7 @@ mod vitals;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use inside::Inside;
-pub(crate) use shared::{Database, Role, Setter, Shared};
+pub(crate) use shared::{Database, Granted, Role, Setter, Shared};
 pub(crate) use ties::Tie;
 
 use tenantdb_core::{Claim, Failure};

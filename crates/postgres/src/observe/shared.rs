@@ -30,6 +30,8 @@ pub(crate) struct Role {
     pub(crate) member_of: BTreeSet<String>,
     /// The roles whose privileges it has without switching to them.
     pub(crate) inherits: BTreeSet<String>,
+    /// Each membership that it was granted. Not read for the estate, which administers every tenant's role.
+    pub(crate) granted: Vec<Granted>,
     /// The roles that are members of it, in whatever way.
     pub(crate) members: BTreeSet<String>,
     /// The roles that it may let others, and itself, join.
@@ -52,6 +54,17 @@ impl Role {
         ];
         powers.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
     }
+}
+
+/// A membership as one role granted it (`pg_auth_members`); from PostgreSQL 16 on several may have granted the same one,
+/// each with options of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) role: String,
+    pub(crate) grantor: String,
+    pub(crate) inherit: bool,
+    pub(crate) set: bool,
+    pub(crate) admin: bool,
 }
 
 /// The limit that PostgreSQL's catalog shows for a database whose deletion was interrupted.
@@ -182,6 +195,11 @@ impl Shared {
         found
     }
 
+    /// Whether a role may let others join another one: it administers it, or has the privileges of one that does.
+    pub(crate) fn may_admit(&self, actor: &str, role: &str) -> bool {
+        self.privileges_of(actor).into_iter().any(|name| self.role(name).administers.contains(role))
+    }
+
     /// A role, or one that may do nothing.
     fn role(&self, name: &str) -> &Role {
         static NOBODY: LazyLock<Role> = LazyLock::new(Role::default);
@@ -204,7 +222,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
         ),
         // Before PostgreSQL 16 a membership had no options of its own: then the names mean those outside.
         "SELECT m.* FROM (SELECT NULL::bool AS inherit_option, true AS set_option) before_16, \
-         LATERAL (SELECT roleid, member, admin_option, inherit_option, set_option FROM pg_catalog.pg_auth_members) m"
+         LATERAL (SELECT roleid, member, admin_option, inherit_option, set_option, grantor FROM pg_catalog.pg_auth_members) m"
             .to_owned(),
         format!(
             "SELECT oid, {database_name}, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
@@ -298,12 +316,14 @@ fn add_members(roles: &mut Named<Role>, members: &[Row]) {
             role.members.insert(member.clone());
         }
         if let (Some(role), Some(member)) = (names.get(&row.get(0)), objects.get_mut(&row.get(1))) {
-            let inherits = row.get::<_, Option<bool>>(3).unwrap_or(member.inherit);
-            let memberships = [
-                (row.get(4), &mut member.member_of),
-                (inherits, &mut member.inherits),
-                (row.get(2), &mut member.administers),
-            ];
+            let inherit = row.get::<_, Option<bool>>(3).unwrap_or(member.inherit);
+            let (set, admin) = (row.get(4), row.get(2));
+            if names.get(&row.get(1)).is_some_and(|name| name != ESTATE) {
+                let grantor = names.get(&row.get(5)).cloned().unwrap_or_default();
+                member.granted.push(Granted { role: role.clone(), grantor, inherit, set, admin });
+            }
+            let memberships =
+                [(set, &mut member.member_of), (inherit, &mut member.inherits), (admin, &mut member.administers)];
             for (_, memberships) in memberships.into_iter().filter(|(holds, _)| *holds) {
                 memberships.insert(role.clone());
             }

@@ -1,8 +1,6 @@
 //! Roles that no tenant may join or be, whatever the platform allows: through them it would reach other tenants, the
 //! estate, or the server itself.
 
-#![allow(dead_code, reason = "asked by what lets tenants join and be roles")]
-
 use std::collections::BTreeSet;
 
 use crate::ESTATE;

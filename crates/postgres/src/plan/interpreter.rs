@@ -7,7 +7,7 @@ use tenantdb_credentials::{Delivered, SlotState};
 
 use crate::ESTATE;
 use crate::ledger::{DeliveryRow, Ledger, Phase, SlotRow, TenantRow};
-use crate::observe::{Database, Inside, Observed, Role};
+use crate::observe::{Database, Granted, Inside, Observed, Role};
 use crate::step::PostgresStep;
 
 /// A server and the place of a pass.
@@ -211,6 +211,34 @@ impl World {
             PostgresStep::DisableInherit { role } => self.role(role).inherit = false,
             PostgresStep::GrantMembership { role, owner, .. } => {
                 self.role(role).member_of.insert(owner.clone());
+            }
+            PostgresStep::JoinRole { role, member, options, .. } => {
+                let shared = role.clone();
+                let role = self.role(member);
+                role.inherits.insert(shared.clone());
+                if !options {
+                    role.member_of.insert(shared.clone());
+                }
+                let grantor = ESTATE.to_owned();
+                role.granted.push(Granted { role: shared, grantor, inherit: true, set: !options, admin: false });
+            }
+            PostgresStep::LeaveRole { role, member, grantor, .. } => {
+                let shared = role.clone();
+                let role = self.role(member);
+                let is_this = |granted: &Granted| {
+                    granted.role == shared && grantor.as_ref().is_none_or(|grantor| granted.grantor == *grantor)
+                };
+                assert!(role.granted.iter().any(is_this), "{member} is no member of {shared}");
+                role.granted.retain(|granted| !is_this(granted));
+                let left = |holds: fn(&Granted) -> bool| {
+                    let rest = role.granted.iter().filter(|granted| holds(granted));
+                    rest.map(|granted| granted.role.clone()).collect::<BTreeSet<_>>()
+                };
+                let (member_of, inherits) = (left(|granted| granted.set), left(|granted| granted.inherit));
+                let administers = left(|granted| granted.admin);
+                role.member_of.retain(|role| *role != shared || member_of.contains(role));
+                role.inherits.retain(|role| *role != shared || inherits.contains(role));
+                role.administers.retain(|role| *role != shared || administers.contains(role));
             }
             PostgresStep::Set { role, database, parameter, value } => {
                 self.role(role).settings.insert((database.clone(), parameter.clone()), value.clone());

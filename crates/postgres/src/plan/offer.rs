@@ -1,18 +1,24 @@
 //! What a declaration asks of a server, and the server may not have for it.
 
 use tenantdb_api::did_you_mean;
+use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Refusal, RefusalKind};
 
+use super::forbidden::why_forbidden;
 use crate::desired::Tenant;
 use crate::observe::{Observed, Setter, Shared};
+use crate::sql::name;
+use crate::{ESTATE, Taking};
 
-/// Checks the extensions and settings of a tenant; all that is wrong is told at once.
-pub(super) fn check(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
+/// Checks the shared roles, extensions and settings of a tenant; all that is wrong is told at once.
+pub(super) fn check(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
     let shared = &observed.shared;
+    let members = tenant.applied.member_of.iter().map(|role| check_membership(role, names, observed));
     let extensions = tenant.applied.extensions.iter().map(|name| check_extension(name, tenant, shared));
     let settings = tenant.applied.settings.iter().map(|setting| check_setting(setting, tenant, observed));
     let creation = check_creation(tenant, observed);
-    let refusals: Vec<Refusal> = extensions.chain(settings).chain([creation]).filter_map(Result::err).collect();
+    let refusals: Vec<Refusal> =
+        members.chain(extensions).chain(settings).chain([creation]).filter_map(Result::err).collect();
     let told = |refusal: &Refusal| match &refusal.hint {
         Some(hint) => format!("{} ({hint})", refusal.message),
         None => refusal.message.clone(),
@@ -55,6 +61,29 @@ fn check_creation(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
             refuse(format!("the server has no template `{template}`"), &hint)
         }
     }
+}
+
+/// A role that a tenant wants to join.
+fn check_membership(role: &str, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
+    let shared = &observed.shared;
+    let refuse = |message: String, hint: String| Err(Refusal::new(RefusalKind::Policy, message).hint(hint));
+    if let Some(why) = why_forbidden(role, observed) {
+        let message = format!("no tenant may join `{role}`, which {why}");
+        return refuse(message, "make a role that has what the tenant needs, and nothing more".to_owned());
+    }
+    if !shared.roles.contains_key(role) {
+        let known = shared.roles.keys().map(String::as_str).filter(|name| why_forbidden(name, observed).is_none());
+        let otherwise = format!("a shared role is yours to make: CREATE ROLE {} NOLOGIN", name(role));
+        return refuse(format!("the server has no role `{role}`"), did_you_mean(role, known, otherwise));
+    }
+    let is_member = shared.roles.get(names.owner.as_str()).is_some_and(|owner| owner.inherits.contains(role));
+    if is_member || Taking::of_membership(shared, role).is_some() {
+        return Ok(());
+    }
+    refuse(
+        format!("this administrator can't let anyone join `{role}`"),
+        format!("as a superuser run: GRANT {} TO {ESTATE} WITH ADMIN OPTION", name(role)),
+    )
 }
 
 fn check_extension(name: &str, tenant: &Tenant, shared: &Shared) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@ use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, RefusalKind, Ri
 
 use super::interpreter::World;
 use super::*;
-use crate::observe::{Database, Role, Shared};
+use crate::observe::{Database, Granted, Role, Shared};
 
 fn desired(spec: &str) -> Desired {
     let text = format!(
@@ -41,11 +41,12 @@ fn claim() -> Claim {
 
 /// A server that tenantdb has never seen.
 fn empty_server() -> World {
-    let admin = Role { login: true, create_db: true, create_role: true, ..Role::default() };
+    let administers = BTreeSet::from(["readers".to_owned()]);
+    let admin = Role { login: true, create_db: true, create_role: true, administers, ..Role::default() };
     let shared = Shared {
         version: 18,
         login: "admin".to_owned(),
-        roles: BTreeMap::from([("admin".to_owned(), admin)]),
+        roles: BTreeMap::from([("admin".to_owned(), admin), ("readers".to_owned(), Role::default())]),
         ..Shared::default()
     };
     let place = PlaceView {
@@ -82,8 +83,8 @@ fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
     only(plan).steps.iter().flat_map(|step| step.task.statements()).collect()
 }
 
-const FULL: &str =
-    "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], extensions: [pg_trgm]}";
+const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
+                    extensions: [pg_trgm], memberOf: [readers]}";
 
 const IN_PLACE: &str = "{rotation: {strategy: InPlace}}";
 const PASSWORDLESS: &str = "{mode: None}";
@@ -106,6 +107,9 @@ fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
     CREATE ROLE "cafe_b" NOINHERIT IN ROLE "cafe" NOLOGIN CONNECTION LIMIT 20
     ALTER ROLE "cafe_b" SET role = 'cafe'
     ALTER ROLE "cafe_b" IN DATABASE "cafe" SET "statement_timeout" = '30s'
+    SET LOCAL ROLE NONE
+    GRANT "readers" TO "cafe" WITH INHERIT TRUE, SET FALSE
+    SET LOCAL ROLE tenantdb_owner
     REVOKE CONNECT, TEMPORARY ON DATABASE "cafe" FROM PUBLIC
     GRANT CONNECT, TEMPORARY ON DATABASE "cafe" TO "cafe_a", "cafe_b"
     GRANT CREATE ON DATABASE "cafe" TO "cafe"
@@ -248,6 +252,19 @@ const DRIFTS: &[(&str, Drift)] = &[
             *current = false;
         }
     }),
+    ("a slot let into another role", |world| granted(world, "cafe_a", "strangers", ESTATE)),
+    ("the tenant let into another role", |world| granted(world, "cafe", "strangers", "admin")),
+    ("the tenant thrown out of its shared role", |world| {
+        let cafe = role(world, "cafe");
+        cafe.inherits.remove("readers");
+        cafe.granted.retain(|granted| granted.role != "readers");
+    }),
+    ("the tenant let switch to its shared role", |world| {
+        let cafe = role(world, "cafe");
+        cafe.member_of.insert("readers".to_owned());
+        let to_readers = cafe.granted.iter_mut().filter(|granted| granted.role == "readers");
+        to_readers.for_each(|granted| granted.set = true);
+    }),
     ("public given away", |world| {
         role(world, ESTATE).administers.insert("stranger".to_owned());
         schema(world, "public", Some("stranger"));
@@ -266,6 +283,18 @@ fn database(world: &mut World) -> &mut Database {
 
 fn role<'a>(world: &'a mut World, name: &str) -> &'a mut Role {
     world.observed.shared.roles.entry(name.to_owned()).or_default()
+}
+
+/// Somebody lets a role into another one, which the estate and the administrator may undo.
+fn granted(world: &mut World, member: &str, shared: &str, grantor: &str) {
+    for admin in [ESTATE, "admin"] {
+        role(world, admin).administers.insert(shared.to_owned());
+    }
+    let member = role(world, member);
+    member.inherits.insert(shared.to_owned());
+    let (role, grantor) = (shared.to_owned(), grantor.to_owned());
+    member.granted.retain(|granted| granted.role != role || granted.grantor != grantor);
+    member.granted.push(Granted { role, grantor, inherit: true, set: false, admin: false });
 }
 
 fn drop_role(world: &mut World, name: &str) {

@@ -12,7 +12,7 @@ use tenantdb_credentials::SlotState;
 
 use crate::Taking;
 use crate::ledger::Applied;
-pub(crate) use statements::{REDACTED, reset, without};
+pub(crate) use statements::{REDACTED, leave, reset, without};
 
 /// One step. Its kind is the variant's name: `create-database`.
 #[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
@@ -132,6 +132,28 @@ pub enum PostgresStep {
         owner: String,
         /// Whether the server knows membership options.
         options: bool,
+    },
+    /// Makes a tenant's role a member of a shared one: it has its privileges, and can't switch to it.
+    JoinRole {
+        /// The shared role.
+        role: String,
+        /// The tenant's role.
+        member: String,
+        /// Whether the server knows membership options.
+        options: bool,
+        /// Who may grant it.
+        taking: Taking,
+    },
+    /// Takes a role of a tenant out of a role that it should not be in.
+    LeaveRole {
+        /// The role that it is in.
+        role: String,
+        /// The tenant's.
+        member: String,
+        /// Who granted it, on a server where several may have.
+        grantor: Option<String>,
+        /// Who may take it back.
+        taking: Taking,
     },
     /// Sets a parameter of a role.
     Set {

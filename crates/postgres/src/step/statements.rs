@@ -67,6 +67,11 @@ impl PostgresStep {
                 let options = Membership::Switch.options(*options);
                 vec![format!("GRANT {} TO {}{options}", name(owner), name(role))]
             }
+            Self::JoinRole { role, member, options, taking } => {
+                let options = Membership::Inherit.options(*options);
+                taking.around(format!("GRANT {} TO {}{options}", name(role), name(member)))
+            }
+            Self::LeaveRole { role, member, grantor, taking } => taking.around(leave(role, member, grantor.as_deref())),
             Self::Set { role, database, parameter, value } => vec![set(role, database.as_deref(), parameter, value)],
             Self::Reset { role, database, parameter, taking } => {
                 taking.around(reset(role, database.as_deref(), parameter))
@@ -174,6 +179,12 @@ fn set(role: &str, database: Option<&str>, parameter: &str, value: &str) -> Stri
 pub(crate) fn without(role: &str, powers: &[&str]) -> String {
     let powers: Vec<String> = powers.iter().map(|power| format!("NO{power}")).collect();
     format!("ALTER ROLE {} {}", name(role), powers.join(" "))
+}
+
+/// Takes a role out of another, and out with it whom it let in there.
+pub(crate) fn leave(role: &str, member: &str, grantor: Option<&str>) -> String {
+    let grantor = grantor.map_or_else(String::new, |grantor| format!(" GRANTED BY {}", name(grantor)));
+    format!("REVOKE {} FROM {}{grantor} CASCADE", name(role), name(member))
 }
 
 /// Takes a parameter off a role.

@@ -28,6 +28,8 @@ impl Step for PostgresStep {
             | Self::TakePowers { .. }
             | Self::DisableInherit { .. }
             | Self::GrantMembership { .. }
+            | Self::JoinRole { .. }
+            | Self::LeaveRole { .. }
             | Self::Set { .. }
             | Self::Reset { .. }
             | Self::LimitRole { .. }
@@ -106,6 +108,8 @@ impl Step for PostgresStep {
             Self::TakePowers { role, powers, .. } => format!("role {role}: no {}", powers.join(", no ")),
             Self::DisableInherit { role } => format!("login {role}: NOINHERIT"),
             Self::GrantMembership { role, owner, .. } => format!("login {role}: member of {owner}"),
+            Self::JoinRole { role, member, .. } => format!("role {member}: member of {role}"),
+            Self::LeaveRole { role, member, .. } => format!("role {member}: no member of {role}"),
             Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),
             Self::Reset { role, parameter, database, .. } => {
                 let database = database.as_ref().map_or_else(String::new, |name| format!(" in database {name}"));

@@ -13,6 +13,7 @@ mod everyday;
 mod input;
 mod isolation;
 mod logins;
+mod members;
 mod names;
 mod outputs;
 mod projects;

@@ -39,6 +39,7 @@ impl TenantDatabase {
         refuse_unsupported(spec, &mut found);
         spec.create.iter().for_each(|create| check_create(create, &mut found));
         check_extensions(spec, &mut found);
+        check_members(&spec.member_of, &mut found);
         check_schemas(&spec.schemas, &mut found);
         settings::check("spec.settings", &spec.settings, &mut found);
         check_credentials(&spec.credentials, &mut found);
@@ -57,7 +58,6 @@ fn refuse_unsupported(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
     for (path, given) in [
         ("spec.contact", !spec.contact.is_empty()),
         ("spec.sizeLimit", spec.size_limit.is_some()),
-        ("spec.memberOf", !spec.member_of.is_empty()),
         ("spec.init", !spec.init.is_empty()),
         ("spec.access", !spec.access.is_empty()),
     ] {
@@ -94,6 +94,20 @@ fn check_extensions(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
         }
         if !seen.insert(&extension.name) {
             found.push(Violation::new(path, format!("the extension `{}` is listed twice", extension.name)));
+        }
+    }
+}
+
+/// As the name of a role PostgreSQL reads these as everybody and nobody, in quotes as well.
+fn check_members(roles: &[SqlName], found: &mut Vec<Violation>) {
+    let mut seen = BTreeSet::new();
+    for (index, role) in roles.iter().enumerate() {
+        let path = format!("spec.memberOf[{index}]");
+        if ["public", "none"].contains(&role.as_str()) {
+            found.push(Violation::new(&path, format!("`{role}` is not the name of a role")));
+        }
+        if !seen.insert(role) {
+            found.push(Violation::new(path, format!("the role `{role}` is listed twice")));
         }
     }
 }

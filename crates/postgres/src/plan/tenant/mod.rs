@@ -2,6 +2,7 @@
 
 mod content;
 mod delivery;
+mod members;
 mod slots;
 
 use std::borrow::Cow;
@@ -42,7 +43,7 @@ pub(super) fn plan(
         if row.is_none() {
             room.take()?;
         }
-        offer::check(tenant, observed)?;
+        offer::check(tenant, &names, observed)?;
         let custody = custody(tenant, &names, row, &observed.shared, place, desired.reissue)?;
         Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
     });
@@ -123,6 +124,7 @@ impl<'a> Planner<'a> {
         self.database();
         self.take_credential();
         self.roles();
+        self.memberships();
         self.isolation();
         self.attributes();
         self.open();

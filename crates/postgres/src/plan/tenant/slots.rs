@@ -49,18 +49,13 @@ impl Planner<'_> {
         }
     }
 
-    /// Memberships and privileges that somebody granted by hand: nothing of ours takes them away, and they are told.
+    /// Whom somebody let in by hand: nothing of ours takes that away, and it is told.
     pub(super) fn others(&mut self) {
-        let owner = self.owner();
-        let slots = self.custody.slots.values().map(|slot| slot.role.clone());
-        let roles: BTreeSet<String> = slots.chain([owner]).collect();
+        let roles = self.own_roles();
         let ours = |role: &&String| roles.contains(*role);
-        let (mut more, mut others) = (Vec::new(), Vec::new());
+        let mut others = Vec::new();
         for name in &roles {
             let Some(role) = self.shared.roles.get(name) else { continue };
-            let memberships: BTreeSet<&String> =
-                role.member_of.union(&role.inherits).filter(|role| !ours(role)).collect();
-            more.extend(memberships.into_iter().map(|role| format!("{name} is a member of {role}")));
             let members = role.members.iter().filter(|member| !ours(member) && *member != ESTATE);
             others.extend(members.map(|member| format!("{member} is a member of {name}")));
         }
@@ -73,13 +68,17 @@ impl Planner<'_> {
                 strangers.map(|grantee| format!("{grantee} has privileges on database {}", self.names.database)),
             );
         }
-        for (kind, told) in [("MoreThanItsOwn", more), ("OthersHaveAccess", others)] {
-            if !told.is_empty() {
-                let message =
-                    format!("{}; nothing declares that, and only who granted it can revoke it", told.join(", "));
-                self.plan.conditions.push(Condition { kind, message });
-            }
+        if !others.is_empty() {
+            let message =
+                format!("{}; nothing declares that, and only who granted it can revoke it", others.join(", "));
+            self.plan.conditions.push(Condition { kind: "OthersHaveAccess", message });
         }
+    }
+
+    /// The tenant's role and its slots.
+    pub(super) fn own_roles(&self) -> BTreeSet<String> {
+        let slots = self.custody.slots.values().map(|slot| slot.role.clone());
+        slots.chain([self.owner()]).collect()
     }
 
     fn slot(&mut self, slot: &SlotPlan) {

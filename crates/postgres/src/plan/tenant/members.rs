@@ -1,0 +1,89 @@
+//! The shared roles that a tenant joins, and those that it was let into otherwise.
+
+use std::collections::BTreeSet;
+
+use tenantdb_core::{Actor, Condition, Risk, Task};
+
+use super::Planner;
+use crate::Taking;
+use crate::observe::{Granted, Role};
+use crate::step::{self, PostgresStep};
+
+impl Planner<'_> {
+    /// A tenant has what its declaration lets it join, and nothing more.
+    pub(super) fn memberships(&mut self) {
+        let roles = self.own_roles();
+        let ours: BTreeSet<String> = self.names.roles().into_iter().chain(roles.clone()).collect();
+        // What one of ours was let in by another of ours goes first: it would go with the other.
+        for by_ours in [true, false] {
+            for name in &roles {
+                let Some(role) = self.shared.roles.get(name) else { continue };
+                let foreign = role.granted.iter().filter(|granted| !ours.contains(&granted.role));
+                for granted in foreign.filter(|granted| roles.contains(&granted.grantor) == by_ours) {
+                    if !self.is_declared(name, granted) {
+                        self.leave(name, role, granted);
+                    }
+                }
+            }
+        }
+        self.join();
+    }
+
+    fn join(&mut self) {
+        let owner = self.owner();
+        let joined: BTreeSet<&String> = match self.shared.roles.get(&owner) {
+            Some(role) => {
+                let as_declared = role.granted.iter().filter(|granted| self.is_declared(&owner, granted));
+                as_declared.map(|granted| &granted.role).collect()
+            }
+            None => BTreeSet::new(),
+        };
+        for role in self.tenant.applied.member_of.iter().filter(|role| !joined.contains(role)) {
+            let Some(taking) = Taking::of_membership(self.shared, role) else { continue };
+            let options = self.shared.has_membership_options();
+            let step =
+                PostgresStep::JoinRole { role: role.clone(), member: owner.clone(), options, taking: taking.clone() };
+            let made = self.shared.roles.contains_key(&owner) && self.before.member_of.contains(role);
+            let reason = if made { "it was no member" } else { "declared" };
+            self.take(step, reason.to_owned(), &taking);
+        }
+    }
+
+    /// Whether this is how a declared membership is granted.
+    fn is_declared(&self, member: &str, granted: &Granted) -> bool {
+        // Before PostgreSQL 16 whoever has a role's privileges may also switch to it.
+        let is_plain = !self.shared.has_membership_options() || (granted.inherit && !granted.set);
+        let is_tenant = member == self.names.owner.as_str();
+        is_tenant && is_plain && !granted.admin && self.tenant.applied.member_of.contains(&granted.role)
+    }
+
+    fn leave(&mut self, member: &str, role: &Role, granted: &Granted) {
+        let options = self.shared.has_membership_options();
+        let grantor = options.then(|| granted.grantor.clone());
+        let Some(taking) = Taking::of_granted(self.shared, granted) else {
+            let statement = step::leave(&granted.role, member, grantor.as_deref());
+            let message = format!(
+                "{member} is a member of {}, which nothing declares; as a superuser run: {statement}",
+                granted.role
+            );
+            self.plan.conditions.push(Condition { kind: "MoreThanItsOwn", message });
+            return;
+        };
+        let is_tenant = member == self.names.owner.as_str();
+        let reason = if is_tenant && self.tenant.applied.member_of.contains(&granted.role) {
+            let options = [(granted.admin, "ADMIN"), (options && granted.set, "SET"), (!granted.inherit, "NOINHERIT")];
+            let options = options.into_iter().filter(|(has, _)| *has).map(|(_, option)| option);
+            format!("it was one with {}", options.collect::<Vec<_>>().join(" "))
+        } else if is_tenant && self.before.member_of.contains(&granted.role) {
+            "no longer declared".to_owned()
+        } else {
+            format!("{} granted it, and nothing declares it", granted.grantor)
+        };
+        // Somebody may be logged in as a role that is not among the tenant's logins.
+        let is_login = role.login && !self.custody.slots.values().any(|slot| slot.role == member);
+        let risk = if is_login { Risk::Disruptive } else { Risk::Safe };
+        let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        let step = PostgresStep::LeaveRole { role: granted.role.clone(), member: member.to_owned(), grantor, taking };
+        self.plan.push(Task::Engine(step), reason, risk, actor);
+    }
+}
