@@ -18,7 +18,7 @@ const HOST: &str = "host";
 
 /// All that can be declared.
 pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
-                        extensions: [pg_trgm]}";
+                        extensions: [pg_trgm], memberOf: [readers]}";
 
 /// The same for tenants that log in themselves.
 const IN_PLACE: &str = "{connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
@@ -186,6 +186,7 @@ pub const SCENARIOS: &[Scenario] = &[
                          REVOKE {tenant} FROM {tenant}_b GRANTED BY tenantdb_owner; ALTER ROLE {tenant}_b LOGIN VALID UNTIL '2000-01-01'; \
                          ALTER SCHEMA public OWNER TO admin_user; DROP SCHEMA app; DROP EXTENSION pg_trgm; \
                          COMMENT ON DATABASE {tenant} IS 'mine'; ALTER DATABASE {tenant} CONNECTION LIMIT 99; \
+                         GRANT readers TO {tenant} WITH ADMIN OPTION GRANTED BY admin_user; \
                          GRANT CONNECT ON DATABASE {tenant} TO PUBLIC; ALTER DATABASE {tenant} OWNER TO admin_user"
                     ),
                 );

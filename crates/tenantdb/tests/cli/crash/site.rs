@@ -44,6 +44,7 @@ impl Site {
     pub fn new(major: u32) -> Self {
         let server = TestServer::start(major, Admin::Plain);
         let world = World::on(&server);
+        server.psql("postgres", "CREATE ROLE readers; GRANT readers TO admin_user WITH ADMIN OPTION");
         Self { server, world, seen: BTreeMap::new(), forgotten: BTreeSet::new(), kept: BTreeSet::new() }
     }
 
@@ -112,7 +113,7 @@ impl Site {
     fn has_no_stray_role(&self, left: &BTreeMap<String, Left>) {
         let found = self.lines("SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_'");
         let mut expected: BTreeSet<String> =
-            ["admin_user|t", "postgres|t", "tenantdb_owner|f"].map(str::to_owned).into();
+            ["admin_user|t", "postgres|t", "readers|f", "tenantdb_owner|f"].map(str::to_owned).into();
         for (tenant, left) in left {
             let logins: BTreeSet<&str> =
                 self.seen.get(tenant).into_iter().flatten().map(|(user, _)| user.as_str()).collect();
