@@ -259,7 +259,7 @@ impl World {
                     grants.entry(Some(visitor.clone())).or_default().extend(privileges(&["CONNECT"]));
                 }
                 if let Some(owner) = create {
-                    grants.entry(Some(owner.clone())).or_default().extend(privileges(&["CREATE"]));
+                    grants.entry(Some(owner.clone())).or_default().extend(privileges(&["CREATE", "TEMPORARY"]));
                 }
             }
             PostgresStep::Dismiss { database, visitors } => {

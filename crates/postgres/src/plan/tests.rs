@@ -112,7 +112,7 @@ fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
     SET LOCAL ROLE tenantdb_owner
     REVOKE CONNECT, TEMPORARY ON DATABASE "cafe" FROM PUBLIC
     GRANT CONNECT, TEMPORARY ON DATABASE "cafe" TO "cafe_a", "cafe_b"
-    GRANT CREATE ON DATABASE "cafe" TO "cafe"
+    GRANT CREATE, TEMPORARY ON DATABASE "cafe" TO "cafe"
     COMMENT ON DATABASE "cafe" IS 'Orders'
     ALTER DATABASE "cafe" ALLOW_CONNECTIONS true
     ALTER SCHEMA "public" OWNER TO "cafe"
@@ -133,7 +133,7 @@ fn a_tenant_without_slots_logs_in_itself() {
     ALTER ROLE "cafe" IN DATABASE "cafe" SET "work_mem" = '8MB'
     REVOKE CONNECT, TEMPORARY ON DATABASE "cafe" FROM PUBLIC
     GRANT CONNECT, TEMPORARY ON DATABASE "cafe" TO "cafe"
-    GRANT CREATE ON DATABASE "cafe" TO "cafe"
+    GRANT CREATE, TEMPORARY ON DATABASE "cafe" TO "cafe"
     ALTER DATABASE "cafe" ALLOW_CONNECTIONS true
     ALTER SCHEMA "public" OWNER TO "cafe"
     "#);

@@ -84,8 +84,7 @@ impl PostgresStep {
                 let revoke = public.then(|| format!("REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC"));
                 let connect = (!connect.is_empty())
                     .then(|| format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {}", names(connect)));
-                let create =
-                    create.as_ref().map(|owner| format!("GRANT CREATE ON DATABASE {database} TO {}", name(owner)));
+                let create = create.as_ref().map(|owner| let_create(&database, owner));
                 let visitors = (!visitors.is_empty())
                     .then(|| format!("GRANT CONNECT ON DATABASE {database} TO {}", names(visitors)));
                 [revoke, connect, create, visitors].into_iter().flatten().collect()
@@ -154,6 +153,11 @@ impl PostgresStep {
             | Self::Forget => Vec::new(),
         }
     }
+}
+
+/// Lets a tenant make schemas, extensions and temporary tables: whatever its logins do there, they do as the tenant.
+fn let_create(database: &str, owner: &str) -> String {
+    format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO {}", name(owner))
 }
 
 /// How a database is made. A locale is libc's, unless it is ICU's: whatever the template's provider is (PostgreSQL

@@ -104,7 +104,7 @@ impl Bare {
                  ALTER ROLE {name}_b SET role = '{name}';
                  REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
                  GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}_a, {name}_b;
-                 GRANT CREATE ON DATABASE {name} TO {name};
+                 GRANT CREATE, TEMPORARY ON DATABASE {name} TO {name};
                  ALTER DATABASE {name} ALLOW_CONNECTIONS true;
                  COMMIT"
             ),

@@ -147,6 +147,7 @@ async fn each_reaches_its_own_database(tenants: &[Tenant]) {
         let found: [String; 3] = [row.get(0), row.get(1), row.get(2)];
         assert_eq!(found, [tenant.database.clone(), format!("{}_a", tenant.database), tenant.database]);
         client.batch_execute("CREATE TABLE treasure AS SELECT 1 AS gold").await.unwrap();
+        client.batch_execute("CREATE TEMPORARY TABLE scratch AS TABLE treasure").await.unwrap();
     }))
     .await;
 }

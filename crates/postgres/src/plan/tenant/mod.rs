@@ -244,7 +244,7 @@ impl<'a> Planner<'a> {
                 };
                 let estate = found.owner_shut_out.then(|| ESTATE.to_owned());
                 let connect = logins.into_iter().filter(shut_out).chain(estate).collect();
-                let create = !found.grants(&owner, "CREATE");
+                let create = !["CREATE", "TEMPORARY"].iter().all(|privilege| found.grants(&owner, privilege));
                 (found.open_to_public(), connect, create.then_some(owner))
             }
         };
