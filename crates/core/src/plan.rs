@@ -195,6 +195,8 @@ pub enum TenantChange {
     Unchanged,
     /// It is made.
     Create,
+    /// Its database, which somebody else made, becomes its own.
+    Adopt,
     /// Parts of it are changed.
     Update,
     /// Its database is removed, and what else its policies say.

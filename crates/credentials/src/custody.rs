@@ -183,6 +183,9 @@ pub fn decide(facts: Facts<'_>) -> Decision {
         let hint = if *is_credential { other.to_owned() } else { format!("move it away, or {other}") };
         return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(hint));
     }
+    if facts.is_somebodys() && !facts.reissue {
+        return Decision::Keep;
+    }
     let taken = facts.slots.iter().find_map(|slot| slot.elsewhere.as_ref());
     match (facts.delivered, taken) {
         (Some(delivered), _) if delivered.place != *facts.here && !facts.reissue => {
@@ -249,6 +252,14 @@ fn held<'a>(
 }
 
 impl Facts<'_> {
+    /// Whether the one login that there is has a password that somebody else gave it, before it was adopted.
+    fn is_somebodys(&self) -> bool {
+        let own = self.slots.iter().find(|slot| slot.slot == Slot::Owner);
+        own.is_some_and(|slot| {
+            slot.server == OnServer::Login && slot.state == SlotState::Draining && slot.login.is_none()
+        })
+    }
+
     /// Whether applications read this login.
     fn holds(&self, login: &Digest) -> bool {
         matches!(self.held, Held::Credential { login: held, .. } if held == login)
@@ -262,8 +273,8 @@ impl Facts<'_> {
         }
         if self.scheme != LoginScheme::Alternate {
             let slot = self.slots.first()?;
-            let in_use = slot.server == OnServer::Login && slot.login.is_some();
-            return Some((slot, in_use && self.scheme.has_password()));
+            let in_use = slot.server == OnServer::Login && slot.login.is_some() && self.scheme.has_password();
+            return Some((slot, in_use || self.is_somebodys()));
         }
         // A slot that should log in and can't is as free as a retired one: nothing that was handed out works with it.
         let is_named = |slot: &SlotFacts| slot.login.as_ref().is_some_and(|login| self.holds(login));

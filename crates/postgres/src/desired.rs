@@ -29,6 +29,8 @@ pub struct Desired {
     pub(crate) tenants: BTreeMap<Claim, Tenant>,
     /// What is to be removed by name.
     pub(crate) removals: BTreeSet<Claim>,
+    /// Whose earlier login is to be taken away.
+    pub(crate) retirements: BTreeSet<Claim>,
     /// All that the authority declares, on whatever server: what else it has here is to be removed as well. Without it,
     /// that is left alone.
     pub(crate) declared: Option<BTreeSet<Claim>>,
@@ -147,6 +149,7 @@ impl Desired {
             database_limit: server.spec.limits.databases,
             tenants: BTreeMap::new(),
             removals: BTreeSet::new(),
+            retirements: BTreeSet::new(),
             declared: None,
             scope: None,
             reissue: false,
@@ -158,6 +161,13 @@ impl Desired {
     #[must_use]
     pub fn removing(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         self.removals.extend(claims);
+        self
+    }
+
+    /// The same server, with tenants that lose the login that they had before they were adopted.
+    #[must_use]
+    pub fn retiring(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
+        self.retirements.extend(claims);
         self
     }
 
@@ -179,6 +189,7 @@ impl Desired {
     pub(crate) fn only(&self, claims: &BTreeSet<Claim>) -> Self {
         let mut part = Self { scope: Some(claims.clone()), ..self.clone() };
         part.tenants.retain(|claim, _| claims.contains(claim));
+        part.retirements.retain(|claim| claims.contains(claim));
         part
     }
 

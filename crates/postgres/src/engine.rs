@@ -24,6 +24,9 @@ use crate::{ESTATE, LEDGER, plan};
 /// How long to wait for someone who works on a tenant.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Who was seen where: databases by OID, and logins.
+pub struct Seen(Vec<(u32, String)>);
+
 /// A PostgreSQL server, with all the connections to it.
 pub struct Postgres {
     name: ObjectName,
@@ -77,6 +80,25 @@ impl Postgres {
     pub async fn take_over(&self, from: &Authority, to: &Authority) -> Result<(), Failure> {
         let taken = async { apply::take_over(&*self.connections.ledger().await?, from, to).await };
         taken.await.map_err(|failure| self.at(failure))
+    }
+
+    /// The logins that were in the databases of these tenants and are none of their slots.
+    #[must_use]
+    pub fn seen(desired: &Desired, observed: &Observed) -> Seen {
+        Seen(plan::seen(desired, observed).into_iter().map(|(database, login)| (database, login.clone())).collect())
+    }
+
+    /// Notes them in the ledger: who loses access later is told when it was last seen. One statement for all, and none
+    /// when there is nobody.
+    ///
+    /// # Errors
+    /// When the ledger can't be written.
+    pub async fn remember(&self, Seen(seen): &Seen) -> Result<(), Failure> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let noted = async { apply::note_sightings(&*self.connections.ledger().await?, seen).await };
+        noted.await.map_err(|failure| self.at(failure))
     }
 
     /// What it takes to make the server ready for this administrator: our own login has to be a superuser's. The logins
@@ -169,12 +191,19 @@ impl Postgres {
                 observed.shared.roles.entry(role).and_modify(|found| found.locked_by = logins);
             }
         }
+        let retiring = retiring(desired, &observed);
+        if !retiring.is_empty() {
+            let options = observed.shared.has_membership_options();
+            observed.users = observe::read_users(&*self.connections.ledger().await?, &retiring, options).await?;
+        }
         let visits = visits(desired, &observed, depth);
         let mut looks = JoinSet::new();
-        for database in visits {
+        // Without a ledger there may be no estate to look as.
+        let is_guest = observed.ledger.is_none();
+        for (database, tenant) in visits {
             let connections = self.connections.clone();
             looks.spawn(async move {
-                let inside = look_inside(&connections, &database).await;
+                let inside = look_inside(&connections, &database, &tenant, is_guest).await;
                 (database, inside)
             });
         }
@@ -208,9 +237,15 @@ fn new_settings(desired: &Desired, observed: &Observed) -> BTreeSet<Setting> {
     new.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-async fn look_inside(connections: &Connections, database: &str) -> Result<Inside, Failure> {
-    let session = connections.visit(database).await?;
-    let inside = observe::visit(&session).await;
+async fn look_inside(
+    connections: &Connections,
+    database: &str,
+    tenant: &str,
+    is_guest: bool,
+) -> Result<Inside, Failure> {
+    let session =
+        if is_guest { connections.visit_as_login(database).await? } else { connections.visit(database).await? };
+    let inside = observe::visit(&session, tenant).await;
     session.close().await;
     inside
 }
@@ -281,17 +316,27 @@ fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
     rows.flat_map(TenantRow::roles).cloned().collect()
 }
 
-/// The databases that have to be looked into: those that are not known to be as declared, or all.
-fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<String> {
-    let Some(ledger) = &observed.ledger else { return Vec::new() };
+/// The logins that are to be taken away once nobody uses them.
+fn retiring(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let rows = desired.retirements.iter().filter_map(|claim| observed.ledger.as_ref()?.tenants.get(claim));
+    let logins = rows.filter_map(TenantRow::legacy_login);
+    logins.filter(|login| observed.shared.roles.contains_key(*login)).cloned().collect()
+}
+
+/// The databases that have to be looked into, each with the role that is or will be its tenant: those that are not known
+/// to be as declared, or all, and those that are to be adopted.
+fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<(String, String)> {
     let needs = desired.looked_at().filter_map(|(claim, tenant)| {
-        let row = ledger.tenants.get(claim)?;
+        let Some(row) = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(claim)) else {
+            let found = plan::to_adopt(tenant, observed).filter(|found| found.can_be_visited());
+            return found.map(|_| (tenant.names.database.to_string(), tenant.names.owner.to_string()));
+        };
         let database = observed.shared.databases.get(&row.database)?;
         let ours = row.database_oid.is_none_or(|oid| oid == database.oid) && database.can_be_visited();
         // Who else may connect is not seen from inside.
         let before = Applied { connect_for: tenant.applied.connect_for.clone(), ..row.applied.clone() };
         let unknown = depth == Depth::Deep || row.phase != Phase::Provisioned || before != tenant.applied;
-        (ours && unknown).then(|| row.database.clone())
+        (ours && unknown).then(|| (row.database.clone(), row.owner.clone()))
     });
     needs.collect()
 }

@@ -21,11 +21,11 @@ mod step;
 pub use bootstrap::BootstrapStep;
 pub use connect::{AdminLogin, TlsSettings};
 pub use desired::{Desired, Recorded, Tenant};
-pub use engine::Postgres;
+pub use engine::{Postgres, Seen};
 pub use observe::Observed;
 pub use ownership::Taking;
 pub use script::script;
-pub use step::PostgresStep;
+pub use step::{Adopted, PostgresStep};
 
 /// The role that owns every tenant's database and the ledger.
 pub const ESTATE: &str = "tenantdb_owner";

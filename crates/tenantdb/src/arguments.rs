@@ -117,6 +117,16 @@ Examples:
   tenantdb exec orders -- pg_dump -Fc -f orders.dump
   tenantdb exec orders -n shop -- bin/rails db:migrate")]
     Exec(ExecArguments),
+    /// Take away the login that an adopted database's applications had before
+    #[command(after_help = "\
+An adopted database's role goes on logging in with its earlier password, beside the delivered credential, until this \
+takes it away. It is refused while anybody uses that login, and asks first; without a terminal it needs --yes. The role \
+itself stays, with all that it owns.
+
+Examples:
+  tenantdb rotate orders --retire
+  tenantdb rotate orders invoices -n shop --retire --yes")]
+    Rotate(RotateArguments),
     /// Delete databases, as far as their policies say; protected ones are refused
     #[command(after_help = "\
 What counts is what was last applied, not what a file says now. A database with `deletionProtection: true`, the \
@@ -179,6 +189,7 @@ impl Command {
             Self::Credentials(arguments) => &arguments.place,
             Self::Connect(arguments) => &arguments.place,
             Self::Exec(arguments) => &arguments.place,
+            Self::Rotate(arguments) => &arguments.place,
             Self::Delete(arguments) => &arguments.place,
             Self::Server(ServerCommand::Takeover(arguments)) => &arguments.place,
             Self::Server(_)
@@ -421,6 +432,28 @@ pub enum CredentialFormat {
     Uri,
     /// One flat object of all keys
     Json,
+}
+
+/// What `rotate` takes.
+#[derive(Debug, Args)]
+pub struct RotateArguments {
+    /// The names that the databases are declared by
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<ObjectName>,
+    /// Their namespace
+    #[arg(short, long, default_value = "default")]
+    pub namespace: Namespace,
+    /// Take the login from before the adoption away; nothing else is supported yet
+    #[arg(long)]
+    pub retire: bool,
+    /// Consent to it
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
+    /// `text`, or `json` in a documented shape
+    #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
+    pub output: Output,
 }
 
 /// What `delete` takes.

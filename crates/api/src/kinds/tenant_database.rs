@@ -131,7 +131,7 @@ pub enum Adopt {
     /// What this very declaration once left behind.
     #[default]
     IfOrphaned,
-    /// What someone else made. Not supported yet.
+    /// What someone else made and no other declaration has.
     Existing,
 }
 

@@ -5,31 +5,36 @@ use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
 use crate::connect::{Connections, Session, Statement};
-use crate::ledger::{Applied, Phase, ROLE_DDL_LOCK};
+use crate::ledger::{self, Applied, Phase, ROLE_DDL_LOCK};
 use crate::sql::{text, text_or_null};
 use crate::step::PostgresStep;
 
 /// Takes a tenant's names, all or none. Somebody who has one of them already makes the plan stale: the next look
 /// tells who it is.
 pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &PostgresStep) -> Result<(), Failure> {
-    let PostgresStep::Claim { database, owner, slots, reserved, applied } = step else {
+    let PostgresStep::Claim { database, owner, slots, reserved, applied, adopted } = step else {
         return Err(bug("a claim that is none"));
     };
     let Claim { authority, kind, namespace, name } = &hold.claim;
-    let owner = (owner, "Owner", None, slots.contains_key(&Slot::Owner));
-    let slots = slots.iter().filter_map(|(slot, role)| Some((role, "Slot", Some(slot.letter()?), true)));
-    let reserved = reserved.iter().map(|role| (role, "Reserved", None, false));
+    let retired = Some(SlotState::Retired);
+    let owner_state = match adopted {
+        Some(adopted) if adopted.login => Some(SlotState::Draining),
+        _ => retired.filter(|_| slots.contains_key(&Slot::Owner)),
+    };
+    let owner = (owner, "Owner", None, owner_state);
+    let slots = slots.iter().filter_map(|(slot, role)| Some((role, "Slot", Some(slot.letter()?), retired)));
+    let reserved = reserved.iter().map(|role| (role, "Reserved", None, None));
     let roles: Vec<String> = std::iter::once(owner)
         .chain(slots)
         .chain(reserved)
-        .map(|(role, purpose, letter, is_slot)| {
-            let state = is_slot.then(|| SlotState::Retired.as_str());
+        .map(|(role, purpose, letter, state)| {
+            let state = state.map(SlotState::as_str);
             format!("({}, '{purpose}', {}, {})", text(role), text_or_null(letter), text_or_null(state))
         })
         .collect();
     let insert = format!(
-        "WITH claimed AS (INSERT INTO ledger.tenant (authority, kind, namespace, name, database_name, phase, applied) \
-         VALUES ({}, {}, {}, {}, {}, '{}', {}) RETURNING id), \
+        "WITH claimed AS (INSERT INTO ledger.tenant (authority, kind, namespace, name, database_name, phase, applied, \
+         database_oid, adopted) VALUES ({}, {}, {}, {}, {}, '{}', {}, {}, {}) RETURNING id), \
          named AS (INSERT INTO ledger.role (tenant, name, purpose, slot, state) \
          SELECT claimed.id, r.name, r.purpose, r.slot, r.state FROM claimed, \
          (VALUES {}) AS r (name, purpose, slot, state)) \
@@ -41,6 +46,8 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         text(database),
         Phase::Claimed.as_str(),
         text(unapplied(applied)),
+        adopted.as_ref().map_or_else(|| "NULL".to_owned(), |adopted| adopted.oid.to_string()),
+        adopted.is_some(),
         roles.join(", ")
     );
     let session = connections.ledger().await?;
@@ -76,15 +83,26 @@ pub(crate) async fn take_over(session: &Session, from: &Authority, to: &Authorit
     session.transaction(&[lock, Statement::labelled(taken, "take over")]).await
 }
 
+/// Notes which logins are in which databases.
+pub(crate) async fn note_sightings(session: &Session, seen: &[(u32, String)]) -> Result<(), Failure> {
+    session.run(&[Statement::labelled(ledger::note_sightings(seen), "note who is there")]).await
+}
+
 /// What a step writes into the ledger.
 pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Option<&Login>) -> Vec<Statement> {
     let texts = match step {
         PostgresStep::RecordSlot { slot, role, state, generation, place } => {
             vec![record_slot(*slot, role, *state, *generation, place.as_ref(), login)]
         }
+        PostgresStep::RetireLogin { role, .. } => vec![
+            record_slot(Slot::Owner, role, SlotState::Retired, None, None, None),
+            audit(hold, &format!("retire login {role}")),
+        ],
         PostgresStep::ForgetDatabase { .. } => {
             let phase = Phase::Claimed.as_str();
-            vec![format!("UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL WHERE id = {id}")]
+            vec![format!(
+                "UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL, adopted = false WHERE id = {id}"
+            )]
         }
         PostgresStep::RecordDatabase { database } => vec![format!(
             "UPDATE ledger.tenant SET database_oid = (SELECT oid FROM pg_database WHERE datname = {}) WHERE id = {id}",

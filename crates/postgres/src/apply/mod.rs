@@ -4,7 +4,7 @@
 mod bookkeeping;
 mod locks;
 
-pub(crate) use bookkeeping::take_over;
+pub(crate) use bookkeeping::{note_sightings, take_over};
 pub(crate) use locks::Locks;
 use tenantdb_core::{Claim, Failure, FailureKind, Login, Password, Plan, Step, Task, TenantPlan, failpoint};
 use tenantdb_credentials::Verifier;

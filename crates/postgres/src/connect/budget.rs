@@ -111,6 +111,12 @@ impl Connections {
         self.open(database, Speaker::Estate, Some(permit)).await
     }
 
+    /// A session as the administrator's own login in somebody's database.
+    pub(crate) async fn visit_as_login(&self, database: &str) -> Result<Session, Failure> {
+        let permit = turn(&self.visits).await;
+        self.open(database, Speaker::Admin, Some(permit)).await
+    }
+
     /// A session as a tenant's login, wherever it is let in.
     pub(crate) async fn login(&self, address: &Address, database: &str, login: &Login) -> Result<Session, Failure> {
         let Login { username, password: Some(password) } = login else {

@@ -1,10 +1,13 @@
 //! The ledger: what it holds, and how it is read. It is written by the steps.
 
 mod applied;
+mod sighting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use applied::Applied;
+use sighting::Sightings;
+pub(crate) use sighting::note as note_sightings;
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::names::{TenantNames, check_owner};
 use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, PlaceId, Slot};
@@ -70,6 +73,8 @@ pub(crate) struct TenantRow {
     pub(crate) database: String,
     pub(crate) database_oid: Option<u32>,
     pub(crate) owner: String,
+    /// Whether somebody else had made its database.
+    pub(crate) adopted: bool,
     pub(crate) phase: Phase,
     pub(crate) applied: Applied,
     pub(crate) epoch: i64,
@@ -81,6 +86,12 @@ impl TenantRow {
     /// Every role that it was made with: what logs in, and the tenant itself.
     pub(crate) fn roles(&self) -> BTreeSet<&String> {
         self.slots.values().map(|slot| &slot.role).chain([&self.owner]).collect()
+    }
+
+    /// The tenant's role, while it still logs in with the password that it had before it was adopted.
+    pub(crate) fn legacy_login(&self) -> Option<&String> {
+        let slot = self.slots.get(&Slot::Owner)?;
+        (slot.state == SlotState::Draining && slot.login.is_none()).then_some(&slot.role)
     }
 
     /// The names that were recorded when it was made; `None` when the ledger has lost them.
@@ -115,6 +126,8 @@ pub(crate) struct Ledger {
     pub(crate) tenants: BTreeMap<Claim, TenantRow>,
     /// Which claim has which role name, used or reserved.
     pub(crate) roles: BTreeMap<String, Claim>,
+    /// When other logins than slots were last seen in databases.
+    pub(crate) sightings: Sightings,
 }
 
 impl Ledger {
@@ -139,11 +152,13 @@ impl Ledger {
     pub(crate) async fn read(session: &Session) -> Result<Option<Self>, Failure> {
         let Some(id) = Self::read_id(session).await? else { return Ok(None) };
         let mut answers = session.ask([
-            "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch \
+            "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch, \
+             adopted \
              FROM ledger.tenant ORDER BY id",
             "SELECT tenant, name, purpose, slot, state, generation, login_digest, place FROM ledger.role ORDER BY name",
             "SELECT tenant, place, location, secret_name, generation, login_digest FROM ledger.delivery \
              ORDER BY tenant, confirmed_at",
+            sighting::READ,
         ]);
         let mut by_id = BTreeMap::new();
         for row in &answers.next().await? {
@@ -160,6 +175,7 @@ impl Ledger {
             let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
             tenant.deliveries.push(delivery(row)?);
         }
+        ledger.sightings = sighting::read(&answers.next().await?);
         ledger.tenants = by_id.into_values().map(|tenant| (tenant.claim.clone(), tenant)).collect();
         Ok(Some(ledger))
     }
@@ -192,6 +208,7 @@ fn tenant(row: &Row) -> Result<TenantRow, Failure> {
         database: row.get(5),
         database_oid: row.get(6),
         owner: String::new(),
+        adopted: row.get(10),
         phase: Phase::from_word(phase).ok_or_else(|| unreadable("phase", phase))?,
         applied: Applied::from_stored(row.get(8)),
         epoch: row.get(9),
@@ -213,7 +230,7 @@ fn add_role(tenant: &mut TenantRow, row: &Row) -> Result<(), Failure> {
         }
         _ => return Ok(()),
     };
-    // The tenant's role has none where logins take turns.
+    // The tenant's role has none where logins take turns, unless it logged in before it was adopted.
     if let Some(state) = row.get::<_, Option<&str>>(4) {
         let state = state.parse().map_err(|_| unreadable("state", state))?;
         let login = row.get::<_, Option<String>>(6).map(Digest::from_stored);

@@ -16,6 +16,8 @@ CREATE TABLE ledger.tenant (
     name text NOT NULL,
     database_name text NOT NULL UNIQUE,
     database_oid oid,
+    -- Whether somebody else had made its database: until that is found whole, it is half adopted.
+    adopted boolean NOT NULL DEFAULT false,
     phase text NOT NULL CHECK (phase IN ('Claimed', 'Provisioned', 'Deleting', 'Orphaned')),
     orphaned_at timestamptz,
     applied jsonb NOT NULL,
@@ -30,7 +32,7 @@ CREATE TABLE ledger.role (
     tenant bigint NOT NULL REFERENCES ledger.tenant ON DELETE CASCADE,
     purpose text NOT NULL CHECK (purpose IN ('Owner', 'Slot', 'Reserved')),
     slot text CHECK ((purpose = 'Slot') = (slot IS NOT NULL)),
-    -- Of a slot; and of the owner where no logins take turns, so that it is what logs in.
+    -- Of a slot; and of the owner where it is what logs in, or still does with the password that it had before.
     state text CHECK (state IN ('Retired', 'Issuing', 'Active', 'Draining')),
     generation bigint NOT NULL DEFAULT 0,
     login_digest text,
@@ -51,6 +53,14 @@ CREATE TABLE ledger.delivery (
     issued_at timestamptz NOT NULL DEFAULT now(),
     confirmed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, place)
+);
+
+-- When a login that is no slot was last seen in a database.
+CREATE TABLE ledger.sighting (
+    database oid NOT NULL,
+    login text NOT NULL,
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (database, login)
 );
 
 CREATE TABLE ledger.audit (

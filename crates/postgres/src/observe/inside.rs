@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::Failure;
 
+use super::foreign::{self, Foreign};
 use super::text::{bytes_of, text};
 use crate::connect::Session;
 
@@ -14,12 +15,14 @@ pub(crate) struct Inside {
     pub(crate) schemas: BTreeMap<String, String>,
     /// The extensions it has.
     pub(crate) extensions: BTreeSet<String>,
+    /// What is not its tenant's, by kind and owner.
+    pub(crate) foreign: BTreeMap<(String, String), Foreign>,
 }
 
-/// Looks inside the database of a session.
-pub(crate) async fn visit(session: &Session) -> Result<Inside, Failure> {
+/// Looks inside the database of a session, which is or will be this tenant's.
+pub(crate) async fn visit(session: &Session, tenant: &str) -> Result<Inside, Failure> {
     let [schema, owner] = ["nspname::text", "pg_catalog.pg_get_userbyid(nspowner)::text"].map(bytes_of);
-    let (schemas, extensions) = tokio::try_join!(
+    let (schemas, extensions, foreign) = tokio::try_join!(
         session.query(
             format!(
                 "SELECT {schema}, {owner} FROM pg_catalog.pg_namespace WHERE NOT pg_catalog.starts_with(nspname::text, 'pg_')"
@@ -27,9 +30,11 @@ pub(crate) async fn visit(session: &Session) -> Result<Inside, Failure> {
             &[]
         ),
         session.query("SELECT extname::text FROM pg_catalog.pg_extension", &[]),
+        foreign::read(session, tenant),
     )?;
     Ok(Inside {
         schemas: schemas.iter().map(|row| (text(row, 0), text(row, 1))).collect(),
         extensions: extensions.iter().map(|row| row.get(0)).collect(),
+        foreign,
     })
 }

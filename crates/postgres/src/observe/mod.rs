@@ -1,14 +1,17 @@
 //! What a server is: one look at the shared catalogs and the ledger, and a visit to each database that needs one.
 
+mod foreign;
 mod inside;
 mod shared;
 mod text;
 mod ties;
+mod users;
 mod values;
 mod vitals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use foreign::Foreign;
 pub(crate) use inside::Inside;
 pub(crate) use shared::{Database, Granted, Role, Setter, Shared};
 pub(crate) use ties::Tie;
@@ -30,6 +33,8 @@ pub struct Observed {
     pub(crate) ties: BTreeMap<String, BTreeMap<String, Tie>>,
     /// What is to be set and the server refuses, with its reason.
     pub(crate) refused: BTreeMap<Setting, Failure>,
+    /// Who uses logins that are to be taken away, by login.
+    pub(crate) users: BTreeMap<String, Vec<users::User>>,
     /// The databases that could not be visited, and why.
     pub(crate) unseen: BTreeMap<String, String>,
 }
@@ -88,5 +93,8 @@ impl Observed {
 pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
 pub(crate) use ties::{ON_DATABASE, ON_ROLE, read as read_ties, read_lock_holders};
+#[cfg(test)]
+pub(crate) use users::User;
+pub(crate) use users::read as read_users;
 pub(crate) use values::{Setting, read_refused};
 pub(crate) use vitals::{read_history, read_vitals};

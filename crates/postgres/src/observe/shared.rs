@@ -85,6 +85,8 @@ pub(crate) struct Database {
     pub(crate) locale: String,
     /// Privileges by grantee (`None`: PUBLIC), the owner's own left out.
     pub(crate) grants: BTreeMap<Option<String>, BTreeSet<String>>,
+    /// By grantee, who else than its owner granted it privileges.
+    pub(crate) other_grantors: BTreeMap<String, BTreeSet<String>>,
     /// Whether its owner took CONNECT from itself; it may still give it back.
     pub(crate) owner_shut_out: bool,
     /// Logins that have a session in it, with the number of sessions.
@@ -230,7 +232,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
              WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT'), datistemplate, \
              pg_catalog.pg_encoding_to_char(encoding)::text, {locale} FROM pg_catalog.pg_database"
         ),
-        "SELECT d.oid, a.grantee, a.privilege_type \
+        "SELECT d.oid, a.grantee, a.privilege_type, nullif(a.grantor, d.datdba) \
          FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE a.grantee <> d.datdba"
             .to_owned(),
         format!(
@@ -365,6 +367,10 @@ fn add_grants(databases: &mut Named<Database>, grants: &[Row], role_names: &BTre
         let Some(database) = databases.objects.get_mut(&row.get(0)) else { continue };
         let grantee: u32 = row.get(1);
         let grantee = (grantee != 0).then(|| role_names.get(&grantee).cloned().unwrap_or_default());
+        let other = row.get::<_, Option<u32>>(3).and_then(|oid| role_names.get(&oid));
+        if let (Some(grantee), Some(other)) = (&grantee, other) {
+            database.other_grantors.entry(grantee.clone()).or_default().insert(other.clone());
+        }
         database.grants.entry(grantee).or_default().insert(row.get(2));
     }
 }

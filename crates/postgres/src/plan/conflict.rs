@@ -5,6 +5,7 @@ use tenantdb_api::{SqlName, shorten};
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Claim, LoginScheme, Refusal, RefusalKind};
 
+use super::adoption;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, TenantRow};
 use crate::observe::Observed;
@@ -88,8 +89,11 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
         let taken = super::holder(database, observed).and_then(|holder| super::renamed(holder, observed));
         return Some(taken.unwrap_or_else(|| foreign_database(&row.database, &database.owner)));
     }
-    super::replaced(row, database)
-        .or_else(|| ownership::database_out_of_reach(&observed.shared, &row.database, database))
+    // What is half adopted is asked for as a whole.
+    super::replaced(row, database).or_else(|| {
+        let reach = || ownership::database_out_of_reach(&observed.shared, &row.database, database);
+        if row.adopted { None } else { reach() }
+    })
 }
 
 /// A name that another claim holds in the ledger.
@@ -151,11 +155,18 @@ fn is_free(name: &str, observed: &Observed) -> bool {
 /// A database or role that exists, and that tenantdb did not make.
 fn not_in_the_ledger(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
     let shared = &observed.shared;
-    if let Some(database) = shared.databases.get(names.database.as_str()) {
-        return Some(foreign_database(names.database.as_str(), &database.owner));
+    let adopted = adoption::to_adopt(tenant, observed);
+    if let (Some(found), None) = (shared.databases.get(names.database.as_str()), adopted) {
+        return Some(foreign_database(names.database.as_str(), &found.owner));
+    }
+    if let Some(refusal) = adopted.and_then(|found| adoption::refusal(names, found, observed)) {
+        return Some(refusal);
     }
     let slots = tenant.applied.logins.slots().iter().map(|slot| names.slot(*slot).to_string());
-    let role = std::iter::once(names.owner.to_string()).chain(slots).find(|role| shared.roles.contains_key(role))?;
+    let owner = names.owner.to_string();
+    let mut roles = std::iter::once(owner.clone()).chain(slots);
+    let foreign = |role: &String| shared.roles.contains_key(role) && (adopted.is_none() || *role != owner);
+    let role = roles.find(foreign)?;
     Some(
         Refusal::new(RefusalKind::Conflict, format!("role `{role}` exists, and tenantdb did not make it"))
             .hint("choose another `owner`, or rename that role"),
@@ -167,5 +178,5 @@ fn foreign_database(name: &str, owner: &str) -> Refusal {
         RefusalKind::Conflict,
         format!("database `{name}` exists, is owned by `{owner}`, and tenantdb did not make it"),
     )
-    .hint("choose another `database`; taking over an existing one is not supported yet")
+    .hint("choose another `database`, or set `adopt: Existing` to take it over")
 }

@@ -106,12 +106,17 @@ fn facts(slot: Slot, names: &TenantNames, row: Option<&TenantRow>, shared: &Shar
     };
     SlotFacts {
         slot,
-        state: recorded.map_or(SlotState::Retired, |recorded| recorded.state),
+        state: recorded.map_or(unrecorded(slot, server), |recorded| recorded.state),
         generation: recorded.map(|recorded| recorded.generation).unwrap_or_default(),
         login: recorded.and_then(|recorded| recorded.login.clone()),
         server,
         elsewhere: recorded.and_then(|recorded| recorded.place.clone()).filter(|place| place != here),
     }
+}
+
+/// What a slot is that the ledger does not know: nobody's, or the login of a tenant that is about to be adopted.
+fn unrecorded(slot: Slot, server: OnServer) -> SlotState {
+    if slot == Slot::Owner && server == OnServer::Login { SlotState::Draining } else { SlotState::Retired }
 }
 
 fn slot_plan(facts: &SlotFacts, names: &TenantNames, held: &Held, decision: &Decision) -> SlotPlan {

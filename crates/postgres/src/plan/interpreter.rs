@@ -47,6 +47,15 @@ impl World {
         }
     }
 
+    /// Carries out the first steps of the only tenant, and is killed then.
+    pub(super) fn apply_first(&mut self, plan: &Plan<PostgresStep>, steps: usize) {
+        let mut begun = plan.clone();
+        for tenant in &mut begun.tenants {
+            tenant.steps.truncate(steps);
+        }
+        self.apply(&begun);
+    }
+
     fn prepare(&mut self) {
         let login = self.observed.shared.login.clone();
         let roles = &mut self.observed.shared.roles;
@@ -129,15 +138,20 @@ impl World {
             | PostgresStep::CreateLedgerTables => {
                 panic!("{} is no step of a tenant", step.kind());
             }
-            PostgresStep::Claim { database, owner, slots, reserved, applied } => {
-                let slots: BTreeMap<Slot, SlotRow> = slots.iter().map(|(slot, role)| (*slot, retired(role))).collect();
+            PostgresStep::Claim { database, owner, slots, reserved, applied, adopted } => {
+                let mut slots: BTreeMap<Slot, SlotRow> =
+                    slots.iter().map(|(slot, role)| (*slot, retired(role))).collect();
+                if adopted.as_ref().is_some_and(|adopted| adopted.login) {
+                    slots.insert(Slot::Owner, SlotRow { state: SlotState::Draining, ..retired(owner) });
+                }
                 let names = slots.values().map(|slot| slot.role.clone()).chain(reserved.clone()).chain([owner.clone()]);
                 let row = TenantRow {
                     id: i64::from(self.next),
                     claim: tenant.claim.clone(),
                     database: database.clone(),
-                    database_oid: None,
+                    database_oid: adopted.as_ref().map(|adopted| adopted.oid),
                     owner: owner.clone(),
+                    adopted: adopted.is_some(),
                     phase: Phase::Claimed,
                     applied: crate::ledger::Applied { logins: applied.logins, ..crate::ledger::Applied::default() },
                     epoch: 1,
@@ -147,6 +161,25 @@ impl World {
                 let ledger = self.observed.ledger.as_mut().expect("a ledger");
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
                 assert!(ledger.tenants.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
+            }
+            PostgresStep::AdministerRole { role, .. } => {
+                self.role(ESTATE).administers.insert(role.clone());
+            }
+            PostgresStep::AdoptDatabase { database, owner, login, schemas, .. } => {
+                for schema in schemas {
+                    self.inside(database).schemas.insert(schema.clone(), owner.clone()).expect("a schema");
+                }
+                let database = self.database(database);
+                // What its owner was granted goes with the ownership.
+                database.grants.remove(&Some(database.owner.clone()));
+                ESTATE.clone_into(&mut database.owner);
+                let granted = if *login { vec!["CREATE", "TEMPORARY", "CONNECT"] } else { vec!["CREATE", "TEMPORARY"] };
+                database.grants.entry(Some(owner.clone())).or_default().extend(privileges(&granted));
+            }
+            PostgresStep::RetireLogin { role, .. } => {
+                self.role(role).login = false;
+                self.accepted.remove(role);
+                self.slot(tenant, role).state = SlotState::Retired;
             }
             PostgresStep::CreateDatabase { database, limit, .. } => {
                 let made = Database {
@@ -158,6 +191,7 @@ impl World {
                     ..Database::default()
                 };
                 let inside = Inside {
+                    foreign: BTreeMap::new(),
                     schemas: BTreeMap::from([("public".to_owned(), "pg_database_owner".to_owned())]),
                     extensions: BTreeSet::from(["plpgsql".to_owned()]),
                 };
@@ -262,7 +296,7 @@ impl World {
                     grants.entry(Some(owner.clone())).or_default().extend(privileges(&["CREATE", "TEMPORARY"]));
                 }
             }
-            PostgresStep::Dismiss { database, visitors } => {
+            PostgresStep::Dismiss { database, visitors, .. } => {
                 for visitor in visitors {
                     self.database(database).grants.remove(&Some(visitor.clone())).expect("a grant");
                 }
@@ -294,7 +328,7 @@ impl World {
             }
             PostgresStep::ForgetDatabase { .. } => {
                 let row = self.row(tenant);
-                (row.phase, row.database_oid) = (Phase::Claimed, None);
+                (row.phase, row.database_oid, row.adopted) = (Phase::Claimed, None, false);
             }
             PostgresStep::RecordDatabase { database } => {
                 let oid = self.database(database).oid;

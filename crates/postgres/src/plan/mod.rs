@@ -1,5 +1,8 @@
 //! What would have to be done: a pure comparison of what is declared with what was observed.
 
+mod adoption;
+#[cfg(test)]
+mod adoption_tests;
 mod conflict;
 mod credential;
 mod forbidden;
@@ -7,6 +10,8 @@ mod forbidden;
 mod interpreter;
 mod offer;
 mod removal;
+mod retirement;
+mod sighting;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -25,6 +30,9 @@ use crate::sql::name;
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER};
 
+pub(crate) use adoption::to_adopt;
+pub(crate) use sighting::seen;
+
 /// A tenant's plan.
 pub(crate) type PostgresTenantPlan = TenantPlan<PostgresStep>;
 
@@ -38,6 +46,9 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
     for (claim, why) in desired.removals(observed) {
         let plan = removal::plan(&claim, why, observed, place);
         tenants.insert(claim, plan);
+    }
+    for claim in &desired.retirements {
+        tenants.insert(claim.clone(), retirement::plan(claim, observed));
     }
     let needs_ledger = tenants.values().any(|tenant| !tenant.steps.is_empty());
     Plan {
@@ -120,10 +131,13 @@ fn incomplete(row: &TenantRow) -> Option<Refusal> {
     })
 }
 
-/// How many more databases the server may hold.
+/// What the tenants of one plan share.
 struct Room {
+    /// How many more databases the server may hold.
     left: Option<u32>,
     limit: u32,
+    /// Whether one of them says how a superuser makes the estate.
+    estate_is_told: bool,
 }
 
 impl Room {
@@ -131,7 +145,7 @@ impl Room {
         let held = observed.ledger.as_ref().map_or(0, |ledger| ledger.tenants.len());
         let held = u32::try_from(held).unwrap_or(u32::MAX);
         let limit = desired.database_limit.unwrap_or(u32::MAX);
-        Self { left: desired.database_limit.map(|limit| limit.saturating_sub(held)), limit }
+        Self { left: desired.database_limit.map(|limit| limit.saturating_sub(held)), limit, estate_is_told: false }
     }
 
     fn take(&mut self) -> Result<(), Refusal> {

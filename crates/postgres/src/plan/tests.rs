@@ -9,7 +9,7 @@ use super::interpreter::World;
 use super::*;
 use crate::observe::{Database, Granted, Role, Shared};
 
-fn desired(spec: &str) -> Desired {
+pub(super) fn desired(spec: &str) -> Desired {
     let text = format!(
         "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {{name: shared}}\n\
          spec: {{source: {{endpoint: {{host: db}}}}, admin: {{username: admin, passwordFrom: [{{env: A}}]}}}}\n---\n\
@@ -35,12 +35,12 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn claim() -> Claim {
+pub(super) fn claim() -> Claim {
     desired("{}").tenants.into_keys().next().unwrap()
 }
 
 /// A server that tenantdb has never seen.
-fn empty_server() -> World {
+pub(super) fn empty_server() -> World {
     let administers = BTreeSet::from(["readers".to_owned()]);
     let admin = Role { login: true, create_db: true, create_role: true, administers, ..Role::default() };
     let shared = Shared {
@@ -59,7 +59,7 @@ fn empty_server() -> World {
     World::new(Observed { shared, ..Observed::default() }, place)
 }
 
-fn planned(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
+pub(super) fn planned(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
     world.place.deliveries = deliveries(desired, &world.observed);
     let plan = plan(desired, &world.observed, &world.place);
     assert_eq!(lint(&plan), Vec::<String>::new());
@@ -73,12 +73,12 @@ fn applied(desired: &Desired) -> World {
     world
 }
 
-fn only(plan: &Plan<PostgresStep>) -> &PostgresTenantPlan {
+pub(super) fn only(plan: &Plan<PostgresStep>) -> &PostgresTenantPlan {
     let [tenant] = plan.tenants.as_slice() else { panic!("one tenant, not {}", plan.tenants.len()) };
     tenant
 }
 
-fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
+pub(super) fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
     use tenantdb_core::Step as _;
     only(plan).steps.iter().flat_map(|step| step.task.statements()).collect()
 }
@@ -277,11 +277,11 @@ const DRIFTS: &[(&str, Drift)] = &[
     }),
 ];
 
-fn database(world: &mut World) -> &mut Database {
+pub(super) fn database(world: &mut World) -> &mut Database {
     world.observed.shared.databases.entry("cafe".to_owned()).or_default()
 }
 
-fn role<'a>(world: &'a mut World, name: &str) -> &'a mut Role {
+pub(super) fn role<'a>(world: &'a mut World, name: &str) -> &'a mut Role {
     world.observed.shared.roles.entry(name.to_owned()).or_default()
 }
 
@@ -323,7 +323,7 @@ fn settle(world: &mut World) {
     }
 }
 
-fn heal(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
+pub(super) fn heal(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
     let plan = planned(world, desired);
     world.apply(&plan);
     let again = planned(world, desired);

@@ -46,6 +46,39 @@ pub enum PostgresStep {
         reserved: Vec<String>,
         /// What is declared.
         applied: Box<Applied>,
+        /// What is known of its database, if somebody else made it.
+        adopted: Option<Adopted>,
+    },
+    /// Lets the estate decide who joins a role that somebody else made.
+    AdministerRole {
+        /// The role.
+        role: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Makes the estate the owner of a database that somebody else made, and gives the tenant what its owner had.
+    AdoptDatabase {
+        /// The database.
+        database: String,
+        /// Whose it is.
+        from: String,
+        /// The tenant's role.
+        owner: String,
+        /// Whether the tenant's role logs in.
+        login: bool,
+        /// The schemas that belong to whoever owns the database.
+        schemas: Vec<String>,
+        /// How it is taken from its owner.
+        taking: Taking,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Takes away the login that a tenant's role had before it was adopted.
+    RetireLogin {
+        /// The tenant's role.
+        role: String,
+        /// Its database.
+        database: String,
     },
     /// Makes a database that nobody can connect to yet.
     CreateDatabase {
@@ -203,6 +236,8 @@ pub enum PostgresStep {
         database: String,
         /// The logins.
         visitors: Vec<String>,
+        /// Who else than the database's owner let them in, and may let nobody in any more.
+        grantors: Vec<String>,
     },
     /// Makes the estate the owner of a database again.
     OwnDatabase {
@@ -374,6 +409,17 @@ pub enum PostgresStep {
     Forget,
 }
 
+/// A database that somebody else made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// Which one it is.
+    pub oid: u32,
+    /// Whose it was.
+    pub from: String,
+    /// Whether the tenant's role logs in already, with a password that nobody told us.
+    pub login: bool,
+}
+
 /// What lets a login in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -410,7 +456,10 @@ impl PostgresStep {
             Self::Claim { .. } => Venue::Claim,
             Self::CreateDatabase { .. } | Self::DropDatabase { .. } => Venue::Alone,
             Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,
-            Self::CreateExtension { .. } | Self::EmptySlot { .. } | Self::LeaveDatabase { .. } => Venue::Inside,
+            Self::CreateExtension { .. }
+            | Self::EmptySlot { .. }
+            | Self::LeaveDatabase { .. }
+            | Self::AdoptDatabase { .. } => Venue::Inside,
             _ => Venue::Ledger,
         }
     }

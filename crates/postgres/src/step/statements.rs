@@ -3,9 +3,10 @@
 use tenantdb_api::tenant_database::Create;
 
 use super::{PostgresStep, Proof};
+use crate::ledger::CHANGED_MEANWHILE;
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, name, names, text, text_or_null, texts};
-use crate::{ESTATE, LEDGER};
+use crate::{ESTATE, LEDGER, Taking};
 
 /// What is sent in the place of a verifier when a statement is shown.
 pub(crate) const REDACTED: &str = "'<verifier>'";
@@ -34,6 +35,14 @@ impl PostgresStep {
                 let made = creation(create, *providers);
                 vec![format!("CREATE DATABASE {}{made} ALLOW_CONNECTIONS false{limit}", name(database))]
             }
+            Self::AdministerRole { role, options } => {
+                let options = if *options { ", INHERIT FALSE, SET FALSE" } else { "" };
+                Taking::AsLogin.around(format!("GRANT {} TO {ESTATE} WITH ADMIN OPTION{options}", name(role)))
+            }
+            Self::AdoptDatabase { database, owner, login, schemas, taking, options, .. } => {
+                adopt(database, owner, *login, schemas, taking, *options)
+            }
+            Self::RetireLogin { role, database } => retire(role, database),
             Self::CreateOwner { owner } => vec![format!("CREATE ROLE {} NOLOGIN", name(owner))],
             Self::CreateSlot { role, owner, database, login, limit, settings } => {
                 let login = if *login { format!("LOGIN PASSWORD {verifier}") } else { "NOLOGIN".to_owned() };
@@ -89,8 +98,13 @@ impl PostgresStep {
                     .then(|| format!("GRANT CONNECT ON DATABASE {database} TO {}", names(visitors)));
                 [revoke, connect, create, visitors].into_iter().flatten().collect()
             }
-            Self::Dismiss { database, visitors } => {
-                vec![format!("REVOKE CONNECT ON DATABASE {} FROM {}", name(database), names(visitors))]
+            Self::Dismiss { database, visitors, grantors } => {
+                let database = name(database);
+                let grantors = (!grantors.is_empty()).then(|| {
+                    format!("REVOKE GRANT OPTION FOR ALL ON DATABASE {database} FROM {} CASCADE", names(grantors))
+                });
+                let visitors = format!("REVOKE ALL ON DATABASE {database} FROM {} CASCADE", names(visitors));
+                grantors.into_iter().chain([visitors]).collect()
             }
             Self::OwnDatabase { database, taking } => {
                 taking.around(format!("ALTER DATABASE {} OWNER TO {ESTATE}", name(database)))
@@ -153,6 +167,39 @@ impl PostgresStep {
             | Self::Forget => Vec::new(),
         }
     }
+}
+
+/// Gives a database to the estate and what its owner had to the tenant, in one transaction: it is taken from there on.
+/// What was granted to an owner is lost when it owns it no more, so the tenant's grants come last.
+fn adopt(database: &str, owner: &str, login: bool, schemas: &[String], taking: &Taking, options: bool) -> Vec<String> {
+    let (database, tenant) = (name(database), name(owner));
+    let schemas = schemas.iter().map(|schema| format!("ALTER SCHEMA {} OWNER TO {tenant}", name(schema)));
+    let connect = login.then(|| format!("GRANT CONNECT ON DATABASE {database} TO {tenant}"));
+    let moved = schemas
+        .chain([format!("ALTER DATABASE {database} OWNER TO {ESTATE}"), let_create(&database, owner)])
+        .chain(connect);
+    let (before, after) = match taking {
+        Taking::AsLogin => (Some("SET LOCAL ROLE NONE".to_owned()), Some(format!("SET LOCAL ROLE {ESTATE}"))),
+        Taking::AsEstate | Taking::AsMember { .. } => (None, None),
+    };
+    let options = Membership::Full.options(options);
+    let (join, leave) = (format!("GRANT {tenant} TO {ESTATE}{options}"), format!("REVOKE {tenant} FROM {ESTATE}"));
+    [join].into_iter().chain(before).chain(moved).chain(after).chain([leave]).collect()
+}
+
+/// Takes a login away that nobody uses: a session that came in since it was looked at ends the transaction instead.
+fn retire(role: &str, database: &str) -> Vec<String> {
+    let unused = format!(
+        "DO $tenantdb$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE usename = {}) THEN \
+         RAISE EXCEPTION 'it is in use' USING ERRCODE = '{CHANGED_MEANWHILE}'; END IF; END $tenantdb$",
+        text(role)
+    );
+    let (role, database) = (name(role), name(database));
+    vec![
+        format!("ALTER ROLE {role} NOLOGIN PASSWORD NULL"),
+        format!("REVOKE CONNECT ON DATABASE {database} FROM {role}"),
+        unused,
+    ]
 }
 
 /// Lets a tenant make schemas, extensions and temporary tables: whatever its logins do there, they do as the tenant.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tenantdb_core::Step;
 
-use super::{PostgresStep, Proof, REDACTED};
+use super::{Adopted, PostgresStep, Proof, REDACTED};
 use crate::{ESTATE, LEDGER};
 
 impl Step for PostgresStep {
@@ -22,7 +22,11 @@ impl Step for PostgresStep {
             | Self::CreateSlot { .. }
             | Self::CreateSchema { .. }
             | Self::CreateExtension { .. } => Some('+'),
-            Self::EnableLogin { .. }
+            Self::Claim { adopted: Some(_), .. }
+            | Self::AdministerRole { .. }
+            | Self::AdoptDatabase { .. }
+            | Self::RetireLogin { .. }
+            | Self::EnableLogin { .. }
             | Self::DisableLogin { .. }
             | Self::LiftExpiry { .. }
             | Self::TakePowers { .. }
@@ -71,6 +75,11 @@ impl Step for PostgresStep {
             Self::CreateEstate { admin, .. } => format!("membership of {admin} in {ESTATE}"),
             Self::CreateLedger { .. } => format!("database {LEDGER}, the ledger of who owns what"),
             Self::CreateLedgerTables => "the ledger's tables".to_owned(),
+            Self::Claim { database, adopted: Some(Adopted { from, login, .. }), owner, .. } => {
+                let from = if from == ESTATE { String::new() } else { format!(" from {from}") };
+                let keeps = if *login { format!("; {owner} keeps its login and its password") } else { String::new() };
+                format!("database {database}: adopted{from}{keeps}")
+            }
             Self::Claim { database, .. } => format!("claim on database {database}"),
             Self::CreateDatabase { database, limit, create, .. } => {
                 let parts = [
@@ -83,6 +92,14 @@ impl Step for PostgresStep {
                 let parts = parts.into_iter().flatten().map(|part| format!(", {part}"));
                 format!("database {database}{}", parts.collect::<String>())
             }
+            Self::AdministerRole { role, .. } => format!("role {role}: {ESTATE} decides who joins it"),
+            Self::AdoptDatabase { database, from, owner, schemas, .. } => {
+                let database_owner = (from != ESTATE).then(|| format!("owned by {ESTATE}"));
+                let schemas = schemas.iter().map(|schema| format!("schema {schema} owned by {owner}"));
+                let parts: Vec<String> = database_owner.into_iter().chain(schemas).collect();
+                format!("database {database}: {}", parts.join(", "))
+            }
+            Self::RetireLogin { role, .. } => format!("role {role}: may not log in any more, no password"),
             Self::CreateOwner { owner } => format!("role {owner}, the tenant, without login"),
             Self::CreateOwnerLogin { owner, login, limit, settings, .. } => {
                 let login = match login {
@@ -130,7 +147,7 @@ impl Step for PostgresStep {
                 }
                 format!("database {database}: {}", parts.join(", "))
             }
-            Self::Dismiss { database, visitors } => format!("database {database}: open to {}", visitors.join(", ")),
+            Self::Dismiss { database, visitors, .. } => format!("database {database}: open to {}", visitors.join(", ")),
             Self::OwnDatabase { database, .. } => format!("database {database}: owned by {ESTATE}"),
             Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(*limit)),
             Self::Comment { database, comment: Some(comment) } => format!("database {database}: comment {comment:?}"),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tenantdb_core::{Claim, Consent, Depth, Plan, Report, Risk};
-use tenantdb_postgres::{Desired, Observed, PostgresStep};
+use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep};
 
 use super::Context;
 use super::consent::Asking;
@@ -69,7 +69,14 @@ async fn work(
         ));
     }
     let makes_ledger = !looked.plan.preparation.is_empty();
+    let had_ledger = ledger.is_some();
+    let seen = Postgres::seen(&looked.desired, &looked.observed);
     let report = carry_out(connected, looked, asking).await?;
+    if had_ledger || makes_ledger && report.failure.is_none() {
+        if let Err(failure) = connected.pass.engine.remember(&seen).await {
+            style::warning(&failure.to_string(), "who uses these databases will be noted by the next run");
+        }
+    }
     if makes_ledger && report.failure.is_none() {
         let remembered = match connected.pass.engine.ledger_id().await {
             Ok(ledger) => context.home.remember(server, ledger.as_deref()),

@@ -9,8 +9,10 @@ mod exec;
 mod history;
 mod init;
 mod man;
+mod named;
 mod orphans;
 mod plan;
+mod rotate;
 mod schema;
 mod server;
 mod status;
@@ -75,6 +77,7 @@ pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Err
         Command::Credentials(arguments) => credentials::run(&context()?, &arguments),
         Command::Connect(arguments) => exec::connect(&context()?, &arguments),
         Command::Exec(arguments) => exec::run(&context()?, &arguments),
+        Command::Rotate(arguments) => rotate::run(&context()?, arguments).await,
         Command::Delete(arguments) => delete::run(&context()?, arguments).await,
         Command::Orphans(arguments) => orphans::run(&context()?, arguments).await,
         Command::History(arguments) => history::run(&context()?, arguments).await,

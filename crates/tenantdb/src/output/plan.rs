@@ -9,6 +9,7 @@ use super::{Change, count, print_changes, printable, style};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     create: usize,
+    adopt: usize,
     update: usize,
     delete: usize,
     orphan: usize,
@@ -26,6 +27,7 @@ impl Totals {
         for tenant in &plan.tenants {
             match tenant.change {
                 TenantChange::Create => self.create += 1,
+                TenantChange::Adopt => self.adopt += 1,
                 TenantChange::Update => self.update += 1,
                 TenantChange::Delete => self.delete += 1,
                 TenantChange::Orphan => self.orphan += 1,
@@ -54,6 +56,7 @@ impl Totals {
     pub fn summary(&self) -> String {
         let parts = [
             (self.create, "to create"),
+            (self.adopt, "to adopt"),
             (self.update, "to change"),
             (self.delete, "to delete"),
             (self.orphan, "to orphan"),

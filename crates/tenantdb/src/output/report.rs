@@ -67,6 +67,7 @@ impl Told {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     created: usize,
+    adopted: usize,
     changed: usize,
     deleted: usize,
     orphaned: usize,
@@ -88,6 +89,7 @@ impl Totals {
                 (Some(_), _, _) => &mut self.failed,
                 (_, true, _) | (_, _, TenantChange::Refused) => &mut self.refused,
                 (_, _, TenantChange::Create) => &mut self.created,
+                (_, _, TenantChange::Adopt) => &mut self.adopted,
                 (_, _, TenantChange::Update) => &mut self.changed,
                 (_, _, TenantChange::Orphan) => &mut self.orphaned,
                 (_, _, TenantChange::Delete) => &mut self.deleted,
@@ -117,6 +119,7 @@ impl Totals {
     pub fn summary(&self, took: Duration) -> String {
         let parts = [
             (self.created, "created"),
+            (self.adopted, "adopted"),
             (self.changed, "changed"),
             (self.deleted, "deleted"),
             (self.orphaned, "orphaned"),
@@ -174,6 +177,7 @@ fn print_tenant(tenant: &TenantOutcome) {
     let name = tenant.claim.path();
     let (sign, word) = match tenant.change {
         TenantChange::Create => ('+', "created"),
+        TenantChange::Adopt => ('~', "adopted"),
         TenantChange::Orphan => ('~', "orphaned"),
         TenantChange::Delete => ('-', "deleted"),
         _ => ('~', "changed"),
@@ -181,7 +185,9 @@ fn print_tenant(tenant: &TenantOutcome) {
     let word = if tenant.failure.is_some() { "begun" } else { word };
     let sign_style = of_sign(sign);
     let credential = match (&tenant.credential, tenant.change) {
-        (Some(location), TenantChange::Create) => format!("  {FAINT}# credential in {}{FAINT:#}", printable(location)),
+        (Some(location), TenantChange::Create | TenantChange::Adopt) => {
+            format!("  {FAINT}# credential in {}{FAINT:#}", printable(location))
+        }
         _ => String::new(),
     };
     let title = format!("{sign_style}{sign}{sign_style:#} {STRONG}{name}{STRONG:#} {word}{credential}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Adopt, Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
+    Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
     TenantDatabaseSpec,
 };
 use crate::kinds::{Violation, settings};
@@ -52,9 +52,6 @@ fn not_yet(path: &str) -> Violation {
 }
 
 fn refuse_unsupported(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
-    if spec.adopt == Adopt::Existing {
-        found.push(not_yet("spec.adopt").hint("only `Never` and `IfOrphaned` are"));
-    }
     for (path, given) in [
         ("spec.contact", !spec.contact.is_empty()),
         ("spec.sizeLimit", spec.size_limit.is_some()),

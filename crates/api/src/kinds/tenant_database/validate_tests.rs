@@ -23,7 +23,6 @@ fn said(spec: &str) -> Vec<String> {
 fn every_field_that_comes_later_is_refused_at_its_own_path() {
     for (path, spec) in [
         ("spec.contact", "contact: {team: payments}"),
-        ("spec.adopt", "adopt: Existing"),
         ("spec.sizeLimit", "sizeLimit: 10Gi"),
         ("spec.extensions[1].version", "extensions: [a, {name: b, version: '1'}]"),
         ("spec.extensions[0].schema", "extensions: [{name: b, schema: c}]"),

@@ -33,6 +33,7 @@ impl Planner<'_> {
             let owner = owner.clone();
             match inside.schemas.get(&schema) {
                 Some(found) if *found == owner => {}
+                Some(found) if found == "pg_database_owner" && self.is_handed_over() => {}
                 Some(found) if schema == "public" && self.public_stays(found) => self.public_is_shared(),
                 Some(found) => self.own_schema(schema, found),
                 None if unseen && schema == "public" => match Taking::of_new_public(self.shared) {

@@ -60,6 +60,16 @@ impl Planner<'_> {
     fn leave(&mut self, member: &str, role: &Role, granted: &Granted) {
         let options = self.shared.has_membership_options();
         let grantor = options.then(|| granted.grantor.clone());
+        // Whoever still logs in as before may live on it.
+        if self.legacy && member == self.names.owner.as_str() {
+            let role = &granted.role;
+            let message = format!(
+                "{member} is a member of {role}, which nothing declares; that stays while it logs in as before: declare \
+                 `memberOf: [{role}]` to keep it"
+            );
+            self.plan.conditions.push(Condition { kind: "MoreThanItsOwn", message });
+            return;
+        }
         let Some(taking) = Taking::of_granted(self.shared, granted) else {
             let statement = step::leave(&granted.role, member, grantor.as_deref());
             let message = format!(

@@ -1,8 +1,10 @@
 //! What it takes to make a tenant as declared, whether nothing, a part or all of it is there.
 
+mod adoption;
 mod content;
 mod delivery;
 mod members;
+mod outsiders;
 mod slots;
 
 use std::borrow::Cow;
@@ -11,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_api::tenant_database::{Create, Reconcile};
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{
-    Actor, Condition, CredentialStep, PlaceView, Risk, Slot, Step as _, Task, TenantChange, TenantPlan,
+    Actor, Condition, CredentialStep, PlaceView, Refusal, Risk, Slot, Step as _, Task, TenantChange, TenantPlan,
 };
 
 use super::conflict::conflict;
@@ -40,6 +42,7 @@ pub(super) fn plan(
     let row = super::row(observed, &tenant.claim);
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
     let planned = conflict(tenant, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
+        adoption_in_reach(tenant, row, &names, observed, room)?;
         if row.is_none() {
             room.take()?;
         }
@@ -49,6 +52,21 @@ pub(super) fn plan(
     });
     let planned = planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal));
     if tenant.reconcile == Reconcile::Observe { told_only(planned) } else { planned }
+}
+
+/// Refuses a database that is adopted, or half adopted, where only a superuser can do a part of it.
+fn adoption_in_reach(
+    tenant: &Tenant,
+    row: Option<&TenantRow>,
+    names: &TenantNames,
+    observed: &Observed,
+    room: &mut Room,
+) -> Result<(), Refusal> {
+    let found = observed.shared.databases.get(names.database.as_str());
+    let Some(found) = found.filter(|_| row.is_none_or(|row| row.adopted)) else { return Ok(()) };
+    let schemas = std::iter::once("public".to_owned()).chain(tenant.applied.schemas.iter().cloned());
+    let refusal = super::adoption::needs_superuser(names, schemas, found, observed, &mut room.estate_is_told);
+    refusal.map_or(Ok(()), Err)
 }
 
 /// A tenant that is not looked at.
@@ -89,6 +107,10 @@ struct Planner<'a> {
     inside: Option<&'a Inside>,
     custody: Custody,
     before: Applied,
+    /// Whether its database is somebody else's work that becomes the tenant's just now.
+    adopts: bool,
+    /// Whether the tenant's role logs in, with the password that it had before it was adopted.
+    legacy: bool,
     plan: PostgresTenantPlan,
 }
 
@@ -104,6 +126,9 @@ impl<'a> Planner<'a> {
         let database = observed.shared.databases.get(names.database.as_str());
         let delivery = place.deliveries.get(&tenant.claim).cloned();
         let plan = TenantPlan { delivery, ..super::empty(&tenant.claim, names.database.as_str()) };
+        let (adopts, legacy) = adopting(&names, row, database, &observed.shared);
+        let is_replaced = custody.slots.get(&Slot::Owner).is_some_and(|slot| slot.set);
+        let legacy = legacy && !is_replaced;
         Self {
             tenant,
             row,
@@ -115,6 +140,8 @@ impl<'a> Planner<'a> {
             custody,
             before: row.map(|row| row.applied.clone()).unwrap_or_default(),
             names,
+            adopts,
+            legacy,
             plan,
         }
     }
@@ -123,8 +150,10 @@ impl<'a> Planner<'a> {
         self.claim();
         self.database();
         self.take_credential();
+        self.administer();
         self.roles();
         self.memberships();
+        self.hand_over();
         self.isolation();
         self.attributes();
         self.open();
@@ -132,13 +161,22 @@ impl<'a> Planner<'a> {
         self.deliver_credential();
         self.made_otherwise();
         self.dismiss();
+        // What is adopted was consented to as a whole; elsewhere the rest is not to wait for consent.
+        if self.adopts {
+            self.outsiders();
+        }
         self.settle();
+        if !self.adopts {
+            self.outsiders();
+        }
         self.strangers();
-        self.others();
+        self.legacy_login();
+        self.foreign_objects();
         self.plan.change = match (self.plan.steps.is_empty(), self.database.is_none() && self.row.is_none()) {
             (true, _) if self.plan.refusal.is_some() => TenantChange::Refused,
             (true, _) => TenantChange::Unchanged,
             (false, true) => TenantChange::Create,
+            (false, false) if self.adopts => TenantChange::Adopt,
             (false, false) => TenantChange::Update,
         };
         self.plan
@@ -161,6 +199,7 @@ impl<'a> Planner<'a> {
     /// Why something is made that is not there.
     fn missing(&self) -> &'static str {
         match self.row.map(|row| row.phase) {
+            None if self.adopts => "for the adopted database",
             None => "declared, not on the server",
             Some(Phase::Claimed) => "begun, not finished",
             Some(Phase::Provisioned) => "gone from the server",
@@ -187,7 +226,10 @@ impl<'a> Planner<'a> {
         let reserved = self.names.roles().into_iter().filter(|role| !used.contains(role)).collect();
         let (database, owner) = (self.database_name(), self.owner());
         let applied = Box::new(self.tenant.applied.clone());
-        self.push(PostgresStep::Claim { database, owner, slots, reserved, applied }, "declared, not in the ledger");
+        let adopted = self.adopted();
+        let reason = if adopted.is_some() { adoption::ADOPTED } else { "declared, not in the ledger" };
+        let step = PostgresStep::Claim { database, owner, slots, reserved, applied, adopted };
+        self.plan.push(Task::Engine(step), reason, self.adoption_risk(), Actor::Estate);
     }
 
     fn database(&mut self) {
@@ -210,7 +252,7 @@ impl<'a> Planner<'a> {
             self.push(PostgresStep::CreateDatabase { database, limit, create, providers }, missing);
             return;
         };
-        if found.owner != ESTATE {
+        if found.owner != ESTATE && !self.is_adopted() {
             let reason = format!("it was owned by {}", found.owner);
             if let Some(taking) = Taking::of(self.shared, &found.owner) {
                 self.take(PostgresStep::OwnDatabase { database, taking: taking.clone() }, reason, &taking);
@@ -222,13 +264,19 @@ impl<'a> Planner<'a> {
     fn database_limit(&self) -> Option<i32> {
         let logins = self.custody.slots.values().filter(|slot| slot.logs_in).count().max(1);
         let logins = i32::try_from(logins).unwrap_or(1);
+        // The earlier login keeps its own limit, which is mostly none.
+        if self.legacy {
+            return None;
+        }
         self.tenant.applied.connection_limit.map(|limit| limit.saturating_mul(logins).saturating_add(SPARE_SESSIONS))
     }
 
     fn isolation(&mut self) {
         let database = self.database_name();
-        let logins: Vec<String> = self.custody.slots.values().map(|slot| slot.role.clone()).collect();
         let owner = self.owner();
+        let mut logins: BTreeSet<String> = self.custody.slots.values().map(|slot| slot.role.clone()).collect();
+        logins.extend(self.legacy.then(|| owner.clone()));
+        let logins: Vec<String> = logins.into_iter().collect();
         let visitors = self.tenant.applied.connect_for.iter().filter(|name| self.observed.visitor(name).is_ok());
         let visitors: Vec<String> = match self.database {
             None => visitors.cloned().collect(),
@@ -237,14 +285,16 @@ impl<'a> Planner<'a> {
         let (public, connect, create) = match self.database {
             None => (true, logins, Some(owner)),
             Some(found) => {
-                let shut_out = |login: &String| {
-                    !found.grants(login, "CONNECT")
-                        || !found.grants(login, "TEMPORARY")
-                        || !self.shared.roles.contains_key(login)
+                let handed_over = self.is_handed_over();
+                let let_in = |login: &String| {
+                    let keeps = handed_over && self.legacy && *login == owner;
+                    let granted = || found.grants(login, "CONNECT") && found.grants(login, "TEMPORARY");
+                    keeps || granted() && self.shared.roles.contains_key(login)
                 };
                 let estate = found.owner_shut_out.then(|| ESTATE.to_owned());
-                let connect = logins.into_iter().filter(shut_out).chain(estate).collect();
-                let create = !["CREATE", "TEMPORARY"].iter().all(|privilege| found.grants(&owner, privilege));
+                let connect = logins.into_iter().filter(|login| !let_in(login)).chain(estate).collect();
+                let granted = ["CREATE", "TEMPORARY"].iter().all(|privilege| found.grants(&owner, privilege));
+                let create = !handed_over && !granted;
                 (found.open_to_public(), connect, create.then_some(owner))
             }
         };
@@ -260,7 +310,14 @@ impl<'a> Planner<'a> {
             (Some(found), false) if found.allows_connections => "a privilege was taken away",
             _ => self.missing(),
         };
-        self.push(PostgresStep::Isolate { database, public, connect, visitors, create }, reason);
+        let step = PostgresStep::Isolate { database, public, connect, visitors, create };
+        match self.database.filter(|_| self.adopts && public) {
+            Some(found) => {
+                let reason = self.shut_out(found);
+                self.plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);
+            }
+            None => self.push(step, reason),
+        }
     }
 
     /// Keeps out whom the server's `connectFor` no longer names.
@@ -270,7 +327,7 @@ impl<'a> Planner<'a> {
         let let_in = |name: &&String| self.observed.visitor(name).is_ok() && found.grants(name, "CONNECT");
         let visitors: Vec<String> = visitors.filter(let_in).cloned().collect();
         if !visitors.is_empty() {
-            let step = PostgresStep::Dismiss { database: self.database_name(), visitors };
+            let step = PostgresStep::Dismiss { database: self.database_name(), visitors, grantors: Vec::new() };
             let reason = "the server's `connectFor` no longer names it";
             self.plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);
         }
@@ -323,7 +380,8 @@ impl<'a> Planner<'a> {
 
     fn open(&mut self) {
         let database = self.database_name();
-        let known = self.row.and_then(|row| row.database_oid);
+        let adopted = self.adopted().map(|adopted| adopted.oid);
+        let known = self.row.and_then(|row| row.database_oid).or(adopted);
         if self.database.is_none() || self.database.map(|found| found.oid) != known {
             let missing = self.missing();
             self.push(PostgresStep::RecordDatabase { database: database.clone() }, missing);
@@ -361,7 +419,11 @@ impl<'a> Planner<'a> {
         };
         let silent = policies.is_none() && !returns && self.plan.shown().next().is_none();
         let note = stays.or_else(|| silent.then(|| "declaration: noted in the ledger".to_owned()));
-        let action = if self.row.is_none() { "create".to_owned() } else { self.action(policies.as_ref()) };
+        let action = match self.row {
+            _ if self.adopts => self.action("adopt", policies.as_ref()),
+            None => "create".to_owned(),
+            Some(_) => self.action("update", policies.as_ref()),
+        };
         let applied = Box::new(self.tenant.applied.clone());
         let step = PostgresStep::Settle { applied, policies, returns, note, action };
         self.push(step, reason);
@@ -377,10 +439,10 @@ impl<'a> Planner<'a> {
     }
 
     /// What the audit trail says of the changes.
-    fn action(&self, policies: Option<&(String, String)>) -> String {
+    fn action(&self, word: &str, policies: Option<&(String, String)>) -> String {
         let steps = self.plan.shown().map(|step| step.task.describe());
         let changes: Vec<String> = steps.chain(policies.map(|(_, to)| format!("policies: {to}"))).collect();
-        if changes.is_empty() { "update".to_owned() } else { format!("update: {}", changes.join("; ")) }
+        if changes.is_empty() { word.to_owned() } else { format!("{word}: {}", changes.join("; ")) }
     }
 
     /// Whoever came in while PUBLIC could connect is still inside, also when it was shut out since.
@@ -397,6 +459,23 @@ impl<'a> Planner<'a> {
             options: self.shared.has_membership_options(),
         };
         self.plan.push(Task::Engine(step), "they came in while every login could", Risk::Disruptive, Actor::Estate);
+    }
+}
+
+/// Whether a database is adopted by this plan, and whether its tenant's role logs in as before.
+fn adopting(
+    names: &TenantNames,
+    row: Option<&TenantRow>,
+    database: Option<&Database>,
+    shared: &Shared,
+) -> (bool, bool) {
+    let logs_in = shared.roles.get(names.owner.as_str()).is_some_and(|role| role.login);
+    match row {
+        None => (database.is_some(), database.is_some() && logs_in),
+        Some(row) => {
+            let begun = row.adopted && row.phase == Phase::Claimed && database.is_some();
+            (begun, logs_in && row.legacy_login().is_some())
+        }
     }
 }
 

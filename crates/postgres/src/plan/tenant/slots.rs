@@ -6,10 +6,11 @@ use tenantdb_core::{Actor, Condition, Risk, Slot, Task};
 use tenantdb_credentials::{Decision, SlotState};
 
 use super::{Planner, shown_limit};
+use crate::Taking;
+use crate::ledger::TenantRow;
 use crate::observe::Role;
 use crate::plan::credential::SlotPlan;
 use crate::step::{self, PostgresStep, Proof};
-use crate::{ESTATE, Taking};
 
 impl Planner<'_> {
     pub(super) fn roles(&mut self) {
@@ -30,12 +31,22 @@ impl Planner<'_> {
                 let missing = self.missing();
                 self.push(PostgresStep::CreateOwner { owner: owner.clone() }, missing);
             }
-            Some(role) if role.login => {
+            Some(role) if role.login && !self.legacy => {
                 self.push(PostgresStep::DisableLogin { role: owner.clone() }, "the tenant's role could log in");
             }
+            Some(role) if !role.login => self.retired_by_hand(),
             Some(_) => {}
         }
         self.powers(&owner);
+    }
+
+    /// Somebody else took the earlier login away.
+    fn retired_by_hand(&mut self) {
+        if let Some(role) = self.row.and_then(TenantRow::legacy_login) {
+            let (slot, role, state) = (Slot::Owner, role.clone(), SlotState::Retired);
+            let step = PostgresStep::RecordSlot { slot, role, state, generation: None, place: None };
+            self.push(step, "its login was taken away");
+        }
     }
 
     /// What a role of a tenant may do beyond its privileges is not its own.
@@ -46,32 +57,6 @@ impl Planner<'_> {
             let reason = format!("it was {}", powers.join(" "));
             let step = PostgresStep::TakePowers { role: name.to_owned(), powers, taking: taking.clone() };
             self.take(step, reason, &taking);
-        }
-    }
-
-    /// Whom somebody let in by hand: nothing of ours takes that away, and it is told.
-    pub(super) fn others(&mut self) {
-        let roles = self.own_roles();
-        let ours = |role: &&String| roles.contains(*role);
-        let mut others = Vec::new();
-        for name in &roles {
-            let Some(role) = self.shared.roles.get(name) else { continue };
-            let members = role.members.iter().filter(|member| !ours(member) && *member != ESTATE);
-            others.extend(members.map(|member| format!("{member} is a member of {name}")));
-        }
-        if let Some(found) = self.database {
-            let visitors = self.tenant.applied.connect_for.union(&self.before.connect_for).collect::<BTreeSet<_>>();
-            let strangers = found.grants.keys().flatten();
-            let strangers =
-                strangers.filter(|grantee| !ours(grantee) && *grantee != ESTATE && !visitors.contains(grantee));
-            others.extend(
-                strangers.map(|grantee| format!("{grantee} has privileges on database {}", self.names.database)),
-            );
-        }
-        if !others.is_empty() {
-            let message =
-                format!("{}; nothing declares that, and only who granted it can revoke it", others.join(", "));
-            self.plan.conditions.push(Condition { kind: "OthersHaveAccess", message });
         }
     }
 
@@ -140,6 +125,10 @@ impl Planner<'_> {
 
     fn heal_slot(&mut self, slot: &SlotPlan, role: &Role) {
         let name = slot.role.clone();
+        // What somebody else made of a login stays as it is while it logs in as before.
+        if self.legacy && slot.slot == Slot::Owner {
+            return self.powers(&name);
+        }
         if slot.set {
             let reason = match &self.custody.decision {
                 Decision::Issue { reason, .. } => format!("a new credential: {reason}"),
