@@ -504,15 +504,35 @@ on_every_server! {
         }
     }
 
-    fn what_somebody_granted_by_hand_is_told(server: TestServer) {
+    fn whom_somebody_let_in_by_hand_is_put_out_with_consent_only(server: TestServer) {
         let settled = Settled::on(&server);
         let quiet = settled.world.run_on(&["plan"]).exits(0);
         assert!(!quiet.stderr.contains("default/"), "{}", quiet.stderr);
-        server.psql("postgres", "CREATE ROLE grafana LOGIN; GRANT CONNECT ON DATABASE cafe TO grafana; GRANT cafe TO grafana");
-        server.psql("postgres", "GRANT erp TO cafe_a");
-        let told = settled.world.run_on(&["plan"]).exits(0);
-        let told = told.tells("default/cafe: OthersHaveAccess: grafana is a member of cafe, grafana has privileges on database cafe");
-        told.tells("default/erp: OthersHaveAccess: cafe_a is a member of erp");
+        server.psql("postgres", "CREATE ROLE grafana LOGIN PASSWORD 'g'; CREATE ROLE bob; CREATE ROLE carol");
+        server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO grafana; GRANT ALL ON DATABASE cafe TO bob WITH GRANT OPTION");
+        server.psql("postgres", "SET ROLE bob; GRANT CREATE ON DATABASE cafe TO carol");
+        server.psql("postgres", "GRANT cafe TO grafana; GRANT erp TO cafe_b");
+
+        let planned = settled.world.run_on(&["plan", "--exit-code"]).exits(3);
+        planned.says("database cafe: open to bob, carol, grafana").says("[disruptive]").tells("default/erp: OthersHaveAccess: cafe_b is a member of erp");
+        settled.world.run_on(&["apply"]).exits(4).tells("default/cafe: needs consent: database cafe: open to bob, carol, grafana");
+        server.psql_as("grafana", "g", "cafe", "SELECT 1").expect("it stays without consent");
+
+        let done = settled.world.run_on(&["apply", "--yes"]).exits(0);
+        if server.admin() == Admin::Plain && server.major() >= 16 {
+            let told = done.stderr.lines().filter_map(|line| line.split_once("as a superuser run: ")).map(|(_, sql)| sql);
+            let told: Vec<String> = told.map(|sql| sql.split(['(', ')']).next().unwrap().to_owned()).collect();
+            assert_eq!(told.len(), 2, "{}", done.stderr);
+            for statement in told {
+                server.psql("postgres", &statement);
+            }
+        }
+        server.psql_as("grafana", "g", "cafe", "SELECT 1").expect_err("it is out");
+        let acl = "SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = 'cafe' AND a.grantee::regrole::text IN ('bob', 'carol', 'grafana')";
+        assert_eq!(server.psql("postgres", acl), "0");
+        settled.is_as_declared();
+        let quiet = settled.world.run_on(&["plan"]).exits(0);
+        assert!(!quiet.stderr.contains("default/"), "{}", quiet.stderr);
     }
 
     fn texts_in_no_encoding_or_another_one_disturb_nobody(server: TestServer) {
