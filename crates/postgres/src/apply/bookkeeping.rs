@@ -37,7 +37,7 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
          database_oid, adopted) VALUES ({}, {}, {}, {}, {}, '{}', {}, {}, {}) RETURNING id), \
          named AS (INSERT INTO ledger.role (tenant, name, purpose, slot, state) \
          SELECT claimed.id, r.name, r.purpose, r.slot, r.state FROM claimed, \
-         (VALUES {}) AS r (name, purpose, slot, state)) \
+         (VALUES {}) AS r (name, purpose, slot, state)){} \
          SELECT id FROM claimed",
         text(authority.as_str()),
         text(kind),
@@ -48,7 +48,11 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         text(unapplied(applied)),
         adopted.as_ref().map_or_else(|| "NULL".to_owned(), |adopted| adopted.oid.to_string()),
         adopted.is_some(),
-        roles.join(", ")
+        roles.join(", "),
+        adopted.as_ref().map_or_else(String::new, |adopted| {
+            let begun = format!("begin to adopt database {database} from {}", adopted.from);
+            format!(", noted AS ({})", audit(hold, &begun))
+        })
     );
     let session = connections.ledger().await?;
     let claimed = session.column(&Statement::labelled(insert, "claim")).await?;

@@ -8,6 +8,7 @@ use super::forbidden::why_forbidden;
 use crate::desired::Tenant;
 use crate::observe::{Database, Observed, Shared};
 use crate::sql::{Membership, name};
+use crate::step::administer_role;
 use crate::{ESTATE, Taking};
 
 /// The database that a declaration asks to take over: it is there, and no claim has it.
@@ -111,29 +112,23 @@ pub(super) fn needs_superuser(
 
 /// Statements in their order, each with the database that it is to be run in where that changes.
 fn script(all: &[Needed]) -> String {
-    let mut at = "";
-    let mut told = String::new();
-    for Needed { database, statement } in all {
-        if *database != at {
-            at = database;
-            told += &format!("in database {}: ", name(database));
-        }
-        told += statement;
-        told += "; ";
-    }
-    told.truncate(told.trim_end_matches("; ").len());
-    told
+    let groups = all.chunk_by(|one, next| one.database == next.database).map(|group| {
+        let statements: Vec<&str> = group.iter().map(|needed| needed.statement.as_str()).collect();
+        let database = group.first().map_or("", |needed| needed.database);
+        format!("in database {}: {}", name(database), statements.join("; "))
+    });
+    groups.collect::<Vec<_>>().join("; ")
 }
 
 /// The estate, where nothing was ever made on this server: a superuser can give it nothing before it is there.
 fn estate(observed: &Observed) -> impl Iterator<Item = Needed<'_>> {
     let shared = &observed.shared;
     let database = shared.maintenance_database.as_str();
-    let make = || format!("CREATE ROLE {ESTATE} NOLOGIN CREATEDB CREATEROLE");
+    let role = || format!("CREATE ROLE {ESTATE} NOLOGIN CREATEDB CREATEROLE");
     let options = Membership::Full.options(shared.has_membership_options());
-    let join = || format!("GRANT {ESTATE} TO {}{options}", name(&shared.login));
-    let made = (!shared.roles.contains_key(ESTATE)).then(make);
-    let joined = (!shared.admin().member_of.contains(ESTATE)).then(join);
+    let membership = || format!("GRANT {ESTATE} TO {}{options}", name(&shared.login));
+    let made = (!shared.roles.contains_key(ESTATE)).then(role);
+    let joined = (!shared.admin().member_of.contains(ESTATE)).then(membership);
     made.into_iter().chain(joined).map(move |statement| Needed { database, statement })
 }
 
@@ -146,17 +141,11 @@ fn roles<'a>(
     let database = shared.maintenance_database.as_str();
     let tenant = names.owner.as_str();
     let out_of_reach = shared.roles.contains_key(tenant) && Taking::of_membership(shared, tenant).is_none();
-    let administer = out_of_reach.then(|| administer(tenant, shared));
+    let administer = out_of_reach.then(|| administer_role(tenant, shared.has_membership_options()));
     let is_tenants = found.owner == tenant;
     let own = (!is_tenants && Taking::of(shared, &found.owner).is_none())
         .then(|| format!("ALTER DATABASE {} OWNER TO {ESTATE}", name(&names.database)));
     administer.into_iter().chain(own).map(move |statement| Needed { database, statement })
-}
-
-/// Lets the estate decide who joins a role, without being a member of it itself.
-fn administer(role: &str, shared: &Shared) -> String {
-    let options = if shared.has_membership_options() { ", INHERIT FALSE, SET FALSE" } else { "" };
-    format!("GRANT {} TO {ESTATE} WITH ADMIN OPTION{options}", name(role))
 }
 
 /// Schemas that have to be the tenant's and are out of reach, and a database that keeps the administrator out.

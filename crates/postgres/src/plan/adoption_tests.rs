@@ -9,6 +9,9 @@ use crate::observe::{Inside, Role};
 
 const ADOPT: &str = "{adopt: Existing}";
 
+/// What somebody makes of a role.
+type Change = fn(&mut Role);
+
 /// What the tenant's role was let in with before.
 fn from_before() -> Digest {
     Digest::from_stored("from before".to_owned())
@@ -54,16 +57,16 @@ fn a_database_passes_to_the_estate_before_anybody_is_shut_out() {
     SET LOCAL ROLE NONE
     GRANT "cafe" TO tenantdb_owner WITH ADMIN OPTION, INHERIT FALSE, SET FALSE
     SET LOCAL ROLE tenantdb_owner
-    CREATE ROLE "cafe_a" NOINHERIT IN ROLE "cafe" LOGIN PASSWORD '<verifier>'
-    ALTER ROLE "cafe_a" SET role = 'cafe'
-    CREATE ROLE "cafe_b" NOINHERIT IN ROLE "cafe" NOLOGIN
-    ALTER ROLE "cafe_b" SET role = 'cafe'
     GRANT "cafe" TO tenantdb_owner WITH INHERIT TRUE, SET TRUE
     ALTER SCHEMA "public" OWNER TO "cafe"
     ALTER DATABASE "cafe" OWNER TO tenantdb_owner
     GRANT CREATE, TEMPORARY ON DATABASE "cafe" TO "cafe"
     GRANT CONNECT ON DATABASE "cafe" TO "cafe"
     REVOKE "cafe" FROM tenantdb_owner
+    CREATE ROLE "cafe_a" NOINHERIT IN ROLE "cafe" LOGIN PASSWORD '<verifier>'
+    ALTER ROLE "cafe_a" SET role = 'cafe'
+    CREATE ROLE "cafe_b" NOINHERIT IN ROLE "cafe" NOLOGIN
+    ALTER ROLE "cafe_b" SET role = 'cafe'
     REVOKE CONNECT, TEMPORARY ON DATABASE "cafe" FROM PUBLIC
     GRANT CONNECT, TEMPORARY ON DATABASE "cafe" TO "cafe_a", "cafe_b"
     REVOKE ALL ON DATABASE "cafe" FROM "idle" CASCADE
@@ -76,10 +79,9 @@ fn a_database_passes_to_the_estate_before_anybody_is_shut_out() {
     };
     insta::assert_snapshot!(told.join("\n"), @"
     Disruptive: database cafe: adopted from cafe; cafe keeps its login and its password  # somebody else made it, and `adopt` is Existing
-    Safe: role cafe: tenantdb_owner decides who joins it  # to give it further logins
+    Disruptive: database cafe: owned by tenantdb_owner, schema public owned by cafe, tenantdb_owner decides who joins cafe  # it was owned by cafe
     Safe: login cafe_a  # for the adopted database
     Safe: spare login cafe_b  # for the adopted database
-    Disruptive: database cafe: owned by tenantdb_owner, schema public owned by cafe  # it was owned by cafe
     Disruptive: database cafe: closed to PUBLIC, open to cafe_a, cafe_b  # every login could connect; who loses that, and keeps the sessions that are open: grafana (1 session now)
     Safe: credential generation 1 in cafe-secret.json  # none was delivered yet
     Disruptive: database cafe: open to idle  # nothing declares that
@@ -136,7 +138,7 @@ fn nothing_is_adopted_unasked() {
 
 #[test]
 fn another_owner_is_proposed_unless_it_can_not_be_a_tenant() {
-    let proposed = |owner: &str, change: fn(&mut Role)| {
+    let proposed = |owner: &str, change: Change| {
         let mut world = made_by_hand(owner);
         change(role(&mut world, owner));
         let refusal = refusal(&mut world, ADOPT);
@@ -151,7 +153,7 @@ fn another_owner_is_proposed_unless_it_can_not_be_a_tenant() {
 
 #[test]
 fn who_reaches_further_is_no_tenant() {
-    let powers: [(&str, fn(&mut Role)); 7] = [
+    let powers: [(&str, Change); 7] = [
         ("SUPERUSER", |role| role.superuser = true),
         ("CREATEROLE", |role| role.create_role = true),
         ("CREATEDB", |role| role.create_db = true),

@@ -162,10 +162,10 @@ impl World {
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
                 assert!(ledger.tenants.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
             }
-            PostgresStep::AdministerRole { role, .. } => {
-                self.role(ESTATE).administers.insert(role.clone());
-            }
-            PostgresStep::AdoptDatabase { database, owner, login, schemas, .. } => {
+            PostgresStep::AdoptDatabase { database, owner, login, administer, schemas, .. } => {
+                if *administer {
+                    self.role(ESTATE).administers.insert(owner.clone());
+                }
                 for schema in schemas {
                     self.inside(database).schemas.insert(schema.clone(), owner.clone()).expect("a schema");
                 }

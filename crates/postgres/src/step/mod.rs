@@ -12,7 +12,7 @@ use tenantdb_credentials::SlotState;
 
 use crate::Taking;
 use crate::ledger::Applied;
-pub(crate) use statements::{REDACTED, leave, reset, without};
+pub(crate) use statements::{REDACTED, administer_role, leave, reset, without};
 
 /// One step. Its kind is the variant's name: `create-database`.
 #[derive(Clone, Debug, PartialEq, IntoStaticStr, VariantNames)]
@@ -49,13 +49,6 @@ pub enum PostgresStep {
         /// What is known of its database, if somebody else made it.
         adopted: Option<Adopted>,
     },
-    /// Lets the estate decide who joins a role that somebody else made.
-    AdministerRole {
-        /// The role.
-        role: String,
-        /// Whether the server knows membership options.
-        options: bool,
-    },
     /// Makes the estate the owner of a database that somebody else made, and gives the tenant what its owner had.
     AdoptDatabase {
         /// The database.
@@ -66,6 +59,8 @@ pub enum PostgresStep {
         owner: String,
         /// Whether the tenant's role logs in.
         login: bool,
+        /// Whether the estate has to be let decide who joins that role.
+        administer: bool,
         /// The schemas that belong to whoever owns the database.
         schemas: Vec<String>,
         /// How it is taken from its owner.

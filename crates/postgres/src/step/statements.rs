@@ -35,12 +35,10 @@ impl PostgresStep {
                 let made = creation(create, *providers);
                 vec![format!("CREATE DATABASE {}{made} ALLOW_CONNECTIONS false{limit}", name(database))]
             }
-            Self::AdministerRole { role, options } => {
-                let options = if *options { ", INHERIT FALSE, SET FALSE" } else { "" };
-                Taking::AsLogin.around(format!("GRANT {} TO {ESTATE} WITH ADMIN OPTION{options}", name(role)))
-            }
-            Self::AdoptDatabase { database, owner, login, schemas, taking, options, .. } => {
-                adopt(database, owner, *login, schemas, taking, *options)
+            Self::AdoptDatabase { database, owner, login, administer, schemas, taking, options, .. } => {
+                let administer = administer.then(|| Taking::AsLogin.around(administer_role(owner, *options)));
+                let adopted = adopt(database, owner, *login, schemas, taking, *options);
+                administer.into_iter().flatten().chain(adopted).collect()
             }
             Self::RetireLogin { role, database } => retire(role, database),
             Self::CreateOwner { owner } => vec![format!("CREATE ROLE {} NOLOGIN", name(owner))],
@@ -167,6 +165,12 @@ impl PostgresStep {
             | Self::Forget => Vec::new(),
         }
     }
+}
+
+/// Lets the estate decide who joins a role, without being a member of it itself.
+pub(crate) fn administer_role(role: &str, options: bool) -> String {
+    let options = if options { ", INHERIT FALSE, SET FALSE" } else { "" };
+    format!("GRANT {} TO {ESTATE} WITH ADMIN OPTION{options}", name(role))
 }
 
 /// Gives a database to the estate and what its owner had to the tenant, in one transaction: it is taken from there on.

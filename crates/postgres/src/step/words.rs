@@ -23,7 +23,6 @@ impl Step for PostgresStep {
             | Self::CreateSchema { .. }
             | Self::CreateExtension { .. } => Some('+'),
             Self::Claim { adopted: Some(_), .. }
-            | Self::AdministerRole { .. }
             | Self::AdoptDatabase { .. }
             | Self::RetireLogin { .. }
             | Self::EnableLogin { .. }
@@ -69,6 +68,7 @@ impl Step for PostgresStep {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm for each kind of step, and nothing else")]
     fn describe(&self) -> String {
         match self {
             Self::CreateEstate { create: true, .. } => format!("role {ESTATE}, which owns every tenant's database"),
@@ -76,9 +76,7 @@ impl Step for PostgresStep {
             Self::CreateLedger { .. } => format!("database {LEDGER}, the ledger of who owns what"),
             Self::CreateLedgerTables => "the ledger's tables".to_owned(),
             Self::Claim { database, adopted: Some(Adopted { from, login, .. }), owner, .. } => {
-                let from = if from == ESTATE { String::new() } else { format!(" from {from}") };
-                let keeps = if *login { format!("; {owner} keeps its login and its password") } else { String::new() };
-                format!("database {database}: adopted{from}{keeps}")
+                adopted(database, from, login.then_some(owner))
             }
             Self::Claim { database, .. } => format!("claim on database {database}"),
             Self::CreateDatabase { database, limit, create, .. } => {
@@ -92,12 +90,8 @@ impl Step for PostgresStep {
                 let parts = parts.into_iter().flatten().map(|part| format!(", {part}"));
                 format!("database {database}{}", parts.collect::<String>())
             }
-            Self::AdministerRole { role, .. } => format!("role {role}: {ESTATE} decides who joins it"),
-            Self::AdoptDatabase { database, from, owner, schemas, .. } => {
-                let database_owner = (from != ESTATE).then(|| format!("owned by {ESTATE}"));
-                let schemas = schemas.iter().map(|schema| format!("schema {schema} owned by {owner}"));
-                let parts: Vec<String> = database_owner.into_iter().chain(schemas).collect();
-                format!("database {database}: {}", parts.join(", "))
+            Self::AdoptDatabase { database, from, owner, schemas, administer, .. } => {
+                handed_over(database, from, owner, schemas, *administer)
             }
             Self::RetireLogin { role, .. } => format!("role {role}: may not log in any more, no password"),
             Self::CreateOwner { owner } => format!("role {owner}, the tenant, without login"),
@@ -193,6 +187,21 @@ fn settled(policies: Option<&(String, String)>, returns: bool, note: Option<&Str
     let returns = returns.then(|| "declaration: taken back from the orphans".to_owned());
     let told: Vec<String> = [policies.or(returns), note.cloned()].into_iter().flatten().collect();
     if told.is_empty() { "the ledger knows what was applied".to_owned() } else { told.join("; ") }
+}
+
+/// `login` is who keeps it.
+fn adopted(database: &str, from: &str, login: Option<&String>) -> String {
+    let from = if from == ESTATE { String::new() } else { format!(" from {from}") };
+    let keeps = login.map_or_else(String::new, |login| format!("; {login} keeps its login and its password"));
+    format!("database {database}: adopted{from}{keeps}")
+}
+
+fn handed_over(database: &str, from: &str, owner: &str, schemas: &[String], administer: bool) -> String {
+    let database_owner = (from != ESTATE).then(|| format!("owned by {ESTATE}"));
+    let schemas = schemas.iter().map(|schema| format!("schema {schema} owned by {owner}"));
+    let role = administer.then(|| format!("{ESTATE} decides who joins {owner}"));
+    let parts: Vec<String> = database_owner.into_iter().chain(schemas).chain(role).collect();
+    format!("database {database}: {}", parts.join(", "))
 }
 
 fn sessions(limit: Option<i32>) -> String {

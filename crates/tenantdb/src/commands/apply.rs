@@ -72,10 +72,9 @@ async fn work(
     let had_ledger = ledger.is_some();
     let seen = Postgres::seen(&looked.desired, &looked.observed);
     let report = carry_out(connected, looked, asking).await?;
-    if had_ledger || makes_ledger && report.failure.is_none() {
-        if let Err(failure) = connected.pass.engine.remember(&seen).await {
-            style::warning(&failure.to_string(), "who uses these databases will be noted by the next run");
-        }
+    let has_ledger = had_ledger || makes_ledger && report.failure.is_none();
+    if has_ledger && let Err(failure) = connected.pass.engine.remember(&seen).await {
+        style::warning(&failure.to_string(), "the next run notes who uses these databases");
     }
     if makes_ledger && report.failure.is_none() {
         let remembered = match connected.pass.engine.ledger_id().await {

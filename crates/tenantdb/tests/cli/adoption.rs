@@ -97,3 +97,187 @@ on_every_server! {
         }
     }
 }
+
+/// A database and its owner, which logs in, as somebody made them by hand; the administrator may let others join it.
+fn made_by_hand(server: &TestServer, name: &str) {
+    server.psql("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'"));
+    server.psql("postgres", &format!("CREATE DATABASE {name} OWNER {name}"));
+    if server.admin() == Admin::Plain && server.major() >= 16 {
+        server.psql("postgres", &format!("GRANT {name} TO admin_user WITH ADMIN OPTION, INHERIT FALSE, SET FALSE"));
+    }
+}
+
+const ADOPT: &str = "{adopt: Existing}";
+
+on_every_server! {
+    async fn the_earlier_login_is_retired_once_nobody_uses_it(server: TestServer) {
+        made_by_hand(&server, "cafe");
+        let world = World::on(&server);
+        world.declare(&tenant("cafe", ADOPT)).run_on(&["apply", "--yes"]).exits(0).tells("when nothing uses that any more: tenantdb rotate cafe -n default --retire");
+        let rotate = |options: &[&str]| world.run(&[&["rotate", "cafe"], options].concat());
+        rotate(&[]).exits(2).tells("is not supported yet");
+
+        let session = server.connect("cafe", PASSWORD, "cafe").await.unwrap();
+        session.batch_execute("SET application_name = 'rails'").await.unwrap();
+        let refused = rotate(&["--retire", "--yes"]).exits(4);
+        refused.tells("its login cafe is in use: rails in database cafe from 127.0.0.1 since 2");
+        session.batch_execute("SELECT 1").await.unwrap();
+        world.run_on(&["apply"]).exits(0).tells("(1 session now)");
+        drop(session);
+        tenantdb_testkit::wait_until(std::time::Duration::from_secs(10), || {
+            server.psql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe'") == "0"
+        });
+
+        world.run_on(&["plan"]).exits(0).tells("LegacyLogin").tells("(last seen 2");
+        rotate(&["--retire"]).exits(4).tells("needs consent: role cafe: may not log in any more");
+        assert_eq!(server.psql_as("cafe", PASSWORD, "cafe", "SELECT 1").unwrap(), "1");
+        rotate(&["--retire", "--yes"]).exits(0).says("role cafe: may not log in any more, no password  # last seen 2");
+        assert!(server.psql_as("cafe", PASSWORD, "cafe", "SELECT 1").is_err());
+        let new = world.credential("default", "cafe-secret");
+        assert_eq!(query(&server, &new, "SELECT current_user").unwrap(), "cafe");
+        rotate(&["--retire", "--yes"]).exits(0).tells("NothingToRetire");
+        let quiet = world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        assert!(!quiet.stderr.contains("LegacyLogin"), "{}", quiet.stderr);
+        world.run(&["history", "cafe"]).exits(0).says("begin to adopt").says("retire login cafe");
+    }
+
+    async fn who_only_could_come_in_is_named_and_whom_the_platform_names_stays(server: TestServer) {
+        made_by_hand(&server, "cafe");
+        for login in ["grafana", "metabase", "analyst", "idle"] {
+            server.psql("postgres", &format!("CREATE ROLE {login} LOGIN PASSWORD 'p'"));
+        }
+        server.psql("postgres", "GRANT CONNECT, TEMPORARY ON DATABASE cafe TO analyst");
+        let world = World::on(&server);
+        let declared = std::fs::read_to_string(world.folder().join("server.yaml")).unwrap();
+        world.write("server.yaml", &format!("{declared}  connectFor: [metabase]\n"));
+        // The ledger is there, and remembers who was seen.
+        world.apply(&tenant("other", "{}")).exits(0);
+        let both = tenant("other", "{}") + &tenant("cafe", ADOPT);
+        let gone = server.connect("grafana", "p", "cafe").await.unwrap();
+        world.apply(&both).exits(4).tells("needs consent");
+        drop(gone);
+        tenantdb_testkit::wait_until(std::time::Duration::from_secs(10), || {
+            server.psql("postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'grafana'") == "0"
+        });
+        let analyst = server.connect("analyst", "p", "cafe").await.unwrap();
+        let metabase = server.connect("metabase", "p", "cafe").await.unwrap();
+        world.run_on(&["plan", "--exit-code"]).exits(3)
+            .says("who loses that, and keeps the sessions that are open: grafana (last seen 2")
+            .says("1 other, never seen in it")
+            .says("database cafe: open to analyst  # nothing declares that; open sessions stay: analyst (1 session now)");
+        world.run_on(&["apply", "--yes"]).exits(0);
+        analyst.batch_execute("SELECT 1").await.expect("who is inside stays");
+        metabase.batch_execute("SELECT 1").await.unwrap();
+        for (login, stays) in [("grafana", false), ("analyst", false), ("idle", false), ("metabase", true)] {
+            assert_eq!(server.attempt(login, "p", "cafe").await.is_ok(), stays, "{login}");
+        }
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn what_can_not_be_adopted_is_left_as_it_is(server: TestServer) {
+        made_by_hand(&server, "cafe");
+        server.psql("postgres", "CREATE ROLE barista LOGIN");
+        let world = World::on(&server);
+        let refused = |spec: &str| {
+            world.declare(&tenant("cafe", spec));
+            world.untouched(&server, || world.run_on(&["apply", "--yes"])).exits(4)
+        };
+        refused("{}").tells("hint: choose another `database`, or set `adopt: Existing` to take it over");
+        refused("{adopt: Never}").tells("database `cafe` exists, is owned by `cafe`");
+        refused("{adopt: Existing, owner: barista}").tells("is owned by `cafe`, and `owner` is `barista`").tells("hint: set `owner: cafe`");
+        refused("{adopt: Existing, owner: pour_over}").tells("hint: set `owner: cafe`");
+        for (power, without) in [("CREATEDB", "NOCREATEDB"), ("CREATEROLE", "NOCREATEROLE"), ("REPLICATION", "NOREPLICATION"), ("BYPASSRLS", "NOBYPASSRLS"), ("SUPERUSER", "NOSUPERUSER")] {
+            server.psql("postgres", &format!("ALTER ROLE cafe {power}"));
+            refused(ADOPT).tells("role `cafe` can't be a tenant: it is").tells(power);
+            server.psql("postgres", &format!("ALTER ROLE cafe {without}"));
+        }
+        server.psql("postgres", "CREATE ROLE readers; GRANT pg_read_all_data TO readers; GRANT readers TO cafe");
+        refused(ADOPT).tells("pg_read_all_data");
+        server.psql("postgres", "REVOKE readers FROM cafe; CREATE ROLE cafe_b");
+        refused(ADOPT).tells("role `cafe_b` exists, and tenantdb did not make it");
+        server.psql("postgres", "DROP ROLE cafe_b; ALTER DATABASE cafe ALLOW_CONNECTIONS false");
+        refused(ADOPT).tells("database `cafe` accepts no connections").tells("hint:");
+        server.psql("postgres", "ALTER DATABASE cafe ALLOW_CONNECTIONS true");
+
+        world.declare(&tenant("cafe", ADOPT)).run_on(&["apply", "--yes"]).exits(0);
+        let other = world.another_home();
+        let taken = other.declare(&tenant("cafe", ADOPT)).run_on(&["apply", "--yes"]).exits(4);
+        taken.tells("database `cafe` belongs to TenantDatabase default/cafe");
+    }
+
+    async fn a_role_that_can_not_log_in_or_is_not_there_is_the_tenant_as_well(server: TestServer) {
+        server.psql("postgres", &format!("CREATE DATABASE cafe OWNER {}", server.admin_username()));
+        made_by_hand(&server, "erp");
+        server.psql("postgres", "ALTER ROLE erp NOLOGIN");
+        server.psql("cafe", "CREATE TABLE menu (item text)");
+        let world = World::on(&server);
+        world.declare(&(tenant("cafe", "{adopt: Existing, owner: barista}") + &tenant("erp", ADOPT)));
+        let done = world.run_on(&["apply", "--yes"]).exits(0).says("default/cafe adopted").says("default/erp adopted");
+        assert!(!done.stderr.contains("LegacyLogin"), "{}", done.stderr);
+        for (name, owner) in [("cafe", "barista"), ("erp", "erp")] {
+            let new = world.credential("default", &format!("{name}-secret"));
+            query(&server, &new, "CREATE TABLE made (id int); CREATE SCHEMA app").unwrap();
+            assert_eq!(query(&server, &new, "SELECT current_user").unwrap(), owner);
+        }
+        done.tells("ForeignObjects: not the tenant's in its database, and left so: 1 table of postgres (to hand over: ALTER TABLE public.menu OWNER TO \"barista\")");
+        server.psql("cafe", "ALTER TABLE public.menu OWNER TO \"barista\"");
+        let quiet = world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        assert!(!quiet.stderr.contains("ForeignObjects"), "{}", quiet.stderr);
+    }
+
+    fn where_the_owner_itself_logs_in_its_password_is_left_until_another_is_asked_for(server: TestServer) {
+        made_by_hand(&server, "cafe");
+        let world = World::on(&server);
+        world.declare(&tenant("cafe", "{adopt: Existing, credentials: {rotation: {strategy: InPlace}}}"));
+        for _ in 0..2 {
+            world.run_on(&["apply", "--yes"]).exits(4).tells("that tenantdb does not know: no credential was delivered").tells("--reissue");
+            assert_eq!(server.psql_as("cafe", PASSWORD, "cafe", "SELECT 1").unwrap(), "1");
+        }
+        assert!(!world.credential_path("default", "cafe-secret").exists());
+        world.run(&["rotate", "cafe", "--retire", "--yes"]).exits(4).tells("is the only login that it has");
+        world.run_on(&["apply", "--reissue"]).exits(4).tells("needs consent");
+        world.run_on(&["apply", "--reissue", "--yes"]).exits(0);
+        assert!(server.psql_as("cafe", PASSWORD, "cafe", "SELECT 1").is_err());
+        assert_eq!(query(&server, &world.credential("default", "cafe-secret"), "SELECT session_user").unwrap(), "cafe");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn an_adopted_database_is_deleted_as_its_policies_say(server: TestServer) {
+        made_by_hand(&server, "cafe");
+        made_by_hand(&server, "erp");
+        let world = World::on(&server);
+        let gone = "{adopt: Existing, deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+        world.declare(&(tenant("cafe", gone) + &tenant("erp", "{adopt: Existing, deletionProtection: false}")));
+        world.run_on(&["apply", "--yes"]).exits(0);
+        world.run(&["delete", "cafe", "erp", "--yes"]).exits(0);
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname ~ '^cafe'"), "0");
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+        assert_eq!(server.psql_as("erp", PASSWORD, "erp", "SELECT 1").unwrap(), "1", "an orphan's logins go on working");
+        world.run_on(&["apply", "--yes"]).exits(0).says("default/cafe created").says("taken back from the orphans");
+        assert_eq!(server.psql_as("erp", PASSWORD, "erp", "SELECT 1").unwrap(), "1");
+    }
+
+    async fn a_kill_at_any_step_is_mended_and_who_was_there_before_sees_nothing(server: TestServer) {
+        let world = World::on(&server);
+        made_by_hand(&server, "first");
+        world.declare(&tenant("first", ADOPT));
+        let mut traced = world.command_on(&["apply", "--yes"]);
+        let traced = Run::of(traced.env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
+        let passed = traced.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: "));
+        let passed: std::collections::BTreeSet<&str> = passed.map(|(_, name)| name).filter(|name| !name.contains("ledger") && !name.contains("estate")).collect();
+        assert!(passed.contains("after-adopt-database") && passed.len() > 16, "{passed:?}");
+        for (number, failpoint) in passed.into_iter().enumerate() {
+            let name = format!("db{number}");
+            made_by_hand(&server, &name);
+            let writer = Writer::start(&server, &name, PASSWORD, &name).await;
+            world.declare(&tenant(&name, ADOPT)).run_killed_at(failpoint, &["apply", "--yes"]);
+            writer.goes_on().await;
+            world.run(&["delete", &name, "--yes", "-n", "default"]);
+            world.run_on(&["apply", "--yes"]).exits(0);
+            let new = world.credential("default", &format!("{name}-secret"));
+            query(&server, &new, "INSERT INTO written VALUES (now(), 'new')").unwrap();
+            writer.stop().await;
+            world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0).tells("LegacyLogin");
+        }
+    }
+}

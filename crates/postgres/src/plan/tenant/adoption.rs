@@ -20,29 +20,17 @@ impl Planner<'_> {
         Some(Adopted { oid: found.oid, from: found.owner.clone(), login })
     }
 
-    /// Lets the estate decide who joins the tenant's role, which somebody else made.
-    pub(super) fn administer(&mut self) {
-        let owner = self.owner();
-        let shared = self.shared;
-        if !self.adopts || !shared.roles.contains_key(&owner) {
-            return;
-        }
-        if let Some(Taking::AsLogin) = Taking::of_membership(shared, &owner) {
-            let options = shared.has_membership_options();
-            let step = PostgresStep::AdministerRole { role: owner, options };
-            self.plan.push(Task::Engine(step), "to give it further logins", Risk::Safe, Actor::Login);
-        }
-    }
-
     /// Gives the database to the estate, and what its owner had to the tenant, in one go: nobody who is at work in it sees
     /// a moment without.
     pub(super) fn hand_over(&mut self) {
         let Some(found) = self.database else { return };
+        let owner = self.owner();
         let mut schemas = self.of_database_owner();
-        if !self.is_adopted() || (found.owner == ESTATE && (schemas.is_empty() || !self.adopts)) {
+        let administer = self.administer(&owner);
+        let begun = found.owner == ESTATE && !(self.adopts && (administer || !schemas.is_empty()));
+        if !self.is_adopted() || begun {
             return;
         }
-        let owner = self.owner();
         let Some(taking) = adoption::taking(self.shared, found, &owner) else { return };
         schemas.sort();
         let step = PostgresStep::AdoptDatabase {
@@ -50,14 +38,20 @@ impl Planner<'_> {
             from: found.owner.clone(),
             owner,
             login: self.legacy,
+            administer,
             schemas,
             taking: taking.clone(),
             options: self.shared.has_membership_options(),
         };
-        let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        let actor = if administer || taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
         let reason =
             if found.owner == ESTATE { ADOPTED.to_owned() } else { format!("it was owned by {}", found.owner) };
         self.plan.push(Task::Engine(step), reason, self.adoption_risk(), actor);
+    }
+
+    /// Whether the estate has to be let decide who joins a role that somebody else made.
+    fn administer(&self, owner: &str) -> bool {
+        self.shared.roles.contains_key(owner) && Taking::of_membership(self.shared, owner) == Some(Taking::AsLogin)
     }
 
     /// The schemas that belong to whoever owns the database.

@@ -150,10 +150,16 @@ impl<'a> Planner<'a> {
         self.claim();
         self.database();
         self.take_credential();
-        self.administer();
+        // What is there passes first: the estate has nothing to say about its role before.
+        let is_there = self.shared.roles.contains_key(self.names.owner.as_str());
+        if is_there {
+            self.hand_over();
+        }
         self.roles();
         self.memberships();
-        self.hand_over();
+        if !is_there {
+            self.hand_over();
+        }
         self.isolation();
         self.attributes();
         self.open();

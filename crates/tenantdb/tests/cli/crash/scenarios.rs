@@ -24,6 +24,9 @@ pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statem
 const IN_PLACE: &str = "{connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
                         credentials: {rotation: {strategy: InPlace}}}";
 
+/// What is declared of databases that somebody made by hand.
+const ADOPTED: &str = "{adopt: Existing, comment: Orders, schemas: [app], extensions: [pg_trgm]}";
+
 /// Something to be done, and how it is when it is done.
 pub struct Scenario {
     pub name: &'static str,
@@ -38,6 +41,7 @@ pub struct Scenario {
 enum Task {
     Apply { spec: &'static str, options: &'static [&'static str] },
     Delete,
+    Retire,
 }
 
 const APPLY: Task = Task::Apply { spec: FULL, options: &[] };
@@ -263,6 +267,30 @@ pub const SCENARIOS: &[Scenario] = &[
         left: Left::Whole,
     },
     Scenario {
+        name: "adoption",
+        before: None,
+        damage: |site| {
+            make_by_hand(site);
+            for tenant in TENANTS {
+                site.server.psql("postgres", &format!("GRANT CREATE ON DATABASE {tenant} TO pg_monitor"));
+                site.keeps_login(tenant);
+            }
+        },
+        task: Task::Apply { spec: ADOPTED, options: &["--yes"] },
+        left: Left::Whole,
+    },
+    Scenario {
+        name: "retirement of the login from before an adoption",
+        before: None,
+        damage: |site| {
+            make_by_hand(site);
+            site.world.declare(&all(ADOPTED)).run_on(&["apply", "--yes"]).exits(0);
+            site.look();
+        },
+        task: Task::Retire,
+        left: Left::Whole,
+    },
+    Scenario {
         name: "declared again after a deletion that was killed",
         before: Some("{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"),
         damage: |site| {
@@ -304,6 +332,7 @@ impl Scenario {
     pub fn command(&self, site: &Site) -> Command {
         match &self.task {
             Task::Delete => site.world.command(&DELETE),
+            Task::Retire => site.world.command(&[&["rotate", "--retire", "--yes"], &TENANTS[..]].concat()),
             Task::Apply { options, .. } => {
                 let mut command = site.world.command(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
                 command.args(*options);
@@ -317,7 +346,7 @@ impl Scenario {
     pub fn check(&self, site: &mut Site) {
         let left = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
         site.check(left);
-        if let Task::Apply { .. } = self.task {
+        if let Task::Apply { .. } | Task::Retire = self.task {
             site.is_as_declared();
         }
     }
@@ -325,6 +354,12 @@ impl Scenario {
 
 fn all(spec: &str) -> String {
     TENANTS.iter().map(|name| tenant(name, spec)).collect()
+}
+
+fn make_by_hand(site: &mut Site) {
+    for tenant in TENANTS {
+        site.make_by_hand(tenant);
+    }
 }
 
 fn lose(site: &mut Site) {

@@ -12,6 +12,9 @@ use crate::world::World;
 /// The password of a credential that somebody spoilt by hand: nobody promised that it works.
 pub const SPOILT: &str = "spoilt";
 
+/// The password of what somebody made by hand.
+const BEFORE: &str = "from-before";
+
 /// What has to be left of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
@@ -38,6 +41,8 @@ pub struct Site {
     forgotten: BTreeSet<String>,
     /// Further tenants that stay whole.
     kept: BTreeSet<String>,
+    /// Tenants whose role was there before, beside whose login they have slots.
+    adopted: BTreeSet<String>,
 }
 
 impl Site {
@@ -45,7 +50,14 @@ impl Site {
         let server = TestServer::start(major, Admin::Plain);
         let world = World::on(&server);
         server.psql("postgres", "CREATE ROLE readers; GRANT readers TO admin_user WITH ADMIN OPTION");
-        Self { server, world, seen: BTreeMap::new(), forgotten: BTreeSet::new(), kept: BTreeSet::new() }
+        Self {
+            server,
+            world,
+            seen: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            adopted: BTreeSet::new(),
+        }
     }
 
     /// Remembers every credential that is delivered now.
@@ -61,6 +73,22 @@ impl Site {
     pub fn forget(&mut self) {
         let users = std::mem::take(&mut self.seen).into_values().flatten().map(|(user, _)| user);
         self.forgotten.extend(users);
+    }
+
+    /// Somebody makes a database by hand, whose owner logs in; the administrator may let others join that.
+    pub fn make_by_hand(&mut self, tenant: &str) {
+        self.server.psql("postgres", &format!("CREATE ROLE {tenant} LOGIN PASSWORD '{BEFORE}'"));
+        self.server.psql("postgres", &format!("CREATE DATABASE {tenant} OWNER {tenant}"));
+        if self.server.major() >= 16 {
+            let grant = format!("GRANT {tenant} TO admin_user WITH ADMIN OPTION, INHERIT FALSE, SET FALSE");
+            self.server.psql("postgres", &grant);
+        }
+        self.adopted.insert(tenant.to_owned());
+    }
+
+    /// Expects its password from before to work all the time.
+    pub fn keeps_login(&mut self, tenant: &str) {
+        self.seen.entry(tenant.to_owned()).or_default().insert((tenant.to_owned(), BEFORE.to_owned()));
     }
 
     /// Expects a further tenant to stay whole.
@@ -118,7 +146,7 @@ impl Site {
             let logins: BTreeSet<&str> =
                 self.seen.get(tenant).into_iter().flatten().map(|(user, _)| user.as_str()).collect();
             let roles: &[&str] = match left {
-                Left::Whole if logins.contains(tenant.as_str()) => &[""],
+                Left::Whole if logins.contains(tenant.as_str()) && !self.adopted.contains(tenant) => &[""],
                 Left::Whole | Left::Roles => &["", "_a", "_b"],
                 Left::Database => &[""],
                 Left::Nothing => &[],
