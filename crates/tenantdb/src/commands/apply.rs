@@ -69,10 +69,9 @@ async fn work(
         ));
     }
     let makes_ledger = !looked.plan.preparation.is_empty();
-    let had_ledger = ledger.is_some();
     let seen = Postgres::seen(&looked.desired, &looked.observed);
     let report = carry_out(connected, looked, asking).await?;
-    let has_ledger = had_ledger || makes_ledger && report.failure.is_none();
+    let has_ledger = ledger.is_some() || makes_ledger && report.failure.is_none();
     if has_ledger && let Err(failure) = connected.pass.engine.remember(&seen).await {
         style::warning(&failure.to_string(), "the next run notes who uses these databases");
     }

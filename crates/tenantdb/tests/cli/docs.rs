@@ -42,6 +42,7 @@ pages! {
     guide_first_database: "docs/guide/first-database.md",
     guide_everyday: "docs/guide/everyday.md",
     guide_your_server: "docs/guide/your-server.md",
+    guide_adoption: "docs/guide/adoption.md",
     guide_names: "docs/guide/names.md",
     guide_credentials: "docs/guide/credentials.md",
     guide_attributes: "docs/guide/attributes.md",
@@ -104,6 +105,7 @@ fn every_command_has_a_help_to_read() {
         "credentials",
         "connect",
         "exec",
+        "rotate",
         "delete",
         "orphans",
         "history",
@@ -222,6 +224,9 @@ fn check(path: &str) {
     let mut sandbox = Sandbox::new(major);
     if page.blocks.iter().any(|block| block.text.contains("db.example.org")) {
         sandbox = sandbox.with_elsewhere(major);
+    }
+    if page.blocks.iter().any(|block| block.text.contains("adopt: Existing")) {
+        sandbox.makes_by_hand();
     }
     let mut seen = BTreeSet::new();
     for shown in page.declarations() {

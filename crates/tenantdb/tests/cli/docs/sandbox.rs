@@ -51,6 +51,15 @@ impl Sandbox {
         self
     }
 
+    /// Somebody made a database on that server, and others use it.
+    pub fn makes_by_hand(&self) {
+        let Some(server) = &self.elsewhere else { return };
+        server.psql("postgres", "CREATE ROLE bookings_user LOGIN PASSWORD 'from-before'");
+        server.psql("postgres", "CREATE DATABASE bookings OWNER bookings_user");
+        server.psql("postgres", "GRANT CONNECT ON DATABASE bookings TO payroll");
+        server.psql("bookings", "CREATE TABLE rates (day date); CREATE TABLE seasons (name text)");
+    }
+
     pub fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
