@@ -78,7 +78,7 @@ fn a_database_passes_to_the_estate_before_anybody_is_shut_out() {
         only(&plan).shown().map(told).collect()
     };
     insta::assert_snapshot!(told.join("\n"), @"
-    Disruptive: database cafe: adopted from cafe; cafe keeps its login and its password  # somebody else made it, and `adopt` is Existing
+    Disruptive: database cafe: adopted from cafe, which keeps its login and its password  # somebody else made it, and `adopt` is Existing
     Disruptive: database cafe: owned by tenantdb_owner, schema public owned by cafe, tenantdb_owner decides who joins cafe  # it was owned by cafe
     Safe: login cafe_a  # for the adopted database
     Safe: spare login cafe_b  # for the adopted database

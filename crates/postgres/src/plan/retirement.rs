@@ -25,9 +25,13 @@ pub(super) fn plan(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
         let hint = "apply it with --reissue to give it a new password";
         return refused(claim, &row.database, Refusal::new(RefusalKind::Policy, message).hint(hint));
     }
-    if row.phase != Phase::Provisioned {
-        let refusal = Refusal::new(RefusalKind::Deferral, "its adoption is not finished");
-        return refused(claim, &row.database, refusal.hint("apply it first"));
+    let unfinished = match row.phase {
+        Phase::Claimed => Some(("its adoption is not finished", "apply it first")),
+        Phase::Deleting => Some(("its deletion was begun", "delete it again, to finish that")),
+        Phase::Provisioned | Phase::Orphaned => None,
+    };
+    if let Some((message, hint)) = unfinished {
+        return refused(claim, &row.database, Refusal::new(RefusalKind::Deferral, message).hint(hint));
     }
     if let Some(refusal) = in_use(role, observed) {
         return refused(claim, &row.database, refusal);

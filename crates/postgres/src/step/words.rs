@@ -191,8 +191,12 @@ fn settled(policies: Option<&(String, String)>, returns: bool, note: Option<&Str
 
 /// `login` is who keeps it.
 fn adopted(database: &str, from: &str, login: Option<&String>) -> String {
+    let keeps = match login {
+        Some(login) if login == from => ", which keeps its login and its password".to_owned(),
+        Some(login) => format!("; {login} keeps its login and its password"),
+        None => String::new(),
+    };
     let from = if from == ESTATE { String::new() } else { format!(" from {from}") };
-    let keeps = login.map_or_else(String::new, |login| format!("; {login} keeps its login and its password"));
     format!("database {database}: adopted{from}{keeps}")
 }
 

@@ -30,6 +30,8 @@ fn third_setup(server: &TestServer) {
         );
     }
     server.psql("postgres", "ALTER DATABASE erp OWNER TO erp_user");
+    server.psql("notifications", "ALTER SCHEMA public OWNER TO postgres");
+    server.psql("postgres", "REVOKE CONNECT ON DATABASE treasury FROM PUBLIC");
     server.psql("postgres", "CREATE ROLE analyst LOGIN PASSWORD 'analyst'");
     server.psql(
         "treasury",

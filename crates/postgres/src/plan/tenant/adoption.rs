@@ -120,7 +120,8 @@ impl Planner<'_> {
         let owner = self.owner();
         let Some(found) = self.database else { return };
         let seen = sighting::last_seen(&owner, found, self.observed);
-        let seen = seen.unwrap_or_else(|| "not seen since it was adopted".to_owned());
+        let unseen = if self.adopts { "not in it now" } else { "not seen since it was adopted" };
+        let seen = seen.unwrap_or_else(|| unseen.to_owned());
         if self.tenant.applied.logins.slots().contains(&tenantdb_core::Slot::Owner) {
             self.unknown_credential(&owner, &seen);
             return;
