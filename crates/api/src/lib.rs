@@ -21,11 +21,12 @@ pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use document::{Document, Source};
 pub use kinds::database_server::{self, DatabaseServer};
 pub use kinds::tenant_database::{self, TenantDatabase};
+pub use kinds::tenant_role::{self, TenantRole};
 pub use manifests::{Declared, Manifests, parse};
 pub use nearest::{did_you_mean, nearest};
 pub use schema::schema;
 pub use shorten::shorten;
-pub use values::{ConnectionLimit, InvalidValue, Namespace, ObjectName, SettingName, SqlName};
+pub use values::{ConnectionLimit, InvalidValue, Namespace, ObjectName, ObjectPath, SettingName, SqlName};
 
 /// The `apiVersion` of every kind in this crate.
 pub const API_VERSION: &str = "tenantdb.dev/v1alpha1";

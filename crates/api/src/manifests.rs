@@ -11,11 +11,11 @@ use crate::document::{Document, Source, Value};
 use crate::kinds::Violation;
 use crate::kinds::database_server::DatabaseServer;
 use crate::kinds::tenant_database::TenantDatabase;
+use crate::kinds::tenant_role::TenantRole;
 use crate::{API_VERSION, Severity, did_you_mean, nearest};
 
 /// The kinds that are planned.
-const LATER_KINDS: [&str; 10] = [
-    "TenantRole",
+const LATER_KINDS: [&str; 9] = [
     "TenantCache",
     "TenantVhost",
     "CredentialStore",
@@ -84,6 +84,8 @@ pub struct Manifests {
     pub servers: Vec<Declared<DatabaseServer>>,
     /// The databases.
     pub tenants: Vec<Declared<TenantDatabase>>,
+    /// The roles without a database of their own.
+    pub roles: Vec<Declared<TenantRole>>,
     /// Whether anything is wrong with what is, or may be, a server: then nobody can say what its tenants get.
     pub lacks_servers: bool,
 }
@@ -117,6 +119,7 @@ impl Manifests {
         refuse_second_defaults(&manifests.servers, &mut problems);
         manifests.lacks_servers |= problems.len() > before;
         refuse_duplicates(&mut manifests.tenants, &mut problems);
+        refuse_duplicates(&mut manifests.roles, &mut problems);
         problems.sort();
         (manifests, problems)
     }
@@ -125,6 +128,7 @@ impl Manifests {
         let before = problems.len();
         match kind(&document, problems) {
             Some(TenantDatabase::NAME) => return self.tenants.extend(object(document, problems)),
+            Some(TenantRole::NAME) => return self.roles.extend(object(document, problems)),
             Some(DatabaseServer::NAME) => self.servers.extend(object(document, problems)),
             _ => {}
         }
@@ -167,6 +171,18 @@ impl Kind for TenantDatabase {
     }
 }
 
+impl Kind for TenantRole {
+    const NAME: &'static str = "TenantRole";
+
+    fn validate(&self) -> Vec<Violation> {
+        self.validate()
+    }
+
+    fn identity(&self) -> String {
+        self.path().to_string()
+    }
+}
+
 /// Checks the `apiVersion` and `kind` of a document; the kind, if it is one of ours.
 fn kind(document: &Document, problems: &mut Diagnostics) -> Option<&'static str> {
     if !matches!(document.root().value, Value::Mapping(_)) {
@@ -190,7 +206,7 @@ fn kind(document: &Document, problems: &mut Diagnostics) -> Option<&'static str>
             problems.push(missing.hint(format!("write `apiVersion: {API_VERSION}`")));
         }
     }
-    let known = [DatabaseServer::NAME, TenantDatabase::NAME];
+    let known = [DatabaseServer::NAME, TenantDatabase::NAME, TenantRole::NAME];
     let Some(kind) = text(document, "kind") else {
         let missing = document.error_at_start("kind is missing");
         problems.push(missing.hint(format!("write `kind: {}` or `kind: {}`", known[1], known[0])));
@@ -201,7 +217,7 @@ fn kind(document: &Document, problems: &mut Diagnostics) -> Option<&'static str>
         problems.push(document.error("kind", format!("kind {kind} is not supported yet")));
     } else if found.is_none() {
         let hint =
-            did_you_mean(kind, known.into_iter().chain(LATER_KINDS), format!("the kinds are {}", known.join(" and ")));
+            did_you_mean(kind, known.into_iter().chain(LATER_KINDS), format!("the kinds are {}", known.join(", ")));
         problems.push(document.error("kind", format!("unknown kind `{kind}`")).hint(hint));
     }
     found

@@ -4,7 +4,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::{API_VERSION, DatabaseServer, TenantDatabase};
+use crate::{API_VERSION, DatabaseServer, TenantDatabase, TenantRole};
 
 /// A JSON Schema (draft 7, which editors know best) of one document of a manifest, from the types that read it. What
 /// must agree between fields is not in it.
@@ -14,6 +14,7 @@ pub fn schema() -> Value {
     let kinds = [
         ("DatabaseServer", object::<DatabaseServer>(&mut generator, "DatabaseServer")),
         ("TenantDatabase", object::<TenantDatabase>(&mut generator, "TenantDatabase")),
+        ("TenantRole", object::<TenantRole>(&mut generator, "TenantRole")),
     ];
     let names: Vec<&str> = kinds.iter().map(|(name, _)| *name).collect();
     let rules: Vec<Value> = kinds

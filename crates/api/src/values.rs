@@ -104,6 +104,72 @@ checked_string!(
     {"type": "string", "pattern": r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$", "maxLength": 63}
 );
 
+/// An object of any namespace, written `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ObjectPath {
+    namespace: Namespace,
+    name: ObjectName,
+}
+
+impl ObjectPath {
+    /// The object of this namespace and name.
+    #[must_use]
+    pub fn new(namespace: Namespace, name: ObjectName) -> Self {
+        Self { namespace, name }
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &ObjectName {
+        &self.name
+    }
+}
+
+impl FromStr for ObjectPath {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let (namespace, name) =
+            text.split_once('/').ok_or_else(|| InvalidValue(format!("`{text}` is not `namespace/name`")))?;
+        Ok(Self { namespace: namespace.parse()?, name: name.parse()? })
+    }
+}
+
+impl TryFrom<String> for ObjectPath {
+    type Error = InvalidValue;
+    fn try_from(text: String) -> Result<Self, InvalidValue> {
+        text.parse()
+    }
+}
+
+impl From<ObjectPath> for String {
+    fn from(path: ObjectPath) -> String {
+        path.to_string()
+    }
+}
+
+impl fmt::Display for ObjectPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl JsonSchema for ObjectPath {
+    fn schema_name() -> Cow<'static, str> {
+        "ObjectPath".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[-.a-z0-9]+$"})
+    }
+}
+
 impl Default for Namespace {
     fn default() -> Self {
         Self("default".into())

@@ -82,6 +82,8 @@ pub struct Claim {
     pub namespace: Namespace,
     /// Its name.
     pub name: ObjectName,
+    /// The further login of a database that it is, if it is one.
+    pub access: Option<ObjectName>,
 }
 
 impl Claim {
@@ -91,15 +93,50 @@ impl Claim {
         Self { authority: authority.clone(), ..self.clone() }
     }
 
-    /// `namespace/name`, as people write it.
+    /// The claim of the declaration that this one stands in, and so the claim of its database.
+    #[must_use]
+    pub fn declaration(&self) -> Self {
+        Self { access: None, ..self.clone() }
+    }
+
+    /// As people write it: `namespace/name`, of a further login `namespace/name:access`.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("{}/{}", self.namespace, self.name)
+        let access = self.access.as_ref().map_or_else(String::new, |access| format!(":{access}"));
+        format!("{}/{}{access}", self.namespace, self.name)
+    }
+}
+
+/// What a person means who names a declaration of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Its kind; any when absent.
+    pub kind: Option<String>,
+    /// Its name.
+    pub name: ObjectName,
+    /// The further login of that database.
+    pub access: Option<ObjectName>,
+}
+
+impl Subject {
+    /// Whether a claim of that namespace is meant.
+    #[must_use]
+    pub fn is(&self, claim: &Claim) -> bool {
+        self.kind.as_ref().is_none_or(|kind| *kind == claim.kind)
+            && self.name == claim.name
+            && self.access == claim.access
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = self.access.as_ref().map_or_else(String::new, |access| format!(":{access}"));
+        write!(f, "{}{access}", self.name)
     }
 }
 
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{} of {}", self.kind, self.namespace, self.name, self.authority)
+        write!(f, "{} {} of {}", self.kind, self.path(), self.authority)
     }
 }

@@ -14,10 +14,11 @@ pub mod names;
 mod pass;
 mod place;
 mod plan;
+mod queue;
 mod review;
 mod writer;
 
-pub use claim::{Authority, Claim};
+pub use claim::{Authority, Claim, Subject};
 pub use credential::{Digest, Generation, Login, LoginScheme, Password, Slot};
 pub use engine::{AuditEntry, Depth, Engine, PlaceView, TenantSummary, Vitals};
 pub use failure::{Failure, FailureKind};

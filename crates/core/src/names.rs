@@ -36,6 +36,13 @@ impl TenantNames {
         let derived = DERIVED_SUFFIXES.iter().map(|suffix| [self.owner.as_str(), suffix].concat());
         std::iter::once(self.owner.to_string()).chain(derived).collect()
     }
+
+    /// The same for an account without a database of its own: it has slots, and no access levels.
+    #[must_use]
+    pub fn of_account(&self) -> Vec<String> {
+        let slots = [Slot::A, Slot::B, Slot::C].map(|slot| self.slot(slot).to_string());
+        std::iter::once(self.owner.to_string()).chain(slots).collect()
+    }
 }
 
 /// Fills `{placeholders}` in, in one go: a value that looks like a placeholder stays as it is. The template was checked

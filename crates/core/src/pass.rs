@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::engine::PlaceView;
+use crate::queue::{Hindrance, Queue};
 use crate::{
     Claim, Condition, Consent, CredentialStep, Delivery, Depth, Engine, Failure, FailureKind, Held, Interrupt, Login,
     Marker, Password, Place, Plan, Refusal, Step, Task, TenantChange, TenantPlan, Version, failpoint, review,
@@ -246,27 +247,52 @@ impl<E: Engine> Pass<E> {
         let budget = Arc::new(Semaphore::new(self.workers));
         let mut running = JoinSet::new();
         let (idle, busy): (Vec<_>, Vec<_>) = plan.tenants.into_iter().partition(|tenant| tenant.steps.is_empty());
-        for tenant in busy {
-            let (pass, observed) = (self.clone(), observed.clone());
-            let (budget, events) = (budget.clone(), events.clone());
-            running.spawn(async move {
-                let _permit = budget.acquire_owned().await;
-                events(Event::Started(tenant.claim.clone()));
-                tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
-                let mut outcome = TenantOutcome::of(&tenant);
-                outcome.failure = pass.tenant(&tenant, &observed, &mut outcome).await.err();
-                events(Event::Finished(tenant.claim.clone()));
-                let failed = outcome.failure.is_some();
-                tracing::debug!(tenant = tenant.claim.path(), failed, "ended");
-                outcome
-            });
-        }
         let mut outcomes: Vec<_> = idle.iter().map(TenantOutcome::of).collect();
-        while let Some(done) = running.join_next().await {
-            outcomes.push(done.map_err(|error| panicked(&error))?);
+        let mut queue = Queue::new(busy);
+        let mut ready = queue.ready();
+        while !(ready.is_empty() && running.is_empty()) {
+            let mut finished = Vec::new();
+            for tenant in ready {
+                match queue.check(&tenant) {
+                    Ok(()) => drop(running.spawn(self.clone().one(tenant, &observed, &budget, events))),
+                    Err(hindrance) => finished.push(TenantOutcome::of(&tenant).hindered_by(hindrance)),
+                }
+            }
+            if finished.is_empty()
+                && let Some(done) = running.join_next().await
+            {
+                finished.push(done.map_err(|error| panicked(&error))?);
+            }
+            for outcome in &finished {
+                queue.finished(outcome);
+            }
+            outcomes.extend(finished);
+            ready = queue.ready();
         }
         outcomes.sort_by(|one, other| one.claim.cmp(&other.claim));
         Ok(outcomes)
+    }
+
+    /// Works on one tenant, when it is its turn.
+    fn one(
+        self: Arc<Self>,
+        tenant: TenantPlan<E::Step>,
+        observed: &Arc<E::Observed>,
+        budget: &Arc<Semaphore>,
+        events: &Arc<dyn Fn(Event) + Send + Sync>,
+    ) -> impl Future<Output = TenantOutcome> + Send + use<E> {
+        let (observed, budget, events) = (observed.clone(), budget.clone(), events.clone());
+        async move {
+            let _permit = budget.acquire_owned().await;
+            events(Event::Started(tenant.claim.clone()));
+            tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
+            let mut outcome = TenantOutcome::of(&tenant);
+            outcome.failure = self.tenant(&tenant, &observed, &mut outcome).await.err();
+            events(Event::Finished(tenant.claim.clone()));
+            let failed = outcome.failure.is_some();
+            tracing::debug!(tenant = tenant.claim.path(), failed, "ended");
+            outcome
+        }
     }
 
     async fn tenant(
@@ -401,6 +427,15 @@ impl TenantOutcome {
             conditions: tenant.conditions.clone(),
             credential: None,
         }
+    }
+
+    /// A tenant that was not begun.
+    fn hindered_by(mut self, hindrance: Hindrance) -> Self {
+        match hindrance {
+            Hindrance::Stale(failure) => self.failure = Some(failure),
+            Hindrance::Deferred(refusal) => self.refusal = Some(refusal),
+        }
+        self
     }
 
     /// Takes over how a further look came out; what was done before stays done.

@@ -62,8 +62,8 @@ pub struct Delivery {
     pub server: ObjectName,
     /// The database the login is for.
     pub database: SqlName,
-    /// The tenant's role, as which its logins act.
-    pub owner: SqlName,
+    /// The role as which its logins act; as themselves when absent.
+    pub acts_as: Option<SqlName>,
     /// What applications connect to.
     pub endpoint: Endpoint,
     /// The sets of keys.

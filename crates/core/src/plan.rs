@@ -1,6 +1,7 @@
 //! A plan: what would be done, as data.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -278,6 +279,8 @@ pub struct TenantPlan<S> {
     pub conditions: Vec<Condition>,
     /// Where its credential goes.
     pub delivery: Option<Delivery>,
+    /// What has to be done with before: what this plan builds on, or takes apart first.
+    pub after: BTreeSet<Claim>,
 }
 
 impl<S: Step> TenantPlan<S> {

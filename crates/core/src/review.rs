@@ -1,9 +1,9 @@
 //! Looking a plan over before it is carried out: whether it is well formed, and who consented to its risks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use crate::{Plan, Refusal, RefusalKind, Risk, Step, StepId, TenantPlan};
+use crate::{Claim, Plan, Refusal, RefusalKind, Risk, Step, StepId, TenantPlan};
 
 /// What the user consented to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,24 @@ pub fn lint<S: Step>(plan: &Plan<S>) -> Vec<String> {
             }
         }
     }
+    faults.extend(circle(plan).map(|claim| format!("{claim} waits for itself")));
     faults
+}
+
+/// A tenant that waits for others that wait for it.
+fn circle<S: Step>(plan: &Plan<S>) -> Option<&Claim> {
+    let dependent = plan.tenants.iter().filter(|tenant| !tenant.after.is_empty());
+    let mut waiting: BTreeMap<&Claim, &BTreeSet<Claim>> =
+        dependent.map(|tenant| (&tenant.claim, &tenant.after)).collect();
+    loop {
+        let is_held_up = |after: &BTreeSet<Claim>| after.iter().any(|claim| waiting.contains_key(claim));
+        let held_up: BTreeMap<_, _> =
+            waiting.iter().filter(|(_, after)| is_held_up(after)).map(|(&k, &v)| (k, v)).collect();
+        if held_up.len() == waiting.len() {
+            return waiting.into_keys().next();
+        }
+        waiting = held_up;
+    }
 }
 
 #[cfg(test)]

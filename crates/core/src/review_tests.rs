@@ -36,6 +36,7 @@ fn plan(steps: &[(Work, Risk, &[usize])]) -> Plan<Work> {
         kind: "TenantDatabase",
         namespace: "default".parse().unwrap(),
         name: name.clone(),
+        access: None,
     };
     let tenant = TenantPlan {
         claim,
@@ -45,6 +46,7 @@ fn plan(steps: &[(Work, Risk, &[usize])]) -> Plan<Work> {
         refusal: None,
         conditions: Vec::new(),
         delivery: None,
+        after: BTreeSet::new(),
     };
     Plan { server: name, preparation: Vec::new(), tenants: vec![tenant], conditions: Vec::new() }
 }

@@ -11,11 +11,12 @@ pub(crate) fn delivery(database: &str) -> Delivery {
             kind: "TenantDatabase",
             namespace: "default".parse().unwrap(),
             name: "cafe".parse().unwrap(),
+            access: None,
         },
         secret_name: "cafe-secret".parse().unwrap(),
         server: "shared".parse().unwrap(),
         database: database.parse().unwrap(),
-        owner: database.parse().unwrap_or_else(|_| "owner".parse().unwrap()),
+        acts_as: None,
         endpoint: Endpoint {
             scheme: "postgresql",
             address: Address { host: "db.example".to_owned(), port: 5433 },

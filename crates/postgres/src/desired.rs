@@ -1,20 +1,25 @@
 //! What a server should be: declarations, with every name resolved and checked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod account;
+mod taken;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::tenant_database::{
     Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, TenantDatabaseSpec,
 };
 use tenantdb_api::{
-    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase,
+    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase, TenantRole,
 };
 use tenantdb_core::names::{self, TenantNames};
 use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme};
 
-use crate::ledger::{Applied, KIND, Phase};
-use crate::observe::Observed;
+use crate::access;
+use crate::ledger::{Applied, KIND, Phase, ROLE_KIND, is_account};
+use crate::observe::{Observed, Wanted};
 use crate::{ESTATE, LEDGER};
+use taken::Taken;
 
 /// The names that the ledger recorded for tenants that are there already.
 pub type Recorded = BTreeMap<Claim, TenantNames>;
@@ -26,7 +31,10 @@ pub struct Desired {
     pub(crate) authority: Authority,
     pub(crate) endpoint: Endpoint,
     pub(crate) database_limit: Option<u32>,
+    /// Those with a database of their own.
     pub(crate) tenants: BTreeMap<Claim, Tenant>,
+    /// Those that are let into others' databases: their further logins, and roles without a database.
+    pub(crate) accounts: BTreeMap<Claim, Tenant>,
     /// What is to be removed by name.
     pub(crate) removals: BTreeSet<Claim>,
     /// Whose earlier login is to be taken away.
@@ -49,6 +57,19 @@ pub(crate) enum Removal {
     Asked,
     /// Nothing declares it any more.
     Undeclared,
+    /// The declaration of its database has it in `access` no more.
+    Withdrawn,
+}
+
+/// The declarations for one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Declarations<'a> {
+    /// The server.
+    pub server: &'a Declared<DatabaseServer>,
+    /// Its databases.
+    pub tenants: &'a [Declared<TenantDatabase>],
+    /// Its roles without a database of their own.
+    pub roles: &'a [Declared<TenantRole>],
 }
 
 /// What one tenant should be.
@@ -71,6 +92,16 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Whether it has no database of its own, and is let into others'.
+    pub(crate) fn is_account(&self) -> bool {
+        is_account(&self.claim)
+    }
+
+    /// What is looked for inside its database.
+    pub(crate) fn wanted(&self, owner: &str) -> Wanted {
+        Wanted { owner: owner.to_owned(), levels: access::levels(owner, &self.applied.access) }
+    }
+
     /// What is delivered for it, once its names are known.
     pub(crate) fn delivery(&self, server: &ObjectName, names: TenantNames, endpoint: &Endpoint) -> Delivery {
         Delivery {
@@ -78,7 +109,7 @@ impl Tenant {
             secret_name: self.secret_name.clone(),
             server: server.clone(),
             database: names.database,
-            owner: names.owner,
+            acts_as: (!self.is_account()).then_some(names.owner),
             endpoint: endpoint.clone(),
             formats: self.formats.clone(),
             keys: self.keys.clone(),
@@ -92,13 +123,12 @@ impl Desired {
     /// # Errors
     /// When a name is too long, reserved, or taken by another of these tenants.
     pub fn resolve(
-        server: &Declared<DatabaseServer>,
-        tenants: &[Declared<TenantDatabase>],
+        declarations: Declarations<'_>,
         authority: &Authority,
         admin: &str,
         endpoint: Endpoint,
     ) -> Result<Self, Diagnostics> {
-        Self::resolve_recorded(server, tenants, authority, admin, endpoint, &Recorded::default())
+        Self::resolve_recorded(declarations, authority, admin, endpoint, &Recorded::default())
     }
 
     /// The same, where it is known which names the ledger recorded: those stay, whatever the server's naming says now.
@@ -106,37 +136,55 @@ impl Desired {
     /// # Errors
     /// When a new name is too long, reserved, or taken by another of these tenants.
     pub fn resolve_recorded(
-        server: &Declared<DatabaseServer>,
-        tenants: &[Declared<TenantDatabase>],
+        declarations: Declarations<'_>,
         authority: &Authority,
         admin: &str,
         endpoint: Endpoint,
         recorded: &Recorded,
     ) -> Result<Self, Diagnostics> {
+        let Declarations { server, tenants, roles } = declarations;
         let mut diagnostics = Diagnostics::default();
         let mut taken = Taken::default();
-        let mut resolved = BTreeMap::new();
+        let mut desired = Self::nothing(&server.resource, authority, endpoint);
         for declared in tenants {
             let claim = Self::claim(authority, &declared.resource);
             let names = match recorded.get(&claim) {
                 Some(names) => Ok(names.clone()),
                 None => new_names(&server.resource, declared, admin),
             };
-            diagnostics.extend(missing_endpoints(declared, &endpoint));
-            diagnostics.extend(asks_for_a_password(&server.resource, declared));
+            diagnostics.extend(missing_endpoints(declared, &declared.resource.spec.credentials, &desired.endpoint));
+            diagnostics.extend(asks_for_a_password(&server.resource, declared, &declared.resource.spec.credentials));
             match names {
                 Ok(names) => {
                     let tenant = resolve_tenant(&server.resource, &declared.resource, claim, names);
                     diagnostics.extend(taken.add(&tenant, declared));
-                    resolved.insert(tenant.claim.clone(), tenant);
+                    match account::further_logins(&tenant, declared) {
+                        Ok(logins) => {
+                            for (index, login) in logins {
+                                diagnostics.extend(taken.add_further(&login, declared, index));
+                                desired.accounts.insert(login.claim.clone(), login);
+                            }
+                        }
+                        Err(found) => diagnostics.extend(found),
+                    }
+                    desired.tenants.insert(tenant.claim.clone(), tenant);
                 }
                 Err(found) => diagnostics.extend(found),
             }
         }
-        if !diagnostics.is_empty() {
-            return Err(diagnostics);
+        for declared in roles {
+            diagnostics.extend(missing_endpoints(declared, &declared.resource.spec.credentials, &desired.endpoint));
+            diagnostics.extend(asks_for_a_password(&server.resource, declared, &declared.resource.spec.credentials));
+            let claim = Self::claim_of_role(authority, &declared.resource);
+            match account::role(&server.resource, declared, claim, admin, recorded) {
+                Ok(role) => {
+                    diagnostics.extend(taken.add_role(&role, declared));
+                    desired.accounts.insert(role.claim.clone(), role);
+                }
+                Err(found) => diagnostics.extend(found),
+            }
         }
-        Ok(Self { tenants: resolved, ..Self::nothing(&server.resource, authority, endpoint) })
+        if diagnostics.is_empty() { Ok(desired) } else { Err(diagnostics) }
     }
 
     /// A server of which nothing is asked: to look at it, or to remove from it.
@@ -148,6 +196,7 @@ impl Desired {
             endpoint,
             database_limit: server.spec.limits.databases,
             tenants: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             removals: BTreeSet::new(),
             retirements: BTreeSet::new(),
             declared: None,
@@ -190,20 +239,38 @@ impl Desired {
         let mut part = Self { scope: Some(claims.clone()), ..self.clone() };
         part.tenants.retain(|claim, _| claims.contains(claim));
         part.retirements.retain(|claim| claims.contains(claim));
+        part.accounts.retain(|claim, _| claims.contains(claim));
         part
     }
 
-    /// What is to be removed, and why.
+    /// What is to be removed, and why. With a database go its further logins.
     pub(crate) fn removals(&self, observed: &Observed) -> BTreeMap<Claim, Removal> {
-        let asked = self.removals.iter().map(|claim| (claim.clone(), Removal::Asked));
-        let held = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
+        let Some(ledger) = &observed.ledger else { return self.asked().collect() };
+        let held = ledger.tenants.values().chain(ledger.accounts.values());
         let held = held.filter(|row| row.claim.authority == self.authority && row.phase != Phase::Orphaned);
         let undeclared = self.declared.iter().flat_map(|declared| {
-            let rest = held.clone().filter(|row| !declared.contains(&row.claim));
+            let rest = held.clone().filter(|row| !declared.contains(&row.claim.declaration()));
             rest.map(|row| (row.claim.clone(), Removal::Undeclared))
         });
+        let with_its_database = ledger.accounts.keys().filter_map(|claim| {
+            let asked = claim.access.is_some() && self.removals.contains(&claim.declaration());
+            asked.then(|| (claim.clone(), Removal::Asked))
+        });
+        let withdrawn = ledger.accounts.keys().filter(|claim| self.withdraws(claim));
+        let withdrawn = withdrawn.map(|claim| (claim.clone(), Removal::Withdrawn));
         let in_scope = |claim: &Claim| self.scope.as_ref().is_none_or(|scope| scope.contains(claim));
-        undeclared.chain(asked).filter(|(claim, _)| in_scope(claim)).collect()
+        let all = withdrawn.chain(undeclared).chain(with_its_database).chain(self.asked());
+        all.filter(|(claim, _)| in_scope(claim)).collect()
+    }
+
+    fn asked(&self) -> impl Iterator<Item = (Claim, Removal)> {
+        self.removals.iter().map(|claim| (claim.clone(), Removal::Asked))
+    }
+
+    /// Whether a further login's database is declared, and the login no more.
+    fn withdraws(&self, claim: &Claim) -> bool {
+        let database = claim.access.as_ref().and_then(|_| self.tenants.get(&claim.declaration()));
+        database.is_some_and(|tenant| tenant.reconcile == Reconcile::Full) && !self.accounts.contains_key(claim)
     }
 
     /// What is to be removed because nothing declares it any more.
@@ -223,13 +290,19 @@ impl Desired {
     /// The claims that are new to a server: what must be on no other.
     #[must_use]
     pub fn newcomers(&self, observed: &Observed) -> BTreeSet<Claim> {
-        let known = |claim: &Claim| observed.ledger.as_ref().is_some_and(|ledger| ledger.tenants.contains_key(claim));
-        self.looked_at().map(|(claim, _)| claim).filter(|claim| !known(claim)).cloned().collect()
+        let known = |claim: &Claim| observed.ledger.as_ref().is_some_and(|ledger| ledger.row(claim).is_some());
+        let all = self.looked_at().chain(self.looked_at_accounts()).map(|(claim, _)| claim);
+        all.filter(|claim| !known(claim)).cloned().collect()
     }
 
     /// The tenants that are not paused.
     pub(crate) fn looked_at(&self) -> impl Iterator<Item = (&Claim, &Tenant)> {
         self.tenants.iter().filter(|(_, tenant)| tenant.reconcile != Reconcile::Paused)
+    }
+
+    /// The accounts that are not paused.
+    pub(crate) fn looked_at_accounts(&self) -> impl Iterator<Item = (&Claim, &Tenant)> {
+        self.accounts.iter().filter(|(_, account)| account.reconcile != Reconcile::Paused)
     }
 
     /// The claim of a declaration.
@@ -240,18 +313,31 @@ impl Desired {
             kind: KIND,
             namespace: tenant.namespace(),
             name: tenant.metadata.name.clone(),
+            access: None,
+        }
+    }
+
+    /// The claim of a role without a database of its own.
+    #[must_use]
+    pub fn claim_of_role(authority: &Authority, role: &TenantRole) -> Claim {
+        Claim {
+            authority: authority.clone(),
+            kind: ROLE_KIND,
+            namespace: role.namespace(),
+            name: role.metadata.name.clone(),
+            access: None,
         }
     }
 }
 
 /// Keys that speak of an endpoint that the server does not publish.
-fn missing_endpoints(declared: &Declared<TenantDatabase>, endpoint: &Endpoint) -> Vec<Diagnostic> {
+fn missing_endpoints<T>(declared: &Declared<T>, credentials: &Credentials, endpoint: &Endpoint) -> Vec<Diagnostic> {
     let published = [
         ("{uri_direct}", endpoint.direct.is_some(), "publish.direct"),
         ("{uri_ro}", endpoint.read_only.is_some(), "publish.readOnly"),
     ];
     let missing = published.into_iter().filter(|(_, is_published, _)| !is_published);
-    let keys = &declared.resource.spec.credentials.keys;
+    let keys = &credentials.keys;
     missing
         .flat_map(|(placeholder, _, field)| {
             let speaking = keys.iter().filter(move |(_, template)| template.contains(placeholder));
@@ -265,9 +351,12 @@ fn missing_endpoints(declared: &Declared<TenantDatabase>, endpoint: &Endpoint) -
 }
 
 /// A tenant without a password on a server that lets nobody in without one.
-fn asks_for_a_password(server: &DatabaseServer, declared: &Declared<TenantDatabase>) -> Option<Diagnostic> {
-    let nobody = server.source() == SourceKind::Local
-        && login_scheme(&declared.resource.spec.credentials) == LoginScheme::Passwordless;
+fn asks_for_a_password<T>(
+    server: &DatabaseServer,
+    declared: &Declared<T>,
+    credentials: &Credentials,
+) -> Option<Diagnostic> {
+    let nobody = server.source() == SourceKind::Local && login_scheme(credentials) == LoginScheme::Passwordless;
     nobody.then(|| {
         declared
             .error("spec.credentials.mode", "a local server lets nobody in without a password")
@@ -329,11 +418,15 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         reconcile: spec.reconcile,
         create: spec.create.clone().unwrap_or_default(),
         secret_name: secret_name(tenant),
-        formats: match spec.credentials.formats.as_slice() {
-            [] => vec![SecretFormat::Default],
-            formats => formats.to_vec(),
-        },
+        formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
+    }
+}
+
+fn formats(credentials: &Credentials) -> Vec<SecretFormat> {
+    match credentials.formats.as_slice() {
+        [] => vec![SecretFormat::Default],
+        formats => formats.to_vec(),
     }
 }
 
@@ -350,6 +443,8 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         schemas: spec.schemas.iter().map(ToString::to_string).collect(),
         extensions: spec.extensions.iter().map(|extension| extension.name.to_string()).collect(),
         connect_for: server.spec.connect_for.iter().map(ToString::to_string).collect(),
+        access: account::consents(spec),
+        databases: Vec::new(),
         deletion_protection: spec.deletion_protection,
         db_deletion_policy: spec.db_deletion_policy,
         role_deletion_policy: spec.role_deletion_policy,
@@ -396,62 +491,5 @@ impl<'a> Reserved<'a> {
             return Some(format!("`{name}` is reserved"));
         }
         None
-    }
-}
-
-/// What the tenants before have taken, and which of them.
-#[derive(Default)]
-struct Taken<'a> {
-    databases: HashMap<String, Holder<'a>>,
-    roles: HashMap<String, Holder<'a>>,
-    secrets: HashMap<(String, String), Holder<'a>>,
-}
-
-/// Who has taken something; where it is declared is only looked up to be told.
-#[derive(Clone, Copy)]
-struct Holder<'a>(&'a Declared<TenantDatabase>);
-
-impl std::fmt::Display for Holder<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self(declared) = self;
-        let TenantDatabase { metadata, .. } = &declared.resource;
-        write!(f, "{}/{} ({})", metadata.namespace(), metadata.name, declared.location())
-    }
-}
-
-impl<'a> Taken<'a> {
-    fn add(&mut self, tenant: &Tenant, declared: &'a Declared<TenantDatabase>) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
-        let database = tenant.names.database.to_string();
-        match self.databases.get(&database) {
-            Some(other) => found.push(
-                declared
-                    .error("spec.database", format!("the database `{database}` is also declared by {other}"))
-                    .hint("give one of them another `database`, or use {namespace} in the server's `naming`"),
-            ),
-            None => drop(self.databases.insert(database, Holder(declared))),
-        }
-        let roles = tenant.names.roles();
-        if found.is_empty()
-            && let Some((role, other)) = roles.iter().find_map(|role| self.roles.get(role).map(|other| (role, other)))
-        {
-            found.push(
-                declared
-                    .error("spec.owner", format!("the role name `{role}` belongs to {other}"))
-                    .hint("slots and access levels add `_a`, `_b`, `_c`, `_ro` and `_rw`: choose another `owner`"),
-            );
-        }
-        for role in roles {
-            self.roles.entry(role).or_insert(Holder(declared));
-        }
-        let secret = (tenant.claim.namespace.to_string(), tenant.secret_name.to_string());
-        match self.secrets.get(&secret) {
-            Some(other) => found.push(declared.error(
-                "spec.credentials.secretName",
-                format!("the credential `{}` is also that of {other}", tenant.secret_name),
-            )),
-            None => drop(self.secrets.insert(secret, Holder(declared))),
-        }
-        found
     }
 }

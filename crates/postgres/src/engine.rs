@@ -16,7 +16,7 @@ use crate::bootstrap::{self, BootstrapStep};
 use crate::connect::{AdminLogin, Connections, Session, TlsSettings};
 use crate::desired::{Desired, Recorded};
 use crate::ledger::{Applied, Ledger, Phase, TenantRow};
-use crate::observe::{self, Inside, Observed, Setting, Shared};
+use crate::observe::{self, Inside, Observed, Setting, Shared, Wanted};
 use crate::probe::Probes;
 use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER, plan};
@@ -60,7 +60,7 @@ impl Postgres {
     /// The names that a server's ledger recorded.
     #[must_use]
     pub fn recorded(observed: &Observed) -> Recorded {
-        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
+        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values().chain(ledger.accounts.values()));
         rows.filter_map(|row| Some((row.claim.clone(), row.names()?))).collect()
     }
 
@@ -200,10 +200,10 @@ impl Postgres {
         let mut looks = JoinSet::new();
         // Without a ledger there may be no estate to look as.
         let is_guest = observed.ledger.is_none();
-        for (database, tenant) in visits {
+        for (database, wanted) in visits {
             let connections = self.connections.clone();
             looks.spawn(async move {
-                let inside = look_inside(&connections, &database, &tenant, is_guest).await;
+                let inside = look_inside(&connections, &database, &wanted, is_guest).await;
                 (database, inside)
             });
         }
@@ -228,9 +228,9 @@ impl Postgres {
 
 /// What is set anew.
 fn new_settings(desired: &Desired, observed: &Observed) -> BTreeSet<Setting> {
-    let rows = observed.ledger.as_ref().map(|ledger| &ledger.tenants);
-    let new = desired.looked_at().flat_map(|(claim, tenant)| {
-        let before = rows.and_then(|rows| rows.get(claim)).map(|row| &row.applied.settings);
+    let ledger = observed.ledger.as_ref();
+    let new = desired.looked_at().chain(desired.looked_at_accounts()).flat_map(|(claim, tenant)| {
+        let before = ledger.and_then(|ledger| ledger.row(claim)).map(|row| &row.applied.settings);
         let known = move |setting: &(&String, &String)| before.is_some_and(|all| all.get(setting.0) == Some(setting.1));
         tenant.applied.settings.iter().filter(move |setting| !known(setting))
     });
@@ -240,12 +240,12 @@ fn new_settings(desired: &Desired, observed: &Observed) -> BTreeSet<Setting> {
 async fn look_inside(
     connections: &Connections,
     database: &str,
-    tenant: &str,
+    wanted: &Wanted,
     is_guest: bool,
 ) -> Result<Inside, Failure> {
     let session =
         if is_guest { connections.visit_as_login(database).await? } else { connections.visit(database).await? };
-    let inside = observe::visit(&session, tenant).await;
+    let inside = observe::visit(&session, wanted).await;
     session.close().await;
     inside
 }
@@ -312,7 +312,7 @@ fn trusted_ledger(shared: &Shared) -> Result<bool, Failure> {
 /// The roles that may have to be dropped.
 fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
     let removals = desired.removals(observed);
-    let rows = removals.keys().filter_map(|claim| observed.ledger.as_ref()?.tenants.get(claim));
+    let rows = removals.keys().filter_map(|claim| observed.ledger.as_ref()?.row(claim));
     rows.flat_map(TenantRow::roles).cloned().collect()
 }
 
@@ -323,22 +323,29 @@ fn retiring(desired: &Desired, observed: &Observed) -> Vec<String> {
     logins.filter(|login| observed.shared.roles.contains_key(*login)).cloned().collect()
 }
 
-/// The databases that have to be looked into, each with the role that is or will be its tenant: those that are not known
-/// to be as declared, or all, and those that are to be adopted.
-fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<(String, String)> {
+/// The databases that have to be looked into, and for what: those that are not known to be as declared, or all, and those
+/// that are to be adopted.
+fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<(String, Wanted)> {
     let needs = desired.looked_at().filter_map(|(claim, tenant)| {
         let Some(row) = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(claim)) else {
             let found = plan::to_adopt(tenant, observed).filter(|found| found.can_be_visited());
-            return found.map(|_| (tenant.names.database.to_string(), tenant.names.owner.to_string()));
+            return found.map(|_| (tenant.names.database.to_string(), tenant.wanted(tenant.names.owner.as_str())));
         };
         let database = observed.shared.databases.get(&row.database)?;
         let ours = row.database_oid.is_none_or(|oid| oid == database.oid) && database.can_be_visited();
         // Who else may connect is not seen from inside.
         let before = Applied { connect_for: tenant.applied.connect_for.clone(), ..row.applied.clone() };
         let unknown = depth == Depth::Deep || row.phase != Phase::Provisioned || before != tenant.applied;
-        (ours && unknown).then(|| (row.database.clone(), row.owner.clone()))
+        (ours && unknown).then(|| (row.database.clone(), tenant.wanted(&row.owner)))
     });
     needs.collect()
+}
+
+/// Whether what a claim is about is on the server.
+fn is_present(row: &TenantRow, observed: &Observed) -> bool {
+    let Observed { shared, ledger, .. } = observed;
+    let is_account = ledger.as_ref().is_some_and(|ledger| ledger.accounts.contains_key(&row.claim));
+    if is_account { shared.roles.contains_key(&row.owner) } else { shared.databases.contains_key(&row.database) }
 }
 
 impl Engine for Postgres {
@@ -368,12 +375,12 @@ impl Engine for Postgres {
     }
 
     fn tenants(observed: &Observed) -> Vec<TenantSummary> {
-        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values());
+        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values().chain(ledger.accounts.values()));
         let summaries = rows.map(|row| TenantSummary {
             claim: row.claim.clone(),
             database: row.database.clone(),
             owner: row.owner.clone(),
-            present: observed.shared.databases.contains_key(&row.database),
+            present: is_present(row, observed),
             phase: row.phase.as_str(),
             protected: row.applied.deletion_protection == tenantdb_api::tenant_database::DeletionProtection::On,
             delivered: row.deliveries.last().map(|delivery| delivery.delivered.location.clone()),
@@ -419,7 +426,7 @@ impl Engine for Postgres {
         observed: &Observed,
         interrupt: &Interrupt,
     ) -> Result<Hold, Failure> {
-        let row = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(&tenant.claim));
+        let row = observed.ledger.as_ref().and_then(|ledger| ledger.row(&tenant.claim));
         let key = self.locks.take(&self.connections, &tenant.database, interrupt).await;
         Ok(Hold {
             claim: tenant.claim.clone(),

@@ -4,6 +4,7 @@
 //! ledger, `plan` compares the two without touching anything, `apply` sends the statements of its steps over the
 //! sessions of `connect`. Nothing here knows Kubernetes or the command line.
 
+mod access;
 mod apply;
 mod bootstrap;
 mod connect;
@@ -18,13 +19,15 @@ mod script;
 mod sql;
 mod step;
 
+pub use access::{Consent, Level};
 pub use bootstrap::BootstrapStep;
 pub use connect::{AdminLogin, TlsSettings};
-pub use desired::{Desired, Recorded, Tenant};
+pub use desired::{Declarations, Desired, Recorded, Tenant};
 pub use engine::{Postgres, Seen};
 pub use observe::Observed;
 pub use ownership::Taking;
 pub use script::script;
+pub use sql::Membership;
 pub use step::{Adopted, PostgresStep};
 
 /// The role that owns every tenant's database and the ledger.

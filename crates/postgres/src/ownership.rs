@@ -63,6 +63,14 @@ impl Taking {
         (shared.admin().superuser || may(&shared.login)).then_some(Self::AsLogin)
     }
 
+    /// How to let a login into a database that is no tenant's; `None` when the administrator's login can't.
+    pub(crate) fn of_door(shared: &Shared, found: &Database) -> Option<Self> {
+        if found.doorkeepers.contains(ESTATE) {
+            return Some(Self::AsEstate);
+        }
+        Self::of(shared, &found.owner)
+    }
+
     /// How to take back what a role was granted; `None` when the administrator's login can't. From PostgreSQL 16 on that
     /// needs the privileges of who granted it.
     pub(crate) fn of_granted(shared: &Shared, granted: &Granted) -> Option<Self> {

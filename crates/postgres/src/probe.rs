@@ -116,8 +116,9 @@ async fn probe(
         return Err(Failure::new(FailureKind::Rejected, "the login says nothing of itself"));
     };
     let (session_user, current_user, database): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
-    let Delivery { database: wanted, owner, .. } = delivery;
-    if session_user == login.username.as_str() && current_user == owner.as_str() && database == wanted.as_str() {
+    let Delivery { database: wanted, acts_as, .. } = delivery;
+    let acting = acts_as.as_ref().unwrap_or(&login.username).as_str();
+    if session_user == login.username.as_str() && current_user == acting && database == wanted.as_str() {
         return Ok(());
     }
     let message = format!("the login {} is {current_user} in database {database}", login.username);

@@ -14,7 +14,7 @@ pub(crate) fn names<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String
 
 /// How a membership may be used. Its options came with PostgreSQL 16; before, INHERIT was the member's own attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Membership {
+pub enum Membership {
     /// Switching to the role.
     Switch,
     /// Having its privileges.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tenantdb_api::database_server::PasswordSource;
 use tenantdb_api::{Namespace, ObjectName};
-use tenantdb_core::Authority;
+use tenantdb_core::{Authority, Subject};
 
 /// What every `--help` ends with at the top.
 const MORE: &str = "\
@@ -301,8 +301,8 @@ pub struct ApplyArguments {
 /// What `status` takes.
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// Only the database that is declared by this name
-    pub name: Option<ObjectName>,
+    /// Only the database or role that is declared by this name
+    pub name: Option<DeclaredName>,
     /// Only the databases of this namespace
     #[arg(short, long)]
     pub namespace: Option<Namespace>,
@@ -319,16 +319,63 @@ pub struct StatusArguments {
 /// What `credentials` takes.
 #[derive(Debug, Args)]
 pub struct CredentialsArguments {
-    /// The name that the database is declared by
-    pub name: ObjectName,
-    /// Its namespace
-    #[arg(short, long, default_value = "default")]
-    pub namespace: Namespace,
+    #[command(flatten)]
+    pub subject: SubjectArguments,
     /// `env`: KEY='value' lines for a shell; `uri`: the connection URI alone; `json`: one object of all keys
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = CredentialFormat::Env)]
     pub format: CredentialFormat,
     #[command(flatten)]
     pub place: CredentialsFolder,
+}
+
+/// A declaration as a person names it: `NAME`, or `tdb/NAME` or `role/NAME` where a database and a role share one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredName {
+    /// Its kind, if it was said.
+    pub kind: Option<&'static str>,
+    /// Its name.
+    pub name: ObjectName,
+}
+
+impl DeclaredName {
+    /// Whether it means a declaration of this kind and name.
+    pub fn names(&self, kind: &str, name: &str) -> bool {
+        self.kind.is_none_or(|wanted| wanted == kind) && self.name.as_str() == name
+    }
+}
+
+impl std::str::FromStr for DeclaredName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, name) = match text.split_once('/') {
+            Some(("tdb", name)) => (Some("TenantDatabase"), name),
+            Some(("role", name)) => (Some("TenantRole"), name),
+            Some((other, _)) => return Err(format!("`{other}/` is no kind: `tdb/NAME` or `role/NAME`")),
+            None => (None, text),
+        };
+        Ok(Self { kind, name: name.parse().map_err(|error: tenantdb_api::InvalidValue| error.0)? })
+    }
+}
+
+/// What a credential was delivered for.
+#[derive(Debug, Args)]
+pub struct SubjectArguments {
+    /// The name that it is declared by; `role/NAME` for a `TenantRole` where a database has the same
+    pub name: DeclaredName,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    pub namespace: Namespace,
+    /// The further login of that database, from its `access`
+    #[arg(long, value_name = "NAME")]
+    pub access: Option<ObjectName>,
+}
+
+impl SubjectArguments {
+    /// What is meant.
+    pub fn subject(&self) -> Subject {
+        let DeclaredName { kind, name } = self.name.clone();
+        Subject { kind: kind.map(str::to_owned), name, access: self.access.clone() }
+    }
 }
 
 /// What `orphans` takes.
@@ -342,11 +389,8 @@ pub struct OrphansArguments {
 /// What `history` takes.
 #[derive(Debug, Args)]
 pub struct HistoryArguments {
-    /// The name that the database is, or was, declared by
-    pub name: ObjectName,
-    /// Its namespace
-    #[arg(short, long, default_value = "default")]
-    pub namespace: Namespace,
+    #[command(flatten)]
+    pub subject: SubjectArguments,
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,
@@ -355,11 +399,8 @@ pub struct HistoryArguments {
 /// What `connect` takes.
 #[derive(Debug, Args)]
 pub struct ConnectArguments {
-    /// The name that the database is declared by
-    pub name: ObjectName,
-    /// Its namespace
-    #[arg(short, long, default_value = "default")]
-    pub namespace: Namespace,
+    #[command(flatten)]
+    pub subject: SubjectArguments,
     #[command(flatten)]
     pub place: CredentialsFolder,
     /// What psql is given, behind `--`
@@ -370,11 +411,8 @@ pub struct ConnectArguments {
 /// What `exec` takes.
 #[derive(Debug, Args)]
 pub struct ExecArguments {
-    /// The name that the database is declared by
-    pub name: ObjectName,
-    /// Its namespace
-    #[arg(short, long, default_value = "default")]
-    pub namespace: Namespace,
+    #[command(flatten)]
+    pub subject: SubjectArguments,
     #[command(flatten)]
     pub place: CredentialsFolder,
     /// The command and its arguments, behind `--`
@@ -439,7 +477,7 @@ pub enum CredentialFormat {
 pub struct RotateArguments {
     /// The names that the databases are declared by
     #[arg(value_name = "NAME", required = true)]
-    pub names: Vec<ObjectName>,
+    pub names: Vec<DeclaredName>,
     /// Their namespace
     #[arg(short, long, default_value = "default")]
     pub namespace: Namespace,
@@ -460,9 +498,9 @@ pub struct RotateArguments {
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["names", "files"])))]
 pub struct DeleteArguments {
-    /// The names that the databases are declared by
+    /// The names that the databases are declared by; `role/NAME` for a `TenantRole`
     #[arg(value_name = "NAME")]
-    pub names: Vec<ObjectName>,
+    pub names: Vec<DeclaredName>,
     /// Their namespace
     #[arg(short, long, default_value = "default", conflicts_with = "files")]
     pub namespace: Namespace,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tenantdb_api::{
-    DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Source, TenantDatabase, did_you_mean,
+    DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, ObjectName, Source, TenantDatabase, TenantRole,
+    did_you_mean,
 };
 use tenantdb_core::{Authority, Claim};
 use tenantdb_postgres::{Desired, Recorded};
@@ -24,8 +25,10 @@ pub struct ServerInput {
     pub server: Declared<DatabaseServer>,
     /// Whether it is declared in what was given, not only known from before.
     pub is_declared: bool,
-    /// Its tenants.
+    /// Its databases.
     pub tenants: Vec<Declared<TenantDatabase>>,
+    /// Its roles without a database of their own.
+    pub roles: Vec<Declared<TenantRole>>,
     /// The names that its ledger recorded, as far as it was asked.
     pub recorded: Recorded,
 }
@@ -37,7 +40,18 @@ impl ServerInput {
     }
 
     fn declared(server: Declared<DatabaseServer>) -> Self {
-        Self { server, is_declared: true, tenants: Vec::new(), recorded: Recorded::default() }
+        Self { server, is_declared: true, tenants: Vec::new(), roles: Vec::new(), recorded: Recorded::default() }
+    }
+
+    /// What is declared for it, by claim.
+    pub fn claims(&self, authority: &Authority) -> impl Iterator<Item = Claim> {
+        let tenants = self.tenants.iter().map(|tenant| Desired::claim(authority, &tenant.resource));
+        tenants.chain(self.roles.iter().map(|role| Desired::claim_of_role(authority, &role.resource)))
+    }
+
+    /// Whether nothing is declared for it.
+    pub fn is_empty(&self) -> bool {
+        self.tenants.is_empty() && self.roles.is_empty()
     }
 }
 
@@ -54,8 +68,7 @@ pub struct Input {
 impl Input {
     /// What is declared, on whatever server.
     pub fn claims(&self) -> BTreeSet<Claim> {
-        let tenants = self.servers.iter().flat_map(|server| &server.tenants);
-        tenants.map(|tenant| Desired::claim(&self.authority, &tenant.resource)).collect()
+        self.servers.iter().flat_map(|server| server.claims(&self.authority)).collect()
     }
 
     /// The servers to work on: those that something is declared for, and for pruning all that are known.
@@ -66,8 +79,8 @@ impl Input {
         if !prune {
             return Ok(self.servers.iter().collect());
         }
-        if self.servers.iter().all(|server| server.tenants.is_empty()) {
-            let message = "no database is declared in what was given, so --prune would remove them all";
+        if self.servers.iter().all(ServerInput::is_empty) {
+            let message = "nothing is declared in what was given, so --prune would remove them all";
             return Err(Error::input(
                 message,
                 "give it all declarations of the project; `tenantdb delete` removes by name",
@@ -102,14 +115,15 @@ impl Draft {
             problems.extend(sources.unreadable);
             return Err(problems.into());
         }
-        if manifests.servers.is_empty() && manifests.tenants.is_empty() && problems.is_empty() {
+        let nothing = manifests.servers.is_empty() && manifests.tenants.is_empty() && manifests.roles.is_empty();
+        if nothing && problems.is_empty() {
             return Err(Error::input("there is no declaration in what was given", "`-f` takes files, folders and `-`"));
         }
         for server in &mut manifests.servers {
             anchor_paths(server);
         }
         let servers = by_server(manifests, home, &mut problems)?;
-        let (servers, others) = servers.into_iter().partition(|input| input.is_declared || !input.tenants.is_empty());
+        let (servers, others) = servers.into_iter().partition(|input| input.is_declared || !input.is_empty());
         let authority = match project_of(paths)? {
             None => home.known_id()?.map(|id| home_authority(&id)).transpose()?,
             project => project,
@@ -148,20 +162,16 @@ fn by_server(manifests: Manifests, home: &Home, problems: &mut Diagnostics) -> R
         declared
     };
     for tenant in manifests.tenants {
-        let name = match server_name(&tenant, &defaults) {
-            Ok(name) => name,
-            Err(problem) => {
-                problems.push(problem);
-                continue;
-            }
-        };
-        if let Some(input) = servers.get_mut(&name) {
-            input.tenants.push(tenant);
-            continue;
+        match server_of(&tenant, tenant.resource.spec.server.as_ref(), &defaults, &mut servers) {
+            Ok(input) => input.tenants.push(tenant),
+            Err(problem) => problems.push(problem),
         }
-        let known = servers.keys().map(String::as_str);
-        let hint = did_you_mean(&name, known, "declare it as a DatabaseServer in one of the files");
-        problems.push(tenant.error("spec.server", format!("there is no server `{name}`")).hint(hint));
+    }
+    for role in manifests.roles {
+        match server_of(&role, role.resource.spec.server.as_ref(), &defaults, &mut servers) {
+            Ok(input) => input.roles.push(role),
+            Err(problem) => problems.push(problem),
+        }
     }
     Ok(servers.into_values().collect())
 }
@@ -170,19 +180,32 @@ fn names_of_defaults<'a>(servers: impl Iterator<Item = &'a DatabaseServer>) -> V
     servers.filter(|server| server.spec.default).map(|server| server.metadata.name.to_string()).collect()
 }
 
-/// The server that a tenant names, else the default.
-fn server_name(tenant: &Declared<TenantDatabase>, defaults: &[String]) -> Result<String, Diagnostic> {
-    match (&tenant.resource.spec.server, defaults) {
-        (Some(name), _) => Ok(name.to_string()),
-        (None, [default]) => Ok(default.clone()),
-        (None, []) => Err(tenant
-            .error("spec.server", "it names no server, and none is the default")
-            .hint("name one in `server`, or set `default: true` on a DatabaseServer")),
+/// The server that a declaration names, else the default.
+fn server_of<'a, T>(
+    declared: &Declared<T>,
+    named: Option<&ObjectName>,
+    defaults: &[String],
+    servers: &'a mut BTreeMap<String, ServerInput>,
+) -> Result<&'a mut ServerInput, Diagnostic> {
+    let name = match (named, defaults) {
+        (Some(name), _) => name.to_string(),
+        (None, [default]) => default.clone(),
+        (None, []) => {
+            return Err(declared
+                .error("spec.server", "it names no server, and none is the default")
+                .hint("name one in `server`, or set `default: true` on a DatabaseServer"));
+        }
         (None, several) => {
             let message = format!("it names no server, and several are the default: {}", several.join(", "));
-            Err(tenant.error("spec.server", message).hint("name one in `server`"))
+            return Err(declared.error("spec.server", message).hint("name one in `server`"));
         }
+    };
+    if !servers.contains_key(&name) {
+        let known = servers.keys().map(String::as_str);
+        let hint = did_you_mean(&name, known, "declare it as a DatabaseServer in one of the files");
+        return Err(declared.error("spec.server", format!("there is no server `{name}`")).hint(hint));
     }
+    servers.get_mut(&name).ok_or_else(|| declared.error("spec.server", format!("there is no server `{name}`")))
 }
 
 /// Paths in a declaration are relative to the file they stand in.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::{Declared, Diagnostics, ObjectName, TenantDatabase};
 use tenantdb_core::{Authority, Claim, Depth, Endpoint, Engine as _, Plan};
-use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep};
+use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, PostgresStep};
 
 use crate::commands::Context;
 use crate::error::Error;
@@ -21,7 +21,11 @@ pub async fn check(context: &Context, mut draft: Draft) -> Result<Input, Error> 
     let (false, Some(authority)) = (found.is_empty(), draft.authority.clone()) else {
         return draft.checked(found, &context.home);
     };
-    for server in draft.servers.iter_mut().filter(|server| server.tenants.iter().any(is_named_by_its_server)) {
+    let is_asked = |server: &&mut ServerInput| {
+        server.tenants.iter().any(is_named_by_its_server)
+            || server.roles.iter().any(|role| role.resource.spec.role.is_none())
+    };
+    for server in draft.servers.iter_mut().filter(is_asked) {
         // Without an answer what is wrong stays wrong.
         let looked = server::look(&server.server.resource, &context.home, &context.interrupt);
         let Ok(Some(connected)) = looked else { continue };
@@ -51,9 +55,9 @@ fn is_named_by_its_server(tenant: &Declared<TenantDatabase>) -> bool {
 
 /// What a server should be, once it is known what applications are told to connect to.
 pub fn resolve(input: &ServerInput, authority: &Authority, endpoint: Endpoint) -> Result<Desired, Diagnostics> {
-    let ServerInput { server, tenants, recorded, .. } = input;
+    let ServerInput { server, tenants, roles, recorded, .. } = input;
     let admin = server::admin_name(&server.resource);
-    Desired::resolve_recorded(server, tenants, authority, &admin, endpoint, recorded)
+    Desired::resolve_recorded(Declarations { server, tenants, roles }, authority, &admin, endpoint, recorded)
 }
 
 /// How closely to look, and how far to go.

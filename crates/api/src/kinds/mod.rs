@@ -4,6 +4,7 @@
 pub mod database_server;
 mod settings;
 pub mod tenant_database;
+pub mod tenant_role;
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! `TenantDatabase`: one application's database, its logins and where their credential goes.
 
-mod validate;
+pub(in crate::kinds) mod validate;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ObjectMeta;
 use super::database_server::SecretKeyReference;
-use crate::values::{ConnectionLimit, Namespace, ObjectName, SettingName, SqlName};
+use crate::values::{ConnectionLimit, Namespace, ObjectName, ObjectPath, SettingName, SqlName};
 
 /// One application's database. Namespaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,7 +72,7 @@ pub struct TenantDatabaseSpec {
     pub settings: BTreeMap<SettingName, SettingValue>,
     /// Scripts that run once, as the tenant, after creation. Not supported yet.
     pub init: Vec<InitScript>,
-    /// Further logins on this database. Not supported yet.
+    /// Further logins on this database, each with its own credential; it has the formats and keys of `credentials`.
     pub access: Vec<Access>,
     /// How the credential is made and where it goes.
     pub credentials: Credentials,
@@ -327,29 +327,37 @@ pub struct ConfigMapKeyReference {
     pub key: String,
 }
 
-/// A further login on a database.
+/// A further login on a database, or a `TenantRole` that it consents to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Access {
-    /// Its name; the role is `<owner>_<name>`.
-    #[serde(default)]
+    /// The name of a login of its own: its role is `<owner>_<name>`, its credential `<secretName>-<name>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<ObjectName>,
     /// A `TenantRole`, `namespace/name`, that this database consents to.
-    #[serde(default)]
-    pub role: Option<String>,
-    /// What it may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<ObjectPath>,
+    /// What it may do; a `TenantRole` may ask for less.
     pub level: AccessLevel,
-    /// Where; every schema of the tenant when empty.
-    #[serde(default)]
+    /// Where; every schema of the tenant when empty, those that are made later too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemas: Vec<SqlName>,
 }
 
-/// What a further login may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+impl Access {
+    /// What names derive from, once [`TenantDatabase::validate`] has found nothing.
+    #[must_use]
+    pub fn short_name(&self) -> Option<&ObjectName> {
+        self.name.as_ref().or_else(|| self.role.as_ref().map(ObjectPath::name))
+    }
+}
+
+/// What a further login may do with tables, views and sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum AccessLevel {
     /// Read.
     ReadOnly,
-    /// Read and write.
+    /// Read, insert, update and delete.
     ReadWrite,
 }
 

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tenantdb_api::{Namespace, ObjectName, shorten};
 use tenantdb_core::{
-    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Version,
+    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Subject,
+    Version,
 };
 
 use super::Encoding;
@@ -48,6 +49,9 @@ struct Sidecar {
     authority: String,
     kind: String,
     name: ObjectName,
+    /// The further login of a database that it is for, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    access: Option<ObjectName>,
     /// The server it is for.
     server: ObjectName,
     /// What was last about to be written, and by whom.
@@ -62,6 +66,8 @@ pub struct Found {
     pub path: PathBuf,
     /// Who declared it: `project:<id>` or `cluster:<id>`.
     pub authority: String,
+    /// As what: `TenantDatabase` or `TenantRole`.
+    pub kind: String,
     /// The server it is for.
     pub server: ObjectName,
     /// What it holds.
@@ -75,17 +81,17 @@ impl FilePlace {
         Self { folder, id, encoding }
     }
 
-    /// The credentials of declarations of this name: each project may have one.
+    /// The credentials of what is called so: each project may have one, and a database and a role may share a name.
     ///
     /// # Errors
     /// When the folder or a file in it can't be read.
-    pub fn find(&self, namespace: &Namespace, name: &ObjectName) -> Result<Vec<Found>, PlaceError> {
+    pub fn find(&self, namespace: &Namespace, subject: &Subject) -> Result<Vec<Found>, PlaceError> {
         let folder = self.folder.join(namespace.as_str());
         let (mut all, mut unreadable) = (Vec::new(), None);
         for path in entries(&folder)? {
             let Some(secret) = sidecar_of(&path) else { continue };
             let sidecar = match read_sidecar(&path) {
-                Ok(Some(sidecar)) if sidecar.name == *name => sidecar,
+                Ok(Some(sidecar)) if sidecar.is_called(subject) => sidecar,
                 Ok(_) => continue,
                 // It may be of another name.
                 Err(error) => {
@@ -95,8 +101,8 @@ impl FilePlace {
             };
             let path = folder.join(format!("{secret}.{}", self.encoding.extension()));
             if let Some(document) = self.read_document(&path)? {
-                let Sidecar { authority, server, .. } = sidecar;
-                all.push(Found { path, authority, server, document });
+                let Sidecar { authority, kind, server, .. } = sidecar;
+                all.push(Found { path, authority, kind, server, document });
             }
         }
         match unreadable {
@@ -105,14 +111,15 @@ impl FilePlace {
         }
     }
 
-    /// The names of a namespace for which a credential was delivered here.
+    /// What in a namespace has a credential that was delivered here, or was about to be.
     ///
     /// # Errors
     /// When the folder or a file in it can't be read.
-    pub fn names(&self, namespace: &Namespace) -> Result<Vec<ObjectName>, PlaceError> {
+    pub fn subjects(&self, namespace: &Namespace) -> Result<Vec<Subject>, PlaceError> {
         let paths = entries(&self.folder.join(namespace.as_str()))?;
         let sidecars = paths.iter().filter(|path| sidecar_of(path).is_some()).map(|path| read_sidecar(path));
-        Ok(sidecars.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().map(|sidecar| sidecar.name).collect())
+        let sidecars = sidecars.collect::<Result<Vec<_>, _>>()?.into_iter().flatten();
+        Ok(sidecars.map(|Sidecar { kind, name, access, .. }| Subject { kind: Some(kind), name, access }).collect())
     }
 
     /// For which server each of these claims has a credential here, whatever the credential is called. What can't be
@@ -293,15 +300,25 @@ impl FilePlace {
 }
 
 impl Sidecar {
+    /// Whether a person who says this means its credential.
+    fn is_called(&self, subject: &Subject) -> bool {
+        let Subject { kind, name, access } = subject;
+        kind.as_ref().is_none_or(|kind| *kind == self.kind) && self.name == *name && self.access == *access
+    }
+
     /// Whether it is of this claim, whose namespace is that of the folder.
     fn is_of(&self, claim: &Claim) -> bool {
-        self.authority == claim.authority.as_str() && self.kind == claim.kind && self.name == claim.name
+        self.authority == claim.authority.as_str()
+            && self.kind == claim.kind
+            && self.name == claim.name
+            && self.access == claim.access
     }
 
     /// Whose it is, when it is not the delivery's.
     fn belongs_to_another(&self, delivery: &Delivery) -> Option<String> {
         if !self.is_of(&delivery.claim) {
-            return Some(format!("belongs to {} {} of {}", self.kind, self.name, self.authority));
+            let access = self.access.as_ref().map_or_else(String::new, |access| format!(":{access}"));
+            return Some(format!("belongs to {} {}{access} of {}", self.kind, self.name, self.authority));
         }
         (self.server != delivery.server).then(|| format!("is the credential on server {}", self.server))
     }
@@ -390,12 +407,13 @@ impl Paths {
         marker: &Marker,
         before: Option<&Sidecar>,
     ) -> Result<Vec<u8>, PlaceError> {
-        let Claim { authority, kind, name, .. } = &delivery.claim;
+        let Claim { authority, kind, name, access, .. } = &delivery.claim;
         let sidecar = Sidecar {
             version: before.map_or(0, |before| before.version).wrapping_add(1),
             authority: authority.to_string(),
             kind: (*kind).to_owned(),
             name: name.clone(),
+            access: access.clone(),
             server: delivery.server.clone(),
             generation: marker.generation.0,
             writer: marker.writer.clone(),

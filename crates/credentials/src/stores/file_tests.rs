@@ -13,6 +13,32 @@ fn marker(generation: u64) -> Marker {
     Marker { generation: Generation(generation), writer: "test".to_owned() }
 }
 
+fn subject(name: &str, access: Option<&str>) -> Subject {
+    Subject { kind: None, name: name.parse().unwrap(), access: access.map(|access| access.parse().unwrap()) }
+}
+
+#[test]
+fn a_further_login_has_a_credential_of_its_own() {
+    let (_folder, place) = place();
+    let own = delivery("cafe");
+    let further = Delivery {
+        claim: Claim { access: Some("reporting".parse().unwrap()), ..own.claim.clone() },
+        secret_name: "cafe-secret-reporting".parse().unwrap(),
+        ..own.clone()
+    };
+    for (delivery, username) in [(&own, "cafe_a"), (&further, "cafe_reporting_a")] {
+        let version = place.fence_now(delivery, &marker(1), Version(0)).unwrap();
+        place.publish_now(delivery, &login(username, "pass"), Generation(1), version).unwrap();
+    }
+    for (access, username) in [(None, "cafe_a"), (Some("reporting"), "cafe_reporting_a")] {
+        let [found]: [Found; 1] =
+            place.find(&own.claim.namespace, &subject("cafe", access)).unwrap().try_into().ok().unwrap();
+        assert_eq!(found.document.get("username"), Some(username));
+    }
+    let taken = Delivery { secret_name: own.secret_name.clone(), ..further };
+    assert!(matches!(place.read_now(&taken).unwrap(), Held::Foreign { is_credential: true, .. }));
+}
+
 #[test]
 fn a_place_with_only_a_marker_holds_no_credential() {
     let (_folder, place) = place();
@@ -157,10 +183,10 @@ fn a_credential_is_found_by_the_name_of_its_declaration() {
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
     let namespace = "default".parse().unwrap();
-    let Found { path, document, .. } = place.find(&namespace, &"cafe".parse().unwrap()).unwrap().pop().unwrap();
+    let Found { path, document, .. } = place.find(&namespace, &subject("cafe", None)).unwrap().pop().unwrap();
     assert!(path.ends_with("default/cafe-backend-env.json"));
     assert_eq!(document.get("username"), Some("cafe_a"));
-    assert!(place.find(&namespace, &"erp".parse().unwrap()).unwrap().is_empty());
+    assert!(place.find(&namespace, &subject("erp", None)).unwrap().is_empty());
 }
 
 #[test]
@@ -170,6 +196,6 @@ fn the_longest_name_of_a_secret_becomes_a_file_name_that_fits() {
     delivery.secret_name = "x".repeat(253).parse().unwrap();
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     place.publish_now(&delivery, &login("cafe_a", "pass"), Generation(1), version).unwrap();
-    let Found { path, .. } = place.find(&delivery.claim.namespace, &delivery.claim.name).unwrap().pop().unwrap();
+    let Found { path, .. } = place.find(&delivery.claim.namespace, &subject("cafe", None)).unwrap().pop().unwrap();
     assert_eq!(path, place.paths(&delivery).document);
 }

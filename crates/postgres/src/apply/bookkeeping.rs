@@ -1,12 +1,13 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
+use tenantdb_core::names::DERIVED_SUFFIXES;
 use tenantdb_core::{Authority, Claim, Failure, Generation, Login, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
 use crate::connect::{Connections, Session, Statement};
 use crate::ledger::{self, Applied, Phase, ROLE_DDL_LOCK};
-use crate::sql::{text, text_or_null};
+use crate::sql::{text, text_or_null, texts};
 use crate::step::PostgresStep;
 
 /// Takes a tenant's names, all or none. Somebody who has one of them already makes the plan stale: the next look
@@ -15,7 +16,7 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
     let PostgresStep::Claim { database, owner, slots, reserved, applied, adopted } = step else {
         return Err(bug("a claim that is none"));
     };
-    let Claim { authority, kind, namespace, name } = &hold.claim;
+    let Claim { authority, kind, namespace, name, .. } = &hold.claim;
     let retired = Some(SlotState::Retired);
     let owner_state = match adopted {
         Some(adopted) if adopted.login => Some(SlotState::Draining),
@@ -33,8 +34,8 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         })
         .collect();
     let insert = format!(
-        "WITH claimed AS (INSERT INTO ledger.tenant (authority, kind, namespace, name, database_name, phase, applied, \
-         database_oid, adopted) VALUES ({}, {}, {}, {}, {}, '{}', {}, {}, {}) RETURNING id), \
+        "WITH claimed AS (INSERT INTO ledger.tenant (authority, kind, namespace, name, access, database_name, phase, \
+         applied, database_oid, adopted) VALUES ({}, {}, {}, {}, {}, {}, '{}', {}, {}, {}) RETURNING id), \
          named AS (INSERT INTO ledger.role (tenant, name, purpose, slot, state) \
          SELECT claimed.id, r.name, r.purpose, r.slot, r.state FROM claimed, \
          (VALUES {}) AS r (name, purpose, slot, state)){} \
@@ -43,14 +44,15 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         text(kind),
         text(namespace.as_str()),
         text(name.as_str()),
-        text(database),
+        text(access(&hold.claim)),
+        text_or_null(database.as_ref()),
         Phase::Claimed.as_str(),
         text(unapplied(applied)),
         adopted.as_ref().map_or_else(|| "NULL".to_owned(), |adopted| adopted.oid.to_string()),
         adopted.is_some(),
         roles.join(", "),
         adopted.as_ref().map_or_else(String::new, |adopted| {
-            let begun = format!("begin to adopt database {database} from {}", adopted.from);
+            let begun = format!("begin to adopt database {} from {}", hold.database, adopted.from);
             format!(", noted AS ({})", audit(hold, &begun))
         })
     );
@@ -78,9 +80,9 @@ pub(crate) async fn take_over(session: &Session, from: &Authority, to: &Authorit
     let (from, to) = (text(from.as_str()), text(to.as_str()));
     let taken = format!(
         "WITH taken AS (UPDATE ledger.tenant SET authority = {to}, epoch = epoch + 1 WHERE authority = {from} \
-         RETURNING kind, namespace, name) \
-         INSERT INTO ledger.audit (authority, kind, namespace, name, action) \
-         SELECT {to}, kind, namespace, name, 'taken over from ' || {from} FROM taken"
+         RETURNING kind, namespace, name, access) \
+         INSERT INTO ledger.audit (authority, kind, namespace, name, access, action) \
+         SELECT {to}, kind, namespace, name, access, 'taken over from ' || {from} FROM taken"
     );
     let lock =
         Statement::labelled(format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})"), "waiting for other changes");
@@ -102,6 +104,8 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
             record_slot(Slot::Owner, role, SlotState::Retired, None, None, None),
             audit(hold, &format!("retire login {role}")),
         ],
+        PostgresStep::CreateLevel { role } => record_level(id, role),
+        PostgresStep::DropLevels { roles } => forget_levels(id, &hold.owner, roles),
         PostgresStep::ForgetDatabase { .. } => {
             let phase = Phase::Claimed.as_str();
             vec![format!(
@@ -181,6 +185,29 @@ fn record_slot(
     )
 }
 
+/// The role's name may have been reserved; somebody else's makes the insertion fail.
+fn record_level(id: i64, role: &str) -> Vec<String> {
+    let role = text(role);
+    vec![
+        format!("UPDATE ledger.role SET purpose = 'Level' WHERE name = {role} AND tenant = {id}"),
+        format!(
+            "INSERT INTO ledger.role (tenant, name, purpose) SELECT {id}, {role}, 'Level' \
+             WHERE NOT EXISTS (SELECT FROM ledger.role WHERE name = {role} AND tenant = {id})"
+        ),
+    ]
+}
+
+/// Those that the tenant has reserved from the beginning stay reserved.
+fn forget_levels(id: i64, owner: &str, roles: &[String]) -> Vec<String> {
+    let own = DERIVED_SUFFIXES.map(|suffix| format!("{owner}{suffix}"));
+    let (reserved, others): (Vec<&String>, Vec<&String>) = roles.iter().partition(|role| own.contains(role));
+    let of = |roles: &[&String]| format!("tenant = {id} AND name IN ({})", texts(roles));
+    let keep =
+        (!reserved.is_empty()).then(|| format!("UPDATE ledger.role SET purpose = 'Reserved' WHERE {}", of(&reserved)));
+    let forget = (!others.is_empty()).then(|| format!("DELETE FROM ledger.role WHERE {}", of(&others)));
+    keep.into_iter().chain(forget).collect()
+}
+
 fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<String> {
     let oid = if database { "" } else { ", database_oid = NULL" };
     let phase = Phase::Orphaned.as_str();
@@ -198,14 +225,20 @@ fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<Stri
     statements
 }
 
+/// The name of a further login as the ledger has it.
+fn access(claim: &Claim) -> &str {
+    claim.access.as_ref().map_or("", AsRef::as_ref)
+}
+
 fn audit(hold: &Hold, action: &str) -> String {
-    let Claim { authority, kind, namespace, name } = &hold.claim;
+    let Claim { authority, kind, namespace, name, .. } = &hold.claim;
     format!(
-        "INSERT INTO ledger.audit (authority, kind, namespace, name, action) VALUES ({}, {}, {}, {}, {})",
+        "INSERT INTO ledger.audit (authority, kind, namespace, name, access, action) VALUES ({}, {}, {}, {}, {}, {})",
         text(authority.as_str()),
         text(kind),
         text(namespace.as_str()),
         text(name.as_str()),
+        text(access(&hold.claim)),
         text(action)
     )
 }

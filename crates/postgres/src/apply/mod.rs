@@ -166,7 +166,7 @@ pub(crate) fn batch(steps: &[&PostgresStep]) -> usize {
 
 /// The tenant's role: as the ledger has it, or as the plan is about to claim it.
 pub(crate) fn owner(tenant: &TenantPlan<PostgresStep>, observed: &Observed) -> String {
-    let row = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(&tenant.claim));
+    let row = observed.ledger.as_ref().and_then(|ledger| ledger.row(&tenant.claim));
     let claimed = || {
         tenant.steps.iter().find_map(|step| match &step.task {
             Task::Engine(PostgresStep::Claim { owner, .. }) => Some(owner.clone()),

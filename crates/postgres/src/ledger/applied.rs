@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
+use tenantdb_api::tenant_database::{AccessLevel, DeletionPolicy, DeletionProtection};
 use tenantdb_core::LoginScheme;
+
+use crate::access::Consent;
 
 /// The declared attributes of a tenant, as they were last applied. It tells what was declared before and no longer
 /// is, and holds the policies that a deletion obeys.
@@ -22,6 +24,10 @@ pub struct Applied {
     pub(crate) extensions: BTreeSet<String>,
     /// The server's other logins that keep CONNECT.
     pub(crate) connect_for: BTreeSet<String>,
+    /// Whom the database lets in beside its tenant.
+    pub(crate) access: Vec<Consent>,
+    /// The databases that an account uses: `namespace/name` of their declarations, in their order.
+    pub(crate) databases: Vec<(String, AccessLevel)>,
     pub(crate) deletion_protection: DeletionProtection,
     pub(crate) db_deletion_policy: DeletionPolicy,
     pub(crate) role_deletion_policy: DeletionPolicy,
@@ -39,6 +45,8 @@ impl Default for Applied {
             schemas: BTreeSet::new(),
             extensions: BTreeSet::new(),
             connect_for: BTreeSet::new(),
+            access: Vec::new(),
+            databases: Vec::new(),
             deletion_protection: DeletionProtection::On,
             db_deletion_policy: DeletionPolicy::Orphan,
             role_deletion_policy: DeletionPolicy::Orphan,

@@ -31,8 +31,16 @@ pub(crate) const TENANT_LOCKS: i32 = 0x7464_6201;
 /// The advisory lock around DDL on roles and on the ledger itself.
 pub(crate) const ROLE_DDL_LOCK: i64 = 0x7464_6272_6f6c_6573;
 
-/// The only kind that this engine has.
+/// The kind of a database, and of its further logins.
 pub(crate) const KIND: &str = "TenantDatabase";
+
+/// The kind of a role without a database of its own.
+pub(crate) const ROLE_KIND: &str = "TenantRole";
+
+/// Whether a claim is about an account, and not about a database.
+pub(crate) fn is_account(claim: &Claim) -> bool {
+    claim.kind == ROLE_KIND || claim.access.is_some()
+}
 
 /// How far a tenant has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +78,7 @@ impl Phase {
 pub(crate) struct TenantRow {
     pub(crate) id: i64,
     pub(crate) claim: Claim,
+    /// Its database; of an account the one that its credential is for.
     pub(crate) database: String,
     pub(crate) database_oid: Option<u32>,
     pub(crate) owner: String,
@@ -79,13 +88,15 @@ pub(crate) struct TenantRow {
     pub(crate) applied: Applied,
     pub(crate) epoch: i64,
     pub(crate) slots: BTreeMap<Slot, SlotRow>,
+    /// The roles that carry what others may do in its database.
+    pub(crate) levels: BTreeSet<String>,
     pub(crate) deliveries: Vec<DeliveryRow>,
 }
 
 impl TenantRow {
-    /// Every role that it was made with: what logs in, and the tenant itself.
+    /// Every role that it was made with: what logs in, the tenant itself, and what carries others' privileges.
     pub(crate) fn roles(&self) -> BTreeSet<&String> {
-        self.slots.values().map(|slot| &slot.role).chain([&self.owner]).collect()
+        self.slots.values().map(|slot| &slot.role).chain([&self.owner]).chain(&self.levels).collect()
     }
 
     /// The tenant's role, while it still logs in with the password that it had before it was adopted.
@@ -123,7 +134,10 @@ pub(crate) struct DeliveryRow {
 pub(crate) struct Ledger {
     /// What tells it from every other.
     pub(crate) id: String,
+    /// Who has a database.
     pub(crate) tenants: BTreeMap<Claim, TenantRow>,
+    /// Who is let into others' databases: further logins, and roles without a database.
+    pub(crate) accounts: BTreeMap<Claim, TenantRow>,
     /// Which claim has which role name, used or reserved.
     pub(crate) roles: BTreeMap<String, Claim>,
     /// When other logins than slots were last seen in databases.
@@ -134,6 +148,17 @@ impl Ledger {
     /// Who has a database.
     pub(crate) fn database(&self, name: &str) -> Option<&TenantRow> {
         self.tenants.values().find(|tenant| tenant.database == name)
+    }
+
+    /// What it has of a claim.
+    pub(crate) fn row(&self, claim: &Claim) -> Option<&TenantRow> {
+        self.tenants.get(claim).or_else(|| self.accounts.get(claim))
+    }
+
+    /// Who has the database of a declaration, `namespace/name`: of several projects' the one of this authority.
+    pub(crate) fn declared_as(&self, path: &str, authority: &Authority) -> Option<&TenantRow> {
+        let of_name = || self.tenants.values().filter(|row| row.claim.path() == path);
+        of_name().find(|row| row.claim.authority == *authority).or_else(|| of_name().next())
     }
 
     /// Reads what tells the ledger from every other; `None` when its tables were never made.
@@ -152,9 +177,8 @@ impl Ledger {
     pub(crate) async fn read(session: &Session) -> Result<Option<Self>, Failure> {
         let Some(id) = Self::read_id(session).await? else { return Ok(None) };
         let mut answers = session.ask([
-            "SELECT id, authority, kind, namespace, name, database_name, database_oid, phase, applied::text, epoch, \
-             adopted \
-             FROM ledger.tenant ORDER BY id",
+            "SELECT id, authority, kind, namespace, name, coalesce(database_name, ''), database_oid, phase, \
+             applied::text, epoch, adopted, access FROM ledger.tenant ORDER BY id",
             "SELECT tenant, name, purpose, slot, state, generation, login_digest, place FROM ledger.role ORDER BY name",
             "SELECT tenant, place, location, secret_name, generation, login_digest FROM ledger.delivery \
              ORDER BY tenant, confirmed_at",
@@ -176,8 +200,19 @@ impl Ledger {
             tenant.deliveries.push(delivery(row)?);
         }
         ledger.sightings = sighting::read(&answers.next().await?);
-        ledger.tenants = by_id.into_values().map(|tenant| (tenant.claim.clone(), tenant)).collect();
+        let rows = by_id.into_values().map(|tenant| (tenant.claim.clone(), tenant));
+        (ledger.tenants, ledger.accounts) = rows.partition(|(claim, _)| !is_account(claim));
+        let accounts = std::mem::take(&mut ledger.accounts).into_iter();
+        ledger.accounts = accounts.map(|(claim, row)| (claim, ledger.with_its_database(row))).collect();
         Ok(Some(ledger))
+    }
+
+    /// An account with the database that its credential is for; without any, that is the server's own.
+    fn with_its_database(&self, mut account: TenantRow) -> TenantRow {
+        let first = account.applied.databases.first();
+        let database = first.and_then(|(path, _)| self.declared_as(path, &account.claim.authority));
+        account.database = database.map_or_else(|| "postgres".to_owned(), |row| row.database.clone());
+        account
     }
 }
 
@@ -192,14 +227,12 @@ fn check_version(found: i32) -> Result<(), Failure> {
 fn tenant(row: &Row) -> Result<TenantRow, Failure> {
     let (authority, kind, namespace, name) =
         (row.get::<_, &str>(1), row.get::<_, &str>(2), row.get::<_, &str>(3), row.get::<_, &str>(4));
-    if kind != KIND {
-        return Err(unreadable("kind", kind));
-    }
     let claim = Claim {
         authority: authority.parse::<Authority>().map_err(|_| unreadable("authority", authority))?,
-        kind: KIND,
+        kind: [KIND, ROLE_KIND].into_iter().find(|known| *known == kind).ok_or_else(|| unreadable("kind", kind))?,
         namespace: namespace.parse::<Namespace>().map_err(|_| unreadable("namespace", namespace))?,
         name: name.parse::<ObjectName>().map_err(|_| unreadable("name", name))?,
+        access: access(row.get(11))?,
     };
     let phase = row.get::<_, &str>(7);
     Ok(TenantRow {
@@ -213,8 +246,15 @@ fn tenant(row: &Row) -> Result<TenantRow, Failure> {
         applied: Applied::from_stored(row.get(8)),
         epoch: row.get(9),
         slots: BTreeMap::new(),
+        levels: BTreeSet::new(),
         deliveries: Vec::new(),
     })
+}
+
+/// The name of a further login; of what is none it is empty.
+pub(crate) fn access(stored: &str) -> Result<Option<ObjectName>, Failure> {
+    let parsed = (!stored.is_empty()).then(|| stored.parse().map_err(|_| unreadable("access", stored)));
+    parsed.transpose()
 }
 
 fn add_role(tenant: &mut TenantRow, row: &Row) -> Result<(), Failure> {
@@ -227,6 +267,10 @@ fn add_role(tenant: &mut TenantRow, row: &Row) -> Result<(), Failure> {
         "Slot" => {
             let letter: Option<&str> = row.get(3);
             letter.and_then(Slot::from_letter).ok_or_else(|| unreadable("slot", letter.unwrap_or("")))?
+        }
+        "Level" => {
+            tenant.levels.insert(role);
+            return Ok(());
         }
         _ => return Ok(()),
     };

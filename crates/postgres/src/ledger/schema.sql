@@ -14,7 +14,10 @@ CREATE TABLE ledger.tenant (
     kind text NOT NULL,
     namespace text NOT NULL,
     name text NOT NULL,
-    database_name text NOT NULL UNIQUE,
+    -- The further login of a database that it is; empty for the database itself.
+    access text NOT NULL DEFAULT '',
+    -- Its own; absent where it is only let into others'.
+    database_name text UNIQUE,
     database_oid oid,
     -- Whether somebody else had made its database: until that is found whole, it is half adopted.
     adopted boolean NOT NULL DEFAULT false,
@@ -24,13 +27,13 @@ CREATE TABLE ledger.tenant (
     -- Counts the transactions on this tenant: whoever planned from an older count looks again.
     epoch bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (authority, kind, namespace, name)
+    UNIQUE (authority, kind, namespace, name, access)
 );
 
 CREATE TABLE ledger.role (
     name text PRIMARY KEY,
     tenant bigint NOT NULL REFERENCES ledger.tenant ON DELETE CASCADE,
-    purpose text NOT NULL CHECK (purpose IN ('Owner', 'Slot', 'Reserved')),
+    purpose text NOT NULL CHECK (purpose IN ('Owner', 'Slot', 'Level', 'Reserved')),
     slot text CHECK ((purpose = 'Slot') = (slot IS NOT NULL)),
     -- Of a slot; and of the owner where it is what logs in, or still does with the password that it had before.
     state text CHECK (state IN ('Retired', 'Issuing', 'Active', 'Draining')),
@@ -70,6 +73,7 @@ CREATE TABLE ledger.audit (
     kind text NOT NULL,
     namespace text NOT NULL,
     name text NOT NULL,
+    access text NOT NULL DEFAULT '',
     action text NOT NULL,
     by text NOT NULL DEFAULT current_setting('application_name')
 );

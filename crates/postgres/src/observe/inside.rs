@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_core::Failure;
 
 use super::foreign::{self, Foreign};
+use super::levels::{self, Privileges, Wanted};
 use super::text::{bytes_of, text};
 use crate::connect::Session;
 
@@ -17,12 +18,16 @@ pub(crate) struct Inside {
     pub(crate) extensions: BTreeSet<String>,
     /// What is not its tenant's, by kind and owner.
     pub(crate) foreign: BTreeMap<(String, String), Foreign>,
+    /// The roles that carry what others may do in it.
+    pub(crate) levels: BTreeMap<String, Privileges>,
+    /// Whether every login may make things in `public`, as it was before PostgreSQL 15.
+    pub(crate) public_is_open: bool,
 }
 
 /// Looks inside the database of a session, which is or will be this tenant's.
-pub(crate) async fn visit(session: &Session, tenant: &str) -> Result<Inside, Failure> {
+pub(crate) async fn visit(session: &Session, wanted: &Wanted) -> Result<Inside, Failure> {
     let [schema, owner] = ["nspname::text", "pg_catalog.pg_get_userbyid(nspowner)::text"].map(bytes_of);
-    let (schemas, extensions, foreign) = tokio::try_join!(
+    let (schemas, extensions, foreign, public, levels) = tokio::try_join!(
         session.query(
             format!(
                 "SELECT {schema}, {owner} FROM pg_catalog.pg_namespace WHERE NOT pg_catalog.starts_with(nspname::text, 'pg_')"
@@ -30,11 +35,19 @@ pub(crate) async fn visit(session: &Session, tenant: &str) -> Result<Inside, Fai
             &[]
         ),
         session.query("SELECT extname::text FROM pg_catalog.pg_extension", &[]),
-        foreign::read(session, tenant),
+        foreign::read(session, &wanted.owner),
+        session.query(
+            "SELECT FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a \
+             WHERE n.nspname = 'public' AND a.grantee = 0 AND a.privilege_type = 'CREATE'",
+            &[]
+        ),
+        levels::read(session, wanted),
     )?;
     Ok(Inside {
         schemas: schemas.iter().map(|row| (text(row, 0), text(row, 1))).collect(),
         extensions: extensions.iter().map(|row| row.get(0)).collect(),
         foreign,
+        levels,
+        public_is_open: !public.is_empty(),
     })
 }

@@ -2,6 +2,7 @@
 
 mod foreign;
 mod inside;
+mod levels;
 mod shared;
 mod text;
 mod ties;
@@ -13,11 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use foreign::Foreign;
 pub(crate) use inside::Inside;
+pub(crate) use levels::{Privileges, Wanted};
 pub(crate) use shared::{Database, Granted, Role, Setter, Shared};
 pub(crate) use ties::Tie;
 
 use tenantdb_core::{Claim, Failure};
 
+use crate::access::Consent;
 use crate::ledger::Ledger;
 
 /// Everything that a plan is made from.
@@ -47,19 +50,32 @@ impl Observed {
     }
 
     /// Other tenants' logins that have a session in a tenant's database, or hold a lock on it, where they should not.
-    pub(crate) fn strangers(&self, database: &Database, claim: &Claim) -> Vec<String> {
-        self.of_others(database.sessions.keys().chain(&database.locked_by), claim)
+    pub(crate) fn strangers(&self, database: &Database, claim: &Claim, consents: &[Consent]) -> Vec<String> {
+        let is_let_in = |holder: &Claim| {
+            holder.declaration() == *claim || consents.iter().any(|consent| consent.is_for(holder, claim))
+        };
+        self.of_others(database.sessions.keys().chain(&database.locked_by), is_let_in)
+    }
+
+    /// Everybody else's logins that have a session in a tenant's database, or hold a lock on it.
+    pub(crate) fn others(&self, database: &Database, claim: &Claim) -> Vec<String> {
+        self.of_others(database.sessions.keys().chain(&database.locked_by), |holder| holder == claim)
     }
 
     /// Other tenants' logins that hold a lock on any of these roles of a tenant.
     pub(crate) fn lock_holders(&self, roles: &[String], claim: &Claim) -> Vec<String> {
         let locked = roles.iter().filter_map(|role| self.shared.roles.get(role));
-        self.of_others(locked.flat_map(|role| &role.locked_by), claim)
+        self.of_others(locked.flat_map(|role| &role.locked_by), |holder| holder == claim)
     }
 
-    fn of_others<'a>(&self, logins: impl Iterator<Item = &'a String>, claim: &Claim) -> Vec<String> {
+    fn of_others<'a>(
+        &self,
+        logins: impl Iterator<Item = &'a String>,
+        is_let_in: impl Fn(&Claim) -> bool,
+    ) -> Vec<String> {
         let roles = self.ledger.as_ref().map(|ledger| &ledger.roles);
-        let is_stranger = |login: &&String| roles.and_then(|all| all.get(*login)).is_some_and(|holder| holder != claim);
+        let is_stranger =
+            |login: &&String| roles.and_then(|all| all.get(*login)).is_some_and(|holder| !is_let_in(holder));
         logins.filter(is_stranger).collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 

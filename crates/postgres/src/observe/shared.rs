@@ -87,6 +87,8 @@ pub(crate) struct Database {
     pub(crate) grants: BTreeMap<Option<String>, BTreeSet<String>>,
     /// By grantee, who else than its owner granted it privileges.
     pub(crate) other_grantors: BTreeMap<String, BTreeSet<String>>,
+    /// Who may let others connect, beside its owner.
+    pub(crate) doorkeepers: BTreeSet<String>,
     /// Whether its owner took CONNECT from itself; it may still give it back.
     pub(crate) owner_shut_out: bool,
     /// Logins that have a session in it, with the number of sessions.
@@ -109,6 +111,11 @@ impl Database {
     /// Whether PUBLIC may connect or make temporary tables.
     pub(crate) fn open_to_public(&self) -> bool {
         self.grants.get(&None).is_some_and(|privileges| !privileges.is_empty())
+    }
+
+    /// Whether every login may connect.
+    pub(crate) fn lets_everyone_in(&self) -> bool {
+        self.grants.get(&None).is_some_and(|privileges| privileges.contains("CONNECT"))
     }
 
     /// Whether a role was granted a privilege directly.
@@ -186,6 +193,11 @@ impl Shared {
         self.role(ESTATE)
     }
 
+    /// Who grants memberships: the estate, or who makes it.
+    pub(crate) fn grantor(&self) -> String {
+        crate::sql::name(if self.roles.contains_key(ESTATE) { ESTATE } else { &self.login })
+    }
+
     /// A role and all whose privileges it has without switching to them, directly or through others.
     pub(crate) fn privileges_of<'a>(&'a self, name: &'a str) -> BTreeSet<&'a str> {
         let mut found = BTreeSet::from([name]);
@@ -232,7 +244,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
              WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT'), datistemplate, \
              pg_catalog.pg_encoding_to_char(encoding)::text, {locale} FROM pg_catalog.pg_database"
         ),
-        "SELECT d.oid, a.grantee, a.privilege_type, nullif(a.grantor, d.datdba) \
+        "SELECT d.oid, a.grantee, a.privilege_type, nullif(a.grantor, d.datdba), a.is_grantable \
          FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE a.grantee <> d.datdba"
             .to_owned(),
         format!(
@@ -371,7 +383,11 @@ fn add_grants(databases: &mut Named<Database>, grants: &[Row], role_names: &BTre
         if let (Some(grantee), Some(other)) = (&grantee, other) {
             database.other_grantors.entry(grantee.clone()).or_default().insert(other.clone());
         }
-        database.grants.entry(grantee).or_default().insert(row.get(2));
+        let privilege: String = row.get(2);
+        if let (Some(grantee), "CONNECT", true) = (&grantee, privilege.as_str(), row.get(4)) {
+            database.doorkeepers.insert(grantee.clone());
+        }
+        database.grants.entry(grantee).or_default().insert(privilege);
     }
 }
 

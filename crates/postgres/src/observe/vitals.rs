@@ -8,7 +8,7 @@ use tenantdb_core::{AuditEntry, Authority, Claim, Failure, Vitals};
 use tokio_postgres::Row;
 
 use crate::connect::Session;
-use crate::ledger::{KIND, Ledger};
+use crate::ledger::{self, KIND, Ledger, ROLE_KIND};
 
 /// What each tenant uses. Whoever may not connect to a database may not see its size either (PostgreSQL documentation,
 /// 9.28.7).
@@ -17,7 +17,10 @@ pub(crate) async fn read_vitals(session: &Session, ledger: &Ledger) -> Result<BT
         .query(
             "SELECT t.id, CASE WHEN pg_catalog.has_database_privilege(d.oid, 'CONNECT') \
              THEN pg_catalog.pg_database_size(d.oid) END, \
-             (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid AND a.usesysid IS NOT NULL), \
+             CASE WHEN t.database_name IS NOT NULL \
+             THEN (SELECT count(*) FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid AND a.usesysid IS NOT NULL) \
+             ELSE (SELECT count(*) FROM pg_catalog.pg_stat_activity a JOIN ledger.role r ON r.name = a.usename::text \
+             WHERE r.tenant = t.id) END, \
              d.datconnlimit, floor(extract(epoch FROM t.orphaned_at))::bigint, \
              (SELECT floor(extract(epoch FROM max(v.issued_at)))::bigint FROM ledger.delivery v WHERE v.tenant = t.id) \
              FROM ledger.tenant t LEFT JOIN pg_catalog.pg_database d ON d.oid = t.database_oid",
@@ -25,7 +28,8 @@ pub(crate) async fn read_vitals(session: &Session, ledger: &Ledger) -> Result<BT
         )
         .await?;
     let by_id: BTreeMap<i64, &Row> = rows.iter().map(|row| (row.get(0), row)).collect();
-    let vitals = ledger.tenants.values().filter_map(|tenant| {
+    let rows = ledger.tenants.values().chain(ledger.accounts.values());
+    let vitals = rows.filter_map(|tenant| {
         let row = by_id.get(&tenant.id)?;
         let vitals = Vitals {
             size: row.get::<_, Option<i64>>(1).and_then(|size| u64::try_from(size).ok()),
@@ -47,14 +51,16 @@ pub(crate) async fn read_history(
 ) -> Result<Vec<AuditEntry>, Failure> {
     let rows = session
         .query(
-            "SELECT floor(extract(epoch FROM at))::bigint, authority, action, by FROM ledger.audit \
+            "SELECT floor(extract(epoch FROM at))::bigint, authority, action, by, kind, access FROM ledger.audit \
              WHERE namespace = $1 AND name = $2 ORDER BY id",
             &[&namespace.as_str(), &name.as_str()],
         )
         .await?;
     let entries = rows.iter().filter_map(|row| {
         let authority: Authority = row.get::<_, &str>(1).parse().ok()?;
-        let claim = Claim { authority, kind: KIND, namespace: namespace.clone(), name: name.clone() };
+        let kind = [KIND, ROLE_KIND].into_iter().find(|kind| *kind == row.get::<_, &str>(4))?;
+        let access = ledger::access(row.get(5)).ok()?;
+        let claim = Claim { authority, kind, namespace: namespace.clone(), name: name.clone(), access };
         Some(AuditEntry { at: timestamp(row.get(0))?, claim, action: row.get(2), by: row.get(3) })
     });
     Ok(entries.collect())

@@ -6,6 +6,7 @@ use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Claim, LoginScheme, Refusal, RefusalKind};
 
 use super::adoption;
+use crate::access;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, TenantRow};
 use crate::observe::Observed;
@@ -33,6 +34,76 @@ pub(super) fn conflict(
             .or_else(|| someone_elses(tenant, names, desired, observed))
             .or_else(|| not_in_the_ledger(tenant, names, observed)),
     }
+    .or_else(|| level_is_taken(tenant, names, row, observed))
+}
+
+/// Why an account can't be touched at all.
+pub(super) fn account_conflict(
+    account: &Tenant,
+    row: Option<&TenantRow>,
+    names: &TenantNames,
+    desired: &Desired,
+    observed: &Observed,
+) -> Option<Refusal> {
+    match row {
+        Some(row) => {
+            let out_of_reach =
+                || row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
+            super::incomplete(row)
+                .or_else(|| renamed(account, names))
+                .or_else(|| logs_in_otherwise(account, row))
+                .or_else(out_of_reach)
+        }
+        None => on_another_server(account, desired).or_else(|| role_is_taken(account, names, observed)),
+    }
+}
+
+/// A role whose declared name is not the recorded one.
+fn renamed(account: &Tenant, names: &TenantNames) -> Option<Refusal> {
+    let declared = account.declared_owner.as_ref().filter(|declared| **declared != names.owner)?;
+    let message = format!("`role` is `{}` since it was made, and can't become `{declared}`", names.owner);
+    Some(Refusal::new(RefusalKind::Conflict, message).hint(format!("set `role: {}`", names.owner)))
+}
+
+/// A role of an account's that somebody else has.
+fn role_is_taken(account: &Tenant, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
+    let roles = names.of_account();
+    let ledger = observed.ledger.as_ref();
+    let holder = roles.iter().find_map(|role| Some((role, ledger?.roles.get(role)?)));
+    let refuse = |message: String| {
+        Some(Refusal::new(RefusalKind::Conflict, message).hint("choose another name, or rename that role"))
+    };
+    if let Some((role, holder)) = holder {
+        return refuse(format!(
+            "role `{role}` belongs to {holder}, not to {} of {}",
+            account.claim.path(),
+            account.claim.authority
+        ));
+    }
+    let role = roles.iter().find(|role| observed.shared.roles.contains_key(*role))?;
+    refuse(format!("role `{role}` exists, and tenantdb did not make it"))
+}
+
+/// A level of access whose role somebody else has.
+fn level_is_taken(
+    tenant: &Tenant,
+    names: &TenantNames,
+    row: Option<&TenantRow>,
+    observed: &Observed,
+) -> Option<Refusal> {
+    let levels = access::levels(names.owner.as_str(), &tenant.applied.access);
+    let held = |role: &&String| row.is_some_and(|row| row.levels.contains(*role));
+    let taken = levels.keys().filter(|role| !held(role)).find_map(|role| {
+        let holder = observed.ledger.as_ref().and_then(|ledger| ledger.roles.get(role));
+        match holder.filter(|holder| **holder != tenant.claim) {
+            Some(holder) => Some(format!("role `{role}`, which `access` needs, belongs to {holder}")),
+            None if observed.shared.roles.contains_key(role) => {
+                Some(format!("role `{role}`, which `access` needs, exists, and tenantdb did not make it"))
+            }
+            None => None,
+        }
+    });
+    taken.map(|message| Refusal::new(RefusalKind::Conflict, message).hint("rename that role, or leave `access` out"))
 }
 
 /// A tenant that has its database already, on another server.

@@ -9,10 +9,22 @@ use crate::observe::{Observed, Role, Shared};
 /// Why no tenant may have what a role has, as what follows its name: through the role itself, or through one that it is
 /// a member of, in whatever way. `None` also for a role that is not there.
 pub(super) fn why_forbidden(role: &str, observed: &Observed) -> Option<String> {
+    forbidden(role, &[], observed)
+}
+
+/// The same for a role without a database of its own, which may watch over the server.
+pub(super) fn why_forbidden_to_a_role(role: &str, observed: &Observed) -> Option<String> {
+    forbidden(role, &MONITORING, observed)
+}
+
+/// What watches over the server, and reads nobody's data (PostgreSQL documentation, 21.5).
+const MONITORING: [&str; 4] = ["pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables"];
+
+fn forbidden(role: &str, allowed: &[&str], observed: &Observed) -> Option<String> {
     let mut seen = BTreeSet::from([role]);
     let mut waiting = vec![(role, None)];
     while let Some((name, through)) = waiting.pop() {
-        if let Some(why) = itself(name, observed) {
+        if let Some(why) = itself(name, observed).filter(|_| !allowed.contains(&name)) {
             let through = through.map_or_else(String::new, |_| format!("is a member of `{name}`, which "));
             return Some(format!("{through}{why}"));
         }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_core::{CredentialStep, Digest, Generation, Held, PlaceView, Plan, Slot, Step, Task, TenantPlan, Version};
 use tenantdb_credentials::{Delivered, SlotState};
 
-use crate::ESTATE;
 use crate::ledger::{DeliveryRow, Ledger, Phase, SlotRow, TenantRow};
-use crate::observe::{Database, Granted, Inside, Observed, Role};
+use crate::observe::{Database, Granted, Inside, Observed, Privileges, Role};
 use crate::step::PostgresStep;
+use crate::{ESTATE, Membership};
 
 /// A server and the place of a pass.
 #[derive(Clone, Debug)]
@@ -86,7 +86,8 @@ impl World {
 
     fn row(&mut self, tenant: &TenantPlan<PostgresStep>) -> &mut TenantRow {
         let ledger = self.observed.ledger.as_mut().expect("a ledger");
-        ledger.tenants.get_mut(&tenant.claim).expect("a claim")
+        let row = ledger.tenants.get_mut(&tenant.claim).or_else(|| ledger.accounts.get_mut(&tenant.claim));
+        row.expect("a claim")
     }
 
     fn slot(&mut self, tenant: &TenantPlan<PostgresStep>, role: &str) -> &mut SlotRow {
@@ -148,7 +149,7 @@ impl World {
                 let row = TenantRow {
                     id: i64::from(self.next),
                     claim: tenant.claim.clone(),
-                    database: database.clone(),
+                    database: database.clone().unwrap_or_else(|| tenant.database.clone()),
                     database_oid: adopted.as_ref().map(|adopted| adopted.oid),
                     owner: owner.clone(),
                     adopted: adopted.is_some(),
@@ -156,11 +157,13 @@ impl World {
                     applied: crate::ledger::Applied { logins: applied.logins, ..crate::ledger::Applied::default() },
                     epoch: 1,
                     slots: slots.clone(),
+                    levels: BTreeSet::new(),
                     deliveries: Vec::new(),
                 };
                 let ledger = self.observed.ledger.as_mut().expect("a ledger");
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
-                assert!(ledger.tenants.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
+                let rows = if database.is_some() { &mut ledger.tenants } else { &mut ledger.accounts };
+                assert!(rows.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
             }
             PostgresStep::AdoptDatabase { database, owner, login, administer, schemas, .. } => {
                 if *administer {
@@ -194,17 +197,21 @@ impl World {
                     foreign: BTreeMap::new(),
                     schemas: BTreeMap::from([("public".to_owned(), "pg_database_owner".to_owned())]),
                     extensions: BTreeSet::from(["plpgsql".to_owned()]),
+                    ..Inside::default()
                 };
                 self.observed.inside.insert(database.clone(), inside);
                 assert!(self.observed.shared.databases.insert(database.clone(), made).is_none(), "{database} exists");
             }
-            PostgresStep::CreateOwner { owner } => self.make_role(owner, Role { inherit: true, ..unlimited() }),
-            PostgresStep::CreateSlot { role, owner, database, login, limit, settings } => {
-                let mut all: BTreeMap<(Option<String>, String), String> =
-                    BTreeMap::from([((None, "role".to_owned()), owner.clone())]);
-                all.extend(settings_in(database, settings));
+            PostgresStep::CreateOwner { owner, .. } => self.make_role(owner, Role { inherit: true, ..unlimited() }),
+            PostgresStep::CreateSlot { role, owner, database, how, login, limit, settings } => {
+                let inherit = *how != Membership::Switch;
+                let switch = (!inherit).then(|| ((None, "role".to_owned()), owner.clone()));
+                let mut all: BTreeMap<(Option<String>, String), String> = switch.into_iter().collect();
+                all.extend(settings_in(database.as_ref(), settings));
                 let made = Role {
                     login: *login,
+                    inherit,
+                    inherits: inherit.then(|| owner.clone()).into_iter().collect(),
                     connection_limit: limit.unwrap_or(-1),
                     member_of: BTreeSet::from([owner.clone()]),
                     settings: all,
@@ -220,7 +227,7 @@ impl World {
                     login: login.is_some(),
                     inherit: true,
                     connection_limit: limit.unwrap_or(-1),
-                    settings: settings_in(database, settings).collect(),
+                    settings: settings_in(database.as_ref(), settings).collect(),
                     ..Role::default()
                 };
                 self.make_role(owner, made);
@@ -242,9 +249,34 @@ impl World {
                 (role.superuser, role.create_db, role.create_role) = (false, false, false);
                 (role.replication, role.bypass_rls) = (false, false);
             }
-            PostgresStep::DisableInherit { role } => self.role(role).inherit = false,
+            PostgresStep::SetInherit { role, inherit } => self.role(role).inherit = *inherit,
             PostgresStep::GrantMembership { role, owner, .. } => {
                 self.role(role).member_of.insert(owner.clone());
+            }
+            PostgresStep::Admit { database, login, .. } => {
+                self.database(database).grants.entry(Some(login.clone())).or_default().extend(privileges(&["CONNECT"]));
+            }
+            PostgresStep::CreateLevel { role } => {
+                self.make_role(role, Role { inherit: true, ..unlimited() });
+                self.row(tenant).levels.insert(role.clone());
+                let ledger = self.observed.ledger.as_mut().expect("a ledger");
+                let holder = ledger.roles.insert(role.clone(), tenant.claim.clone());
+                assert!(holder.is_none_or(|holder| holder == tenant.claim), "{role} is somebody else's");
+            }
+            PostgresStep::GrantLevel { role, level, .. } => {
+                assert!(self.observed.shared.roles.contains_key(role), "no role {role}");
+                let schemas = &self.inside(&tenant.database).schemas;
+                assert!(level.schemas.iter().all(|schema| schemas.contains_key(schema)), "a schema is missing");
+                self.inside(&tenant.database).levels.insert(role.clone(), Privileges::default());
+            }
+            PostgresStep::EmptyLevels { roles, .. } => {
+                self.inside(&tenant.database).levels.retain(|role, _| !roles.contains(role));
+            }
+            PostgresStep::DropLevels { roles } => {
+                let there: Vec<String> =
+                    roles.iter().filter(|role| self.observed.shared.roles.contains_key(*role)).cloned().collect();
+                self.drop_roles(&there);
+                self.row(tenant).levels.retain(|role| !roles.contains(role));
             }
             PostgresStep::JoinRole { role, member, options, .. } => {
                 let shared = role.clone();
@@ -393,7 +425,8 @@ impl World {
             }
             PostgresStep::Forget => {
                 let ledger = self.observed.ledger.as_mut().expect("a ledger");
-                ledger.tenants.remove(&tenant.claim).expect("a claim");
+                let row = ledger.tenants.remove(&tenant.claim).or_else(|| ledger.accounts.remove(&tenant.claim));
+                row.expect("a claim");
                 ledger.roles.retain(|_, holder| *holder != tenant.claim);
             }
         }
@@ -417,16 +450,21 @@ impl World {
             let granted = |database: &Database| database.grants.contains_key(&Some(role.clone()));
             assert!(!self.observed.shared.databases.values().any(granted), "{role} still has privileges");
             self.observed.shared.roles.remove(role).expect("a role");
+            for other in self.observed.shared.roles.values_mut() {
+                other.member_of.remove(role);
+                other.inherits.remove(role);
+                other.members.remove(role);
+            }
             self.accepted.remove(role);
         }
     }
 }
 
 fn settings_in(
-    database: &str,
+    database: Option<&String>,
     settings: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = ((Option<String>, String), String)> {
-    settings.iter().map(|(name, value)| ((Some(database.to_owned()), name.clone()), value.clone()))
+    settings.iter().map(move |(name, value)| ((database.cloned(), name.clone()), value.clone()))
 }
 
 fn unlimited() -> Role {

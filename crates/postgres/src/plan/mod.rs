@@ -23,7 +23,7 @@ use tenantdb_core::{
     TenantPlan,
 };
 
-use crate::desired::Desired;
+use crate::desired::{Desired, Removal};
 use crate::ledger::TenantRow;
 use crate::observe::{Database, Observed, Shared};
 use crate::sql::name;
@@ -43,9 +43,24 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
     for (claim, tenant) in &desired.tenants {
         tenants.insert(claim.clone(), tenant::plan(tenant, desired, observed, place, &mut room));
     }
-    for (claim, why) in desired.removals(observed) {
-        let plan = removal::plan(&claim, why, observed, place);
-        tenants.insert(claim, plan);
+    for (claim, account) in &desired.accounts {
+        let plan = tenant::plan_account(account, desired, observed, place, &tenants);
+        tenants.insert(claim.clone(), plan);
+    }
+    let removals = desired.removals(observed);
+    for (claim, why) in &removals {
+        let mut plan = removal::plan(claim, *why, observed, place);
+        plan.after = if *why == Removal::Withdrawn {
+            // Its database lets go of it first.
+            BTreeSet::from([claim.declaration()])
+        } else if claim.access.is_none() {
+            // Its further logins go before it does.
+            let further = removals.keys().filter(|other| *other != claim && other.declaration() == *claim);
+            further.cloned().collect()
+        } else {
+            BTreeSet::new()
+        };
+        tenants.insert(claim.clone(), plan);
     }
     for claim in &desired.retirements {
         tenants.insert(claim.clone(), retirement::plan(claim, observed));
@@ -65,6 +80,10 @@ pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Cla
         let names = row(observed, claim).map_or_else(|| Some(tenant.names.clone()), TenantRow::names)?;
         Some((claim.clone(), tenant.delivery(&desired.server, names, &desired.endpoint)))
     });
+    let of_accounts = desired.looked_at_accounts().map(|(claim, account)| {
+        let names = tenant::account_names(account, desired, observed);
+        (claim.clone(), account.delivery(&desired.server, names, &desired.endpoint))
+    });
     let of_removals = desired.removals(observed).into_keys().filter_map(|claim| {
         let row = row(observed, &claim)?;
         let names = row.names()?;
@@ -73,19 +92,19 @@ pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Cla
             secret_name: row.deliveries.last()?.secret_name.clone(),
             server: desired.server.clone(),
             database: names.database,
-            owner: names.owner,
+            acts_as: None,
             endpoint: desired.endpoint.clone(),
             formats: Vec::new(),
             keys: BTreeMap::new(),
         };
         Some((claim, delivery))
     });
-    of_tenants.chain(of_removals).collect()
+    of_tenants.chain(of_accounts).chain(of_removals).collect()
 }
 
 /// What the ledger knows of a claim.
 fn row<'a>(observed: &'a Observed, claim: &Claim) -> Option<&'a TenantRow> {
-    observed.ledger.as_ref()?.tenants.get(claim)
+    observed.ledger.as_ref()?.row(claim)
 }
 
 /// A database that was made for a tenant and now has another name: whoever renamed it decides what becomes of it.
@@ -174,6 +193,7 @@ fn empty(claim: &Claim, database: &str) -> PostgresTenantPlan {
         refusal: None,
         conditions: Vec::new(),
         delivery: None,
+        after: BTreeSet::new(),
     }
 }
 

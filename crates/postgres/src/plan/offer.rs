@@ -4,21 +4,31 @@ use tenantdb_api::did_you_mean;
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Refusal, RefusalKind};
 
-use super::forbidden::why_forbidden;
+use super::forbidden::{why_forbidden, why_forbidden_to_a_role};
+use crate::Taking;
 use crate::desired::Tenant;
 use crate::observe::{Observed, Setter, Shared};
 use crate::sql::name;
-use crate::{ESTATE, Taking};
 
 /// Checks the shared roles, extensions and settings of a tenant; all that is wrong is told at once.
 pub(super) fn check(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
     let shared = &observed.shared;
-    let members = tenant.applied.member_of.iter().map(|role| check_membership(role, names, observed));
+    let members = tenant.applied.member_of.iter().map(|role| check_membership(role, tenant, names, observed));
     let extensions = tenant.applied.extensions.iter().map(|name| check_extension(name, tenant, shared));
     let settings = tenant.applied.settings.iter().map(|setting| check_setting(setting, tenant, observed));
     let creation = check_creation(tenant, observed);
-    let refusals: Vec<Refusal> =
-        members.chain(extensions).chain(settings).chain([creation]).filter_map(Result::err).collect();
+    all_at_once(members.chain(extensions).chain(settings).chain([creation]))
+}
+
+/// Checks the settings and the shared roles of an account; all that is wrong is told at once.
+pub(super) fn check_account(account: &Tenant, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
+    let settings = account.applied.settings.iter().map(|setting| check_setting(setting, account, observed));
+    let members = account.applied.member_of.iter().map(|role| check_membership(role, account, names, observed));
+    all_at_once(settings.chain(members))
+}
+
+fn all_at_once(checks: impl Iterator<Item = Result<(), Refusal>>) -> Result<(), Refusal> {
+    let refusals: Vec<Refusal> = checks.filter_map(Result::err).collect();
     let told = |refusal: &Refusal| match &refusal.hint {
         Some(hint) => format!("{} ({hint})", refusal.message),
         None => refusal.message.clone(),
@@ -64,8 +74,9 @@ fn check_creation(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
 }
 
 /// A role that a tenant wants to join.
-fn check_membership(role: &str, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
+fn check_membership(role: &str, tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
     let shared = &observed.shared;
+    let why_forbidden = if tenant.is_account() { why_forbidden_to_a_role } else { why_forbidden };
     let refuse = |message: String, hint: String| Err(Refusal::new(RefusalKind::Policy, message).hint(hint));
     if let Some(why) = why_forbidden(role, observed) {
         let message = format!("no tenant may join `{role}`, which {why}");
@@ -82,7 +93,7 @@ fn check_membership(role: &str, names: &TenantNames, observed: &Observed) -> Res
     }
     refuse(
         format!("this administrator can't let anyone join `{role}`"),
-        format!("as a superuser run: GRANT {} TO {ESTATE} WITH ADMIN OPTION", name(role)),
+        format!("as a superuser run: GRANT {} TO {} WITH ADMIN OPTION", name(role), shared.grantor()),
     )
 }
 

@@ -1,6 +1,6 @@
 //! What it takes to remove a tenant, as far as the policies say that the ledger recorded when it was last applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
@@ -10,7 +10,7 @@ use tenantdb_core::{
 
 use super::{PostgresTenantPlan, empty, refused};
 use crate::desired::Removal;
-use crate::ledger::{Phase, TenantRow};
+use crate::ledger::{self, Phase, TenantRow};
 use crate::observe::{Database, Observed, Tie};
 use crate::ownership;
 use crate::sql::name;
@@ -27,11 +27,12 @@ pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &Pla
         let conditions = vec![Condition { kind: "LeftBehind", message: message.to_owned() }];
         return PostgresTenantPlan { conditions, ..empty(claim, &row.database) };
     }
-    let protects = row.phase != Phase::Deleting && !never_made(row);
+    let protects = row.phase != Phase::Deleting && !never_made(row) && why != Removal::Withdrawn;
     if protects && row.applied.deletion_protection == DeletionProtection::On {
         return refused(claim, &row.database, protection(why));
     }
-    let refusal = super::incomplete(row).or_else(|| another_database(row, observed));
+    let other = || (!ledger::is_account(claim)).then(|| another_database(row, observed)).flatten();
+    let refusal = super::incomplete(row).or_else(other);
     if let Some(refusal) = refusal.or_else(|| tied_elsewhere(row, observed)) {
         return refused(claim, &row.database, refusal);
     }
@@ -48,14 +49,17 @@ fn protection(why: Removal) -> Refusal {
             "it is no longer declared, and protected from deletion",
             "declare it again; to remove it, apply it with `deletionProtection: false` first",
         ),
+        // What was let into a database is protected by nothing but its declaration.
+        Removal::Withdrawn => ("`access` has it no more", "list it again"),
     };
     Refusal::new(RefusalKind::Protection, message).hint(hint)
 }
 
 /// Nothing of it is on the server, unless another project declared the same.
 fn unknown(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
-    let same = |other: &&Claim| other.namespace == claim.namespace && other.name == claim.name;
-    if let Some(other) = observed.ledger.iter().flat_map(|ledger| ledger.tenants.keys()).find(same) {
+    let same = |other: &&Claim| other.kind == claim.kind && other.path() == claim.path();
+    let all = observed.ledger.iter().flat_map(|ledger| ledger.tenants.keys().chain(ledger.accounts.keys()));
+    if let Some(other) = all.into_iter().find(same) {
         let refusal = Refusal::new(RefusalKind::Conflict, format!("it is {other}, and not yours"))
             .hint("delete it from the folder or the home that declared it");
         return refused(claim, "", refusal);
@@ -94,6 +98,9 @@ impl Planner<'_> {
             self.record(PostgresStep::Forget);
             return self.plan;
         }
+        if ledger::is_account(&self.row.claim) {
+            return self.account();
+        }
         let policies = (self.row.applied.db_deletion_policy, self.row.applied.role_deletion_policy);
         self.plan.change = match policies.0 {
             DeletionPolicy::Delete => TenantChange::Delete,
@@ -106,14 +113,15 @@ impl Planner<'_> {
             (DeletionPolicy::Delete, DeletionPolicy::Delete) => {
                 self.begin();
                 self.drop_database();
-                let roles = self.slots().into_iter().chain([self.row.owner.clone()]).collect();
-                self.drop_roles(roles);
+                let roles = self.slots().into_iter().chain([self.row.owner.clone()]);
+                self.drop_roles(roles.chain(self.row.levels.clone()).collect());
                 self.record(PostgresStep::Forget);
             }
             (DeletionPolicy::Orphan, DeletionPolicy::Delete) => {
                 self.begin();
                 self.empty_slots();
                 self.drop_roles(self.slots());
+                self.drop_levels();
                 self.record(PostgresStep::RecordOrphan { database: true, logins: false });
             }
             (DeletionPolicy::Delete, DeletionPolicy::Orphan) => {
@@ -126,6 +134,70 @@ impl Planner<'_> {
             }
         }
         self.plan
+    }
+
+    /// An account has no database: its logins go, or stay without their right to log in where their database goes.
+    fn account(mut self) -> PostgresTenantPlan {
+        let policies = (self.row.applied.db_deletion_policy, self.row.applied.role_deletion_policy);
+        let is_further = self.row.claim.access.is_some();
+        let goes = self.why == Removal::Withdrawn || policies.1 == DeletionPolicy::Delete;
+        self.plan.change = if goes { TenantChange::Delete } else { TenantChange::Orphan };
+        if goes {
+            self.begin();
+            self.shut_out();
+            let roles = self.slots().into_iter().chain([self.row.owner.clone()]).collect();
+            self.drop_roles(roles);
+            self.record(PostgresStep::Forget);
+        } else if is_further && policies.0 == DeletionPolicy::Delete {
+            self.begin();
+            self.shut_out();
+            self.record(PostgresStep::RecordOrphan { database: false, logins: false });
+        } else {
+            self.record(PostgresStep::RecordOrphan { database: true, logins: true });
+        }
+        self.plan
+    }
+
+    /// Keeps an account's logins out of every database, and ends their sessions.
+    fn shut_out(&mut self) {
+        for role in self.logins() {
+            self.destroy(PostgresStep::DisableLogin { role });
+        }
+        let logins: BTreeSet<String> = self.logins().into_iter().collect();
+        let roles: Vec<&String> = logins.iter().chain([&self.row.owner]).collect();
+        let mut steps = Vec::new();
+        for (name, found) in &self.observed.shared.databases {
+            if found.sessions.keys().any(|login| logins.contains(login)) {
+                steps.push(PostgresStep::EndSessions {
+                    database: name.clone(),
+                    own: logins.iter().cloned().collect(),
+                    strangers: Vec::new(),
+                    options: self.observed.shared.has_membership_options(),
+                });
+            }
+            let let_in = roles.iter().filter(|role| found.grants(role, "CONNECT")).map(|role| (*role).clone());
+            let visitors: Vec<String> = let_in.collect();
+            if !visitors.is_empty() {
+                steps.push(PostgresStep::Dismiss { database: name.clone(), visitors, grantors: Vec::new() });
+            }
+        }
+        for step in steps {
+            self.destroy(step);
+        }
+    }
+
+    /// Removes what carried others' privileges in a database that stays.
+    fn drop_levels(&mut self) {
+        let roles: Vec<String> = self.row.levels.iter().filter(|role| self.made(role)).cloned().collect();
+        if roles.is_empty() {
+            return;
+        }
+        if self.database().is_some_and(|found| !found.invalid()) {
+            let (owner, options) = (self.row.owner.clone(), self.observed.shared.has_membership_options());
+            self.destroy(PostgresStep::EmptyLevels { roles: roles.clone(), owner, options });
+        }
+        self.leave_others(&roles);
+        self.destroy(PostgresStep::DropLevels { roles });
     }
 
     /// Its database, if it is there and ours. Before the ledger knows which one is, somebody else may have made it.
@@ -154,17 +226,23 @@ impl Planner<'_> {
         match self.why {
             Removal::Asked => "deleted, as its policies say",
             Removal::Undeclared => "no longer declared, as its policies say",
+            Removal::Withdrawn => "no longer in its database's `access`",
         }
     }
 
     /// What nobody named is asked about, also when nothing is lost.
     fn record(&mut self, step: PostgresStep) {
-        let risk = if self.why == Removal::Asked { Risk::Safe } else { Risk::Disruptive };
+        let risk = if self.why == Removal::Undeclared { Risk::Disruptive } else { Risk::Safe };
         self.plan.push(Task::Engine(step), self.reason(), risk, Actor::Estate);
     }
 
     fn destroy(&mut self, step: PostgresStep) {
-        self.plan.push(Task::Engine(step), self.reason(), Risk::Destructive, Actor::Estate);
+        self.plan.push(Task::Engine(step), self.reason(), self.risk(), Actor::Estate);
+    }
+
+    /// A login that its database's declaration withdrew takes no data along.
+    fn risk(&self) -> Risk {
+        if self.why == Removal::Withdrawn { Risk::Disruptive } else { Risk::Destructive }
     }
 
     /// Notes the deletion, and takes the credential away before it stops working.
@@ -191,7 +269,7 @@ impl Planner<'_> {
         if self.plan.delivery.is_some() && !nothing {
             let location = self.place.locations.get(claim).cloned().unwrap_or_default();
             let step = CredentialStep::Withdraw { location };
-            self.plan.push(Task::Credential(step), self.reason(), Risk::Destructive, Actor::Place);
+            self.plan.push(Task::Credential(step), self.reason(), self.risk(), Actor::Place);
         }
     }
 
@@ -203,7 +281,7 @@ impl Planner<'_> {
         let database = self.row.database.clone();
         let Some(found) = self.database() else { return };
         let (owner, invalid) = (found.owner.clone(), found.invalid());
-        let strangers = self.observed.strangers(found, &self.row.claim);
+        let strangers = self.observed.others(found, &self.row.claim);
         if owner != ESTATE
             && let Some(taking) = Taking::of(&self.observed.shared, &owner)
         {

@@ -7,6 +7,7 @@ use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, RefusalKind, Ri
 
 use super::interpreter::World;
 use super::*;
+use crate::desired::Declarations;
 use crate::observe::{Database, Granted, Role, Shared};
 
 pub(super) fn desired(spec: &str) -> Desired {
@@ -17,7 +18,8 @@ pub(super) fn desired(spec: &str) -> Desired {
     );
     let manifests = parse(&[Source { name: "test.yaml".to_owned(), text }]).unwrap();
     let [server]: [Declared<_>; 1] = manifests.servers.try_into().unwrap();
-    Desired::resolve(&server, &manifests.tenants, &authority(), "admin", endpoint()).unwrap()
+    let declarations = Declarations { server: &server, tenants: &manifests.tenants, roles: &manifests.roles };
+    Desired::resolve(declarations, &authority(), "admin", endpoint()).unwrap()
 }
 
 fn authority() -> Authority {

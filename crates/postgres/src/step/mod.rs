@@ -1,5 +1,6 @@
 //! What can be done to a server, one kind of step each; `statements` has what is sent, `words` what people read.
 
+mod level;
 mod statements;
 mod words;
 
@@ -10,8 +11,9 @@ use tenantdb_api::tenant_database::Create;
 use tenantdb_core::{Generation, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
-use crate::Taking;
+use crate::access::Level;
 use crate::ledger::Applied;
+use crate::{Membership, Taking};
 pub(crate) use statements::{REDACTED, administer_role, leave, reset, without};
 
 /// One step. Its kind is the variant's name: `create-database`.
@@ -36,8 +38,8 @@ pub enum PostgresStep {
     CreateLedgerTables,
     /// Takes a tenant's names in the ledger.
     Claim {
-        /// The database.
-        database: String,
+        /// The database; absent where it is only let into others'.
+        database: Option<String>,
         /// The tenant's role.
         owner: String,
         /// Its slots.
@@ -90,13 +92,15 @@ pub enum PostgresStep {
     CreateOwner {
         /// Its name.
         owner: String,
+        /// Whether it owns a database's content, or only carries what its logins may do.
+        tenant: bool,
     },
     /// Makes the tenant's role where it is also what logs in.
     CreateOwnerLogin {
         /// Its name.
         owner: String,
-        /// The database its settings hold for.
-        database: String,
+        /// The database its settings hold for; all when absent.
+        database: Option<String>,
         /// What it is given to log in, if it is.
         login: Option<Proof>,
         /// How many sessions it may have.
@@ -110,8 +114,10 @@ pub enum PostgresStep {
         role: String,
         /// The tenant's role.
         owner: String,
-        /// The database its settings hold for.
-        database: String,
+        /// The database its settings hold for; all when absent.
+        database: Option<String>,
+        /// Whether it switches to the tenant's role, or has its privileges as it is.
+        how: Membership,
         /// Whether it can log in, with the credential in hand.
         login: bool,
         /// How many sessions it may have.
@@ -147,12 +153,14 @@ pub enum PostgresStep {
         /// How the estate gets at it.
         taking: Taking,
     },
-    /// Keeps a slot from using the tenant's privileges without switching to it.
-    DisableInherit {
+    /// Whether a slot uses privileges of the tenant's role without switching to it.
+    SetInherit {
         /// Its name.
         role: String,
+        /// Whether it does.
+        inherit: bool,
     },
-    /// Makes a slot a member of the tenant's role.
+    /// Makes a slot a member of the tenant's role, which it switches to.
     GrantMembership {
         /// The slot.
         role: String,
@@ -161,11 +169,47 @@ pub enum PostgresStep {
         /// Whether the server knows membership options.
         options: bool,
     },
-    /// Makes a tenant's role a member of a shared one: it has its privileges, and can't switch to it.
-    JoinRole {
-        /// The shared role.
+    /// Lets a login into a database that is no tenant's.
+    Admit {
+        /// The database.
+        database: String,
+        /// The login.
+        login: String,
+        /// How the estate may do that.
+        taking: Taking,
+    },
+    /// Makes a role that carries what others may do in a database.
+    CreateLevel {
+        /// Its name.
+        role: String,
+    },
+    /// Gives such a role its privileges, on what is there and on what will be made.
+    GrantLevel {
+        /// Its name.
         role: String,
         /// The tenant's role.
+        owner: String,
+        /// What it may do.
+        level: Level,
+        /// Whether it has something else, which is taken away first.
+        anew: bool,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Takes away all that such roles may do in the database.
+    EmptyLevels {
+        /// Their names.
+        roles: Vec<String>,
+        /// The tenant's role.
+        owner: String,
+        /// Whether the server knows membership options.
+        options: bool,
+    },
+    /// Makes a role a member of another: it has its privileges, and can't switch to it.
+    JoinRole {
+        /// The role that it joins.
+        role: String,
+        /// The role that joins.
         member: String,
         /// Whether the server knows membership options.
         options: bool,
@@ -182,6 +226,11 @@ pub enum PostgresStep {
         grantor: Option<String>,
         /// Who may take it back.
         taking: Taking,
+    },
+    /// Destroys such roles.
+    DropLevels {
+        /// Their names.
+        roles: Vec<String>,
     },
     /// Sets a parameter of a role.
     Set {
@@ -452,6 +501,8 @@ impl PostgresStep {
             Self::CreateDatabase { .. } | Self::DropDatabase { .. } => Venue::Alone,
             Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,
             Self::CreateExtension { .. }
+            | Self::GrantLevel { .. }
+            | Self::EmptyLevels { .. }
             | Self::EmptySlot { .. }
             | Self::LeaveDatabase { .. }
             | Self::AdoptDatabase { .. } => Venue::Inside,

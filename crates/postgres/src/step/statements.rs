@@ -2,7 +2,7 @@
 
 use tenantdb_api::tenant_database::Create;
 
-use super::{PostgresStep, Proof};
+use super::{PostgresStep, Proof, level};
 use crate::ledger::CHANGED_MEANWHILE;
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, name, names, text, text_or_null, texts};
@@ -41,15 +41,18 @@ impl PostgresStep {
                 administer.into_iter().flatten().chain(adopted).collect()
             }
             Self::RetireLogin { role, database } => retire(role, database),
-            Self::CreateOwner { owner } => vec![format!("CREATE ROLE {} NOLOGIN", name(owner))],
-            Self::CreateSlot { role, owner, database, login, limit, settings } => {
+            Self::CreateOwner { owner, .. } => vec![format!("CREATE ROLE {} NOLOGIN", name(owner))],
+            Self::CreateSlot { role, owner, database, how, login, limit, settings } => {
                 let login = if *login { format!("LOGIN PASSWORD {verifier}") } else { "NOLOGIN".to_owned() };
                 let limit = limit.map_or_else(String::new, |limit| format!(" CONNECTION LIMIT {limit}"));
                 let role_name = name(role);
-                let create = format!("CREATE ROLE {role_name} NOINHERIT IN ROLE {} {login}{limit}", name(owner));
+                let inherit = if *how == Membership::Switch { "NOINHERIT" } else { "INHERIT" };
+                let create = format!("CREATE ROLE {role_name} {inherit} IN ROLE {} {login}{limit}", name(owner));
                 let switch = format!("ALTER ROLE {role_name} SET role = {}", text(owner));
-                let settings = settings.iter().map(|(parameter, value)| set(role, Some(database), parameter, value));
-                [create, switch].into_iter().chain(settings).collect()
+                let switch = (*how == Membership::Switch).then_some(switch);
+                let settings =
+                    settings.iter().map(|(parameter, value)| set(role, database.as_deref(), parameter, value));
+                std::iter::once(create).chain(switch).chain(settings).collect()
             }
             Self::CreateOwnerLogin { owner, database, login, limit, settings } => {
                 let login = match login {
@@ -59,7 +62,8 @@ impl PostgresStep {
                 };
                 let limit = limit.map_or_else(String::new, |limit| format!(" CONNECTION LIMIT {limit}"));
                 let create = format!("CREATE ROLE {} {login}{limit}", name(owner));
-                let settings = settings.iter().map(|(parameter, value)| set(owner, Some(database), parameter, value));
+                let settings =
+                    settings.iter().map(|(parameter, value)| set(owner, database.as_deref(), parameter, value));
                 std::iter::once(create).chain(settings).collect()
             }
             Self::EnableLogin { role, proof, .. } => {
@@ -69,16 +73,25 @@ impl PostgresStep {
             Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
             Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
             Self::TakePowers { role, powers, taking } => taking.around(without(role, powers)),
-            Self::DisableInherit { role } => vec![format!("ALTER ROLE {} NOINHERIT", name(role))],
+            Self::SetInherit { role, inherit } => {
+                vec![format!("ALTER ROLE {} {}", name(role), if *inherit { "INHERIT" } else { "NOINHERIT" })]
+            }
             Self::GrantMembership { role, owner, options } => {
-                let options = Membership::Switch.options(*options);
-                vec![format!("GRANT {} TO {}{options}", name(owner), name(role))]
+                vec![format!("GRANT {} TO {}{}", name(owner), name(role), Membership::Switch.options(*options))]
             }
             Self::JoinRole { role, member, options, taking } => {
                 let options = Membership::Inherit.options(*options);
                 taking.around(format!("GRANT {} TO {}{options}", name(role), name(member)))
             }
             Self::LeaveRole { role, member, grantor, taking } => taking.around(leave(role, member, grantor.as_deref())),
+            Self::Admit { database, login, taking } => {
+                taking.around(format!("GRANT CONNECT ON DATABASE {} TO {}", name(database), name(login)))
+            }
+            Self::CreateLevel { role } => vec![format!("CREATE ROLE {} NOLOGIN", name(role))],
+            Self::GrantLevel { role, owner, level: granted, anew, options } => {
+                level::grant(role, owner, granted, *anew, *options)
+            }
+            Self::EmptyLevels { roles, owner, options } => level::revoke(roles, owner, *options),
             Self::Set { role, database, parameter, value } => vec![set(role, database.as_deref(), parameter, value)],
             Self::Reset { role, database, parameter, taking } => {
                 taking.around(reset(role, database.as_deref(), parameter))
@@ -150,7 +163,7 @@ impl PostgresStep {
                     format!("REVOKE {all} FROM {ESTATE}"),
                 ]
             }
-            Self::DropRoles { roles } => {
+            Self::DropLevels { roles } | Self::DropRoles { roles } => {
                 roles.iter().map(|role| format!("DROP ROLE IF EXISTS {}", name(role))).collect()
             }
             Self::CreateLedgerTables

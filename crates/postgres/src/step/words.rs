@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use tenantdb_api::tenant_database::AccessLevel;
 use tenantdb_core::Step;
 
 use super::{Adopted, PostgresStep, Proof, REDACTED};
+use crate::access::Level;
 use crate::{ESTATE, LEDGER};
 
 impl Step for PostgresStep {
@@ -20,6 +22,7 @@ impl Step for PostgresStep {
             | Self::CreateOwner { .. }
             | Self::CreateOwnerLogin { .. }
             | Self::CreateSlot { .. }
+            | Self::CreateLevel { .. }
             | Self::CreateSchema { .. }
             | Self::CreateExtension { .. } => Some('+'),
             Self::Claim { adopted: Some(_), .. }
@@ -29,10 +32,12 @@ impl Step for PostgresStep {
             | Self::DisableLogin { .. }
             | Self::LiftExpiry { .. }
             | Self::TakePowers { .. }
-            | Self::DisableInherit { .. }
+            | Self::SetInherit { .. }
             | Self::GrantMembership { .. }
             | Self::JoinRole { .. }
             | Self::LeaveRole { .. }
+            | Self::Admit { .. }
+            | Self::GrantLevel { .. }
             | Self::Set { .. }
             | Self::Reset { .. }
             | Self::LimitRole { .. }
@@ -49,6 +54,7 @@ impl Step for PostgresStep {
             Self::EndSessions { .. }
             | Self::EndLocks { .. }
             | Self::Dismiss { .. }
+            | Self::DropLevels { .. }
             | Self::DropDatabase { .. }
             | Self::LeaveDatabase { .. }
             | Self::DropRoles { .. } => Some('-'),
@@ -63,6 +69,7 @@ impl Step for PostgresStep {
             | Self::Settle { .. }
             | Self::RecordDeletion
             | Self::EmptySlot { .. }
+            | Self::EmptyLevels { .. }
             | Self::RecordOrphan { .. }
             | Self::Forget => None,
         }
@@ -75,10 +82,11 @@ impl Step for PostgresStep {
             Self::CreateEstate { admin, .. } => format!("membership of {admin} in {ESTATE}"),
             Self::CreateLedger { .. } => format!("database {LEDGER}, the ledger of who owns what"),
             Self::CreateLedgerTables => "the ledger's tables".to_owned(),
-            Self::Claim { database, adopted: Some(Adopted { from, login, .. }), owner, .. } => {
+            Self::Claim { database: Some(database), adopted: Some(Adopted { from, login, .. }), owner, .. } => {
                 adopted(database, from, login.then_some(owner))
             }
-            Self::Claim { database, .. } => format!("claim on database {database}"),
+            Self::Claim { database: Some(database), .. } => format!("claim on database {database}"),
+            Self::Claim { owner, .. } => format!("claim on role {owner}"),
             Self::CreateDatabase { database, limit, create, .. } => {
                 let parts = [
                     limit.map(|limit| format!("at most {limit} sessions in all")),
@@ -94,14 +102,16 @@ impl Step for PostgresStep {
                 handed_over(database, from, owner, schemas, *administer)
             }
             Self::RetireLogin { role, .. } => format!("role {role}: may not log in any more, no password"),
-            Self::CreateOwner { owner } => format!("role {owner}, the tenant, without login"),
-            Self::CreateOwnerLogin { owner, login, limit, settings, .. } => {
+            Self::CreateOwner { owner, tenant: true } => format!("role {owner}, the tenant, without login"),
+            Self::CreateOwner { owner, .. } => format!("role {owner}, without login"),
+            Self::CreateOwnerLogin { owner, database, login, limit, settings } => {
                 let login = match login {
                     Some(Proof::Password) => "login",
                     Some(Proof::External) => "login without password",
                     None => "role",
                 };
-                format!("{login} {owner}, the tenant{}", attributes(*limit, settings))
+                let tenant = if database.is_some() { ", the tenant" } else { "" };
+                format!("{login} {owner}{tenant}{}", attributes(*limit, settings))
             }
             Self::CreateSlot { role, login, limit, settings, .. } => {
                 let login = if *login { "login" } else { "spare login" };
@@ -117,10 +127,16 @@ impl Step for PostgresStep {
             Self::DisableLogin { role } => format!("role {role}: may not log in, no password"),
             Self::LiftExpiry { role } => format!("login {role}: valid for good"),
             Self::TakePowers { role, powers, .. } => format!("role {role}: no {}", powers.join(", no ")),
-            Self::DisableInherit { role } => format!("login {role}: NOINHERIT"),
+            Self::SetInherit { role, inherit: true } => format!("login {role}: INHERIT"),
+            Self::SetInherit { role, .. } => format!("login {role}: NOINHERIT"),
             Self::GrantMembership { role, owner, .. } => format!("login {role}: member of {owner}"),
             Self::JoinRole { role, member, .. } => format!("role {member}: member of {role}"),
             Self::LeaveRole { role, member, .. } => format!("role {member}: no member of {role}"),
+            Self::Admit { database, login, .. } => format!("database {database}: open to {login}"),
+            Self::CreateLevel { role } => format!("role {role}, for further logins"),
+            Self::GrantLevel { role, owner, level, .. } => format!("role {role}: {}", may(level, owner)),
+            Self::EmptyLevels { roles, .. } => format!("what {} may do in the database", roles.join(", ")),
+            Self::DropLevels { roles } => format!("roles {}, which further logins had", roles.join(", ")),
             Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),
             Self::Reset { role, parameter, database, .. } => {
                 let database = database.as_ref().map_or_else(String::new, |name| format!(" in database {name}"));
@@ -180,6 +196,19 @@ impl Step for PostgresStep {
     fn statements(&self) -> Vec<String> {
         self.sql(REDACTED)
     }
+}
+
+/// What a level may do, for people.
+fn may(level: &Level, owner: &str) -> String {
+    let verb = match level.level {
+        AccessLevel::ReadOnly => "may read",
+        AccessLevel::ReadWrite => "may read and write",
+    };
+    if level.schemas.is_empty() {
+        return format!("{verb} what {owner} has and will have");
+    }
+    let schemas: Vec<&str> = level.schemas.iter().map(String::as_str).collect();
+    format!("{verb} what {owner} has and will have in {}", schemas.join(", "))
 }
 
 fn settled(policies: Option<&(String, String)>, returns: bool, note: Option<&String>) -> String {

@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use tenantdb_api::{Namespace, ObjectName, did_you_mean};
-use tenantdb_core::{Failure, FailureKind};
+use tenantdb_api::{Namespace, did_you_mean};
+use tenantdb_core::{Failure, FailureKind, Subject};
 use tenantdb_credentials::environment;
 use tenantdb_credentials::stores::file::{FilePlace, Found};
 
 use super::{Context, print};
-use crate::arguments::{CredentialFormat, CredentialsArguments};
+use crate::arguments::{CredentialFormat, CredentialsArguments, SubjectArguments};
 use crate::error::{Error, Exit};
 use crate::input;
 use crate::output::json;
 
 /// Prints the credential that was delivered for a database; asks no server.
 pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, Error> {
-    let CredentialsArguments { name, namespace, format, .. } = arguments;
-    let Found { path, document, .. } = find(context, namespace, name)?;
+    let CredentialsArguments { subject, format, .. } = arguments;
+    let Found { path, document, .. } = find(context, subject)?;
     let text = match format {
         CredentialFormat::Json => json::text(&document.to_json())? + "\n",
         CredentialFormat::Uri => match document.uri() {
@@ -35,11 +35,13 @@ pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, 
     print(text.as_bytes())
 }
 
-/// The credential that was delivered for a database of the project that we are in. Outside of any project it is this
+/// The credential that was delivered for what the project declares that we are in. Outside of any project it is this
 /// home's own, else the only one of that name.
-pub(super) fn find(context: &Context, namespace: &Namespace, name: &ObjectName) -> Result<Found, Error> {
+pub(super) fn find(context: &Context, arguments: &SubjectArguments) -> Result<Found, Error> {
+    let (namespace, subject) = (&arguments.namespace, arguments.subject());
+    let path = format!("{namespace}/{subject}");
     let place = context.home.place()?;
-    let all = place.find(namespace, name).map_err(Failure::from)?;
+    let all = place.find(namespace, &subject).map_err(Failure::from)?;
     let project = input::project(Path::new("."))?.map(|(project, _)| project.to_string());
     let ours = match (&project, context.home.known_id()?) {
         (Some(project), _) => Some(project.clone()),
@@ -49,11 +51,15 @@ pub(super) fn find(context: &Context, namespace: &Namespace, name: &ObjectName) 
     let others: Vec<String> = all.iter().map(|found| found.authority.clone()).collect();
     let (mut own, mut rest): (Vec<Found>, Vec<Found>) =
         all.into_iter().partition(|found| Some(&found.authority) == ours.as_ref());
+    if own.len() > 1 {
+        let message = format!("{path} is both a database and a role");
+        return Err(Error::input(message, format!("say `tdb/{0}` or `role/{0}`", subject.name)));
+    }
     let found = match (own.pop(), rest.pop()) {
         (Some(found), _) => found,
         (None, Some(found)) if project.is_none() && rest.is_empty() => found,
-        (None, Some(_)) => return Err(of_another(namespace, name, project.as_deref(), &others)),
-        (None, None) => return Err(not_delivered(context, &place, namespace, name)?),
+        (None, Some(_)) => return Err(of_another(&path, project.as_deref(), &others)),
+        (None, None) => return Err(not_delivered(context, &place, namespace, &subject)?),
     };
     if found.document.iter().next().is_none() {
         let message = format!("{} holds no credential any more", found.path.display());
@@ -64,11 +70,11 @@ pub(super) fn find(context: &Context, namespace: &Namespace, name: &ObjectName) 
 }
 
 /// Other projects have one of that name: which is meant is not for us to guess.
-fn of_another(namespace: &Namespace, name: &ObjectName, project: Option<&str>, others: &[String]) -> Error {
+fn of_another(path: &str, project: Option<&str>, others: &[String]) -> Error {
     let others = others.join(" and ");
     let message = match project {
-        Some(project) => format!("{namespace}/{name} is a database of {others}, and not of {project}, where we are"),
-        None => format!("{namespace}/{name} is a database of {others}, and we are in no project"),
+        Some(project) => format!("{path} is a database of {others}, and not of {project}, where we are"),
+        None => format!("{path} is a database of {others}, and we are in no project"),
     };
     Error::input(message, "run it in the folder of the project that you mean")
 }
@@ -77,16 +83,28 @@ fn not_delivered(
     context: &Context,
     place: &FilePlace,
     namespace: &Namespace,
-    name: &ObjectName,
+    wanted: &Subject,
 ) -> Result<Error, Error> {
-    let known = place.names(namespace).map_err(Failure::from)?;
-    let hint = if known.contains(name) {
+    let known = place.subjects(namespace).map_err(Failure::from)?;
+    let of_kind = |known: &&Subject| wanted.kind.is_none() || known.kind == wanted.kind;
+    let known: Vec<&Subject> = known.iter().filter(of_kind).collect();
+    let same = |known: &&&Subject| known.name == wanted.name;
+    let begun = known.iter().filter(same).any(|known| known.access == wanted.access);
+    let further: Vec<String> =
+        known.iter().filter(same).filter_map(|known| Some(known.access.as_ref()?.to_string())).collect();
+    let hint = if begun {
         "its delivery broke off; `tenantdb apply` with its declaration finishes it".to_owned()
+    } else if let (Some(access), false) = (&wanted.access, further.is_empty()) {
+        did_you_mean(
+            access.as_str(),
+            further.iter().map(String::as_str),
+            format!("its further logins are {}", further.join(", ")),
+        )
     } else {
         let otherwise = "`tenantdb status` shows where each one was delivered; -n names another namespace";
-        did_you_mean(name.as_str(), known.iter().map(ObjectName::as_str), otherwise)
+        did_you_mean(wanted.name.as_str(), known.iter().map(|known| known.name.as_str()), otherwise)
     };
     let message =
-        format!("no credential of {namespace}/{name} was delivered to {}", context.home.delivers_to().display());
+        format!("no credential of {namespace}/{wanted} was delivered to {}", context.home.delivers_to().display());
     Ok(Error::input(message, hint))
 }

@@ -41,12 +41,12 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
 fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>, Error> {
     let input = Draft::read(&arguments.files, &context.home)?.checked(Diagnostics::default(), &context.home)?;
     let authority = input.authority;
-    let target = |ServerInput { server, tenants, .. }| Target {
-        server,
-        claims: tenants.iter().map(|tenant| Desired::claim(&authority, &tenant.resource)).collect(),
+    let target = |input: ServerInput| Target {
+        claims: input.claims(&authority).collect(),
+        server: input.server,
         authority: authority.clone(),
     };
-    Ok(input.servers.into_iter().filter(|server| !server.tenants.is_empty()).map(target).collect())
+    Ok(input.servers.into_iter().filter(|server| !server.is_empty()).map(target).collect())
 }
 
 async fn remove(context: &Context, target: Target, asking: Asking) -> Result<tenantdb_core::Report, Error> {

@@ -1,10 +1,10 @@
 //! `tenantdb history`.
 
 use tenantdb_api::DatabaseServer;
-use tenantdb_core::Engine as _;
+use tenantdb_core::{Claim, Engine as _};
 
 use super::{Context, take_in};
-use crate::arguments::{HistoryArguments, Output};
+use crate::arguments::{HistoryArguments, Output, SubjectArguments};
 use crate::error::{Error, Exit};
 use crate::output::json::{self, Entry, History};
 use crate::output::table;
@@ -19,9 +19,12 @@ pub async fn run(context: &Context, arguments: HistoryArguments) -> Result<Exit,
     }
     found.entries.sort_by_key(|entry| entry.at);
     if found.entries.is_empty() && exit == Exit::Done {
-        let HistoryArguments { namespace, name, .. } = arguments;
+        let SubjectArguments { namespace, .. } = &arguments.subject;
         return Err(Error::input(
-            format!("nothing was ever done to {namespace}/{name} on the servers that were used from here"),
+            format!(
+                "nothing was ever done to {namespace}/{} on the servers that were used from here",
+                arguments.subject.subject()
+            ),
             "`tenantdb status` lists the databases; -n names another namespace",
         ));
     }
@@ -52,8 +55,9 @@ fn print(entries: &[Entry]) {
 }
 
 fn cells(entry: &Entry) -> [String; 4] {
-    let Entry { at, server, action, by, .. } = entry;
-    [at.to_string(), server.clone(), by.clone(), action.clone()]
+    let Entry { at, server, action, by, access, .. } = entry;
+    let action = access.as_ref().map_or_else(|| action.clone(), |access| format!("{access}: {action}"));
+    [at.to_string(), server.clone(), by.clone(), action]
 }
 
 async fn of_server(
@@ -62,11 +66,18 @@ async fn of_server(
     arguments: &HistoryArguments,
 ) -> Result<Vec<Entry>, Error> {
     let asked = context.ask(server, async |connected, observed| {
-        let history = connected.pass.engine.history(&observed, &arguments.namespace, &arguments.name).await?;
-        let entries = history.into_iter().map(|entry| Entry {
+        let SubjectArguments { namespace, name, access } = &arguments.subject;
+        let history = connected.pass.engine.history(&observed, namespace, &name.name).await?;
+        // A database's history is also that of its further logins.
+        let is_meant = |claim: &Claim| {
+            name.names(claim.kind, claim.name.as_str()) && (access.is_none() || claim.access == *access)
+        };
+        let history = history.into_iter().filter(|entry| is_meant(&entry.claim));
+        let entries = history.map(|entry| Entry {
             at: entry.at,
             server: server.metadata.name.to_string(),
             authority: entry.claim.authority.to_string(),
+            access: entry.claim.access.as_ref().map(ToString::to_string),
             action: entry.action,
             by: entry.by,
         });

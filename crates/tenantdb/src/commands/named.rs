@@ -1,10 +1,11 @@
 //! Databases that are named on the command line, wherever they are.
 
-use tenantdb_api::{DatabaseServer, Declared, Namespace, ObjectName, did_you_mean};
+use tenantdb_api::{DatabaseServer, Declared, Namespace, did_you_mean};
 use tenantdb_core::{Authority, Claim, Engine as _, Failure, FailureKind};
 use tenantdb_postgres::Postgres;
 
 use super::Context;
+use crate::arguments::DeclaredName;
 use crate::error::{Error, Exit};
 use crate::input;
 
@@ -23,12 +24,12 @@ pub struct Target {
 pub async fn find(
     context: &Context,
     namespace: &Namespace,
-    names: &[ObjectName],
+    names: &[DeclaredName],
     on_several: &str,
 ) -> Result<(Vec<Target>, Exit), Error> {
     let authority = input::authority(&context.home)?;
     let mut targets = Vec::new();
-    let mut unfound: Vec<&ObjectName> = names.iter().collect();
+    let mut unfound: Vec<&DeclaredName> = names.iter().collect();
     let (mut known, mut others) = (Vec::new(), Vec::new());
     let mut exit = Exit::Done;
     for server in context.home.servers()? {
@@ -41,26 +42,36 @@ pub async fn find(
         };
         let (held, theirs): (Vec<Claim>, Vec<Claim>) = all.into_iter().partition(|claim| claim.authority == authority);
         known.extend(held.iter().map(|claim| claim.name.to_string()));
-        let wanted = |claim: &Claim| claim.namespace == *namespace && names.contains(&claim.name);
+        let is_named = |name: &DeclaredName, claim: &Claim| name.names(claim.kind, claim.name.as_str());
+        let wanted = |claim: &Claim| {
+            claim.namespace == *namespace && claim.access.is_none() && names.iter().any(|name| is_named(name, claim))
+        };
         others.extend(theirs.into_iter().filter(wanted));
         let claims: Vec<Claim> = held.into_iter().filter(wanted).collect();
-        if let Some(twice) = claims.iter().find(|claim| !unfound.contains(&&claim.name)) {
-            return Err(Error::input(format!("{} is on several servers", twice.path()), on_several));
+        for name in names {
+            let of_name: Vec<&Claim> = claims.iter().filter(|claim| is_named(name, claim)).collect();
+            if of_name.len() > 1 {
+                let message = format!("{namespace}/{} is both a database and a role", name.name);
+                return Err(Error::input(message, format!("say `tdb/{0}` or `role/{0}`", name.name)));
+            }
+            if let (Some(twice), false) = (of_name.first(), unfound.contains(&name)) {
+                return Err(Error::input(format!("{} is on several servers", twice.path()), on_several));
+            }
         }
-        unfound.retain(|name| !claims.iter().any(|claim| claim.name == **name));
+        unfound.retain(|name| !claims.iter().any(|claim| is_named(name, claim)));
         if !claims.is_empty() {
             targets.push(Target { server: Declared::synthetic(server), authority: authority.clone(), claims });
         }
     }
-    let Some(name) = unfound.first() else { return Ok((targets, exit)) };
+    let Some(DeclaredName { name, .. }) = unfound.first() else { return Ok((targets, exit)) };
     if exit != Exit::Done {
         // It may well be there: nothing similar is proposed.
-        let message = format!("database {namespace}/{name} is on none of the servers that answered");
+        let message = format!("{namespace}/{name} is on none of the servers that answered");
         return Err(Error::Failure(
             Failure::new(FailureKind::Unreachable, message).hint("see why the others don't, and run it again"),
         ));
     }
-    if let Some(other) = others.iter().find(|claim| claim.name == **name) {
+    if let Some(other) = others.iter().find(|claim| claim.name == *name) {
         return Err(Error::input(
             format!("{} is a database of {}, and not of {authority}", other.path(), other.authority),
             "run it in the folder of that project; `tenantdb server takeover` is for one that is lost",

@@ -38,7 +38,7 @@ fn cells(status: &Status) -> Vec<String> {
     let Status { name, server, size, orphaned_since, .. } = status;
     vec![
         name.namespace.clone(),
-        name.name.clone(),
+        name.label(),
         server.clone(),
         name.database.clone(),
         size.map_or_else(|| "gone".to_owned(), units::size),

@@ -33,17 +33,17 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
     let known: Vec<String> = found.tenants.iter().map(|tenant| tenant.name.name.clone()).collect();
     found.tenants.retain(|Status { name, .. }| {
         arguments.namespace.as_ref().is_none_or(|namespace| name.namespace == namespace.as_str())
-            && arguments.name.as_ref().is_none_or(|wanted| name.name == wanted.as_str())
+            && arguments.name.as_ref().is_none_or(|wanted| wanted.names(name.kind, &name.name))
     });
     if let (Some(name), []) = (&arguments.name, found.tenants.as_slice()) {
         return Err(Error::input(
-            format!("no database `{name}` on the servers that were used from here"),
-            did_you_mean(name.as_str(), known.iter().map(String::as_str), "`tenantdb status` lists them all"),
+            format!("no database `{}` on the servers that were used from here", name.name),
+            did_you_mean(name.name.as_str(), known.iter().map(String::as_str), "`tenantdb status` lists them all"),
         ));
     }
-    found
-        .tenants
-        .sort_by(|one, other| (&one.name.namespace, &one.name.name).cmp(&(&other.name.namespace, &other.name.name)));
+    found.tenants.sort_by_cached_key(|status| {
+        (status.name.namespace.clone(), status.name.name.clone(), status.name.access.clone())
+    });
     if arguments.output == Output::Json {
         json::print(found)?;
         return Ok(exit);
@@ -82,7 +82,7 @@ fn cells(status: &Status) -> Vec<String> {
     let since = credential.as_ref().and_then(|credential| credential.since);
     vec![
         name.namespace.clone(),
-        name.name.clone(),
+        name.label(),
         server.clone(),
         name.database.clone(),
         state,

@@ -20,7 +20,7 @@ use tenantdb_postgres::PostgresStep;
 
 use crate::world::{Run, tenant};
 use reader::Reader;
-use scenarios::{SCENARIOS, Scenario};
+use scenarios::{NOTHING, SCENARIOS, Scenario};
 use site::{Left, Site};
 
 /// Servers at work at the same time.
@@ -225,7 +225,7 @@ impl Share {
         site.look();
         site.world.run(&APPLY).exits(0);
         let left = fifty().into_keys().map(|name| (name, Left::Whole)).collect();
-        site.check(left);
+        site.check(left, NOTHING);
         site.is_as_declared();
         (kills, reader.stop())
     }

@@ -45,6 +45,7 @@ pages! {
     guide_adoption: "docs/guide/adoption.md",
     guide_names: "docs/guide/names.md",
     guide_credentials: "docs/guide/credentials.md",
+    guide_access: "docs/guide/access.md",
     guide_attributes: "docs/guide/attributes.md",
     guide_deletion: "docs/guide/deletion.md",
     guide_drift: "docs/guide/drift.md",

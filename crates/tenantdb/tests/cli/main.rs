@@ -1,5 +1,6 @@
 //! The program as a user runs it, against real servers.
 
+mod access;
 mod adoption;
 mod apply;
 mod bootstrap;

@@ -152,7 +152,7 @@ on_servers! {
         let world = World::on(&server);
         apply(&world, "shop", &tenant("cafe", GOES), &[]).exits(0);
         let empty = world.untouched(&server, || apply(&world, "shop", "", &["--prune", "--yes"])).exits(2);
-        empty.tells("no database is declared in what was given, so --prune would remove them all");
+        empty.tells("nothing is declared in what was given, so --prune would remove them all");
         world.run(&["plan", "-f", "shop", "--prune"]).exits(2);
     }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
+    Access, Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
     TenantDatabaseSpec,
 };
 use crate::kinds::{Violation, settings};
 use crate::template::{self, Rules, braced};
-use crate::values::SqlName;
+use crate::values::{ObjectName, SqlName};
 
 /// The placeholders of a key in a Secret.
 const KEY_PLACEHOLDERS: &[&str] =
@@ -42,6 +42,7 @@ impl TenantDatabase {
         check_members(&spec.member_of, &mut found);
         check_schemas(&spec.schemas, &mut found);
         settings::check("spec.settings", &spec.settings, &mut found);
+        check_access(&spec.access, &mut found);
         check_credentials(&spec.credentials, &mut found);
         found
     }
@@ -56,7 +57,6 @@ fn refuse_unsupported(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
         ("spec.contact", !spec.contact.is_empty()),
         ("spec.sizeLimit", spec.size_limit.is_some()),
         ("spec.init", !spec.init.is_empty()),
-        ("spec.access", !spec.access.is_empty()),
     ] {
         if given {
             found.push(not_yet(path));
@@ -125,7 +125,57 @@ fn check_schemas(schemas: &[SqlName], found: &mut Vec<Violation>) {
     }
 }
 
-fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
+/// Names that would derive the same roles as the tenant itself does.
+const RESERVED_ACCESS: [&str; 5] = ["a", "b", "c", "ro", "rw"];
+
+fn check_access(all: &[Access], found: &mut Vec<Violation>) {
+    let mut names = BTreeSet::new();
+    let mut roles = BTreeSet::new();
+    for (index, access) in all.iter().enumerate() {
+        let path = format!("spec.access[{index}]");
+        match (&access.name, &access.role) {
+            (None, None) => {
+                let hint = "`name` for a login of its own, `role: namespace/name` for a TenantRole";
+                found.push(Violation::new(&path, "it says not whose access it is").hint(hint));
+            }
+            (Some(_), Some(_)) => {
+                let violation = Violation::new(format!("{path}.role"), "either `name` or `role`, not both");
+                found.push(violation.hint("list them one by one"));
+            }
+            (Some(name), None) if RESERVED_ACCESS.contains(&name.as_str()) => {
+                let message = format!("`{name}` is reserved: its role's name would be the tenant's own");
+                found.push(Violation::new(format!("{path}.name"), message).hint("give it another name"));
+            }
+            (None, Some(role)) if !roles.insert(role) => {
+                found.push(Violation::new(format!("{path}.role"), format!("`{role}` is listed twice")));
+                continue;
+            }
+            _ => {}
+        }
+        if access.short_name().is_some_and(|name| !names.insert(name)) {
+            let name = access.short_name().map_or("", ObjectName::as_str);
+            let message = format!("another one is called `{name}`, and both derive the same role's name");
+            found.push(Violation::new(&path, message).hint("rename one of them"));
+        }
+        check_access_schemas(&path, &access.schemas, found);
+    }
+}
+
+fn check_access_schemas(path: &str, schemas: &[SqlName], found: &mut Vec<Violation>) {
+    let mut seen = BTreeSet::new();
+    for (index, schema) in schemas.iter().enumerate() {
+        let path = format!("{path}.schemas[{index}]");
+        let name = schema.as_str();
+        if name == "information_schema" || name.starts_with("pg_") {
+            found.push(Violation::new(&path, format!("the schema `{name}` is PostgreSQL's own")));
+        }
+        if !seen.insert(schema) {
+            found.push(Violation::new(path, format!("the schema `{name}` is listed twice")));
+        }
+    }
+}
+
+pub(in crate::kinds) fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
     if credentials.secret_type.as_ref().is_some_and(|name| name != "Opaque") {
         found.push(not_yet("spec.credentials.secretType").hint("only `Opaque` is"));
     }

@@ -29,7 +29,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.settings.search_path", "settings: {search_path: a}"),
         ("spec.init", "init: [{file: seed.sql}]"),
         ("spec.init", "init: [{configMap: {name: a, key: b}}]"),
-        ("spec.access", "access: [{name: reporting, level: ReadOnly}]"),
         ("spec.credentials.passwordFrom", "credentials: {passwordFrom: {secret: {name: a, key: b}}}"),
         ("spec.credentials.secretType", "credentials: {secretType: kubernetes.io/basic-auth}"),
         ("spec.credentials.secretPolicy", "credentials: {secretPolicy: Merge}"),
@@ -162,4 +161,30 @@ fn an_extension_is_a_name_or_a_mapping_with_one() {
             format!("spec.extensions[5] must be {form}, not empty"),
         ]
     );
+}
+
+#[test]
+fn an_access_says_whose_it_is_and_derives_names_of_its_own() {
+    let fine = "access: [{name: reporting, level: ReadOnly, schemas: [public, app]}, \
+                {role: monitoring/grafana, level: ReadWrite}, {role: home/grafanareader, level: ReadOnly}]";
+    assert_eq!(said(fine), Vec::<String>::new());
+    for (access, message) in [
+        ("{level: ReadOnly}", "it says not whose access it is"),
+        ("{name: x, role: m/y, level: ReadOnly}", "either `name` or `role`, not both"),
+        ("{name: ro, level: ReadOnly}", "`ro` is reserved: its role's name would be the tenant's own"),
+        ("{name: x, level: ReadOnly, schemas: [pg_catalog]}", "the schema `pg_catalog` is PostgreSQL's own"),
+        ("{name: x, level: ReadOnly, schemas: [app, app]}", "the schema `app` is listed twice"),
+        ("{role: grafana, level: ReadOnly}", "spec.access[0].role: `grafana` is not `namespace/name`"),
+        (
+            "{name: x, level: ReadOnly}, {name: x, level: ReadWrite}",
+            "another one is called `x`, and both derive the same role's name",
+        ),
+        (
+            "{name: x, level: ReadOnly}, {role: m/x, level: ReadWrite}",
+            "another one is called `x`, and both derive the same role's name",
+        ),
+        ("{role: m/x, level: ReadOnly}, {role: m/x, level: ReadWrite}", "`m/x` is listed twice"),
+    ] {
+        assert_eq!(said(&format!("access: [{access}]")), [message]);
+    }
 }

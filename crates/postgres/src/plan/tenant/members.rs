@@ -14,11 +14,13 @@ impl Planner<'_> {
     pub(super) fn memberships(&mut self) {
         let roles = self.own_roles();
         let ours: BTreeSet<String> = self.names.roles().into_iter().chain(roles.clone()).collect();
+        let elsewhere = self.settled_elsewhere.clone();
         // What one of ours was let in by another of ours goes first: it would go with the other.
         for by_ours in [true, false] {
             for name in &roles {
                 let Some(role) = self.shared.roles.get(name) else { continue };
                 let foreign = role.granted.iter().filter(|granted| !ours.contains(&granted.role));
+                let foreign = foreign.filter(|granted| !elsewhere.contains(&granted.role));
                 for granted in foreign.filter(|granted| roles.contains(&granted.grantor) == by_ours) {
                     if !self.is_declared(name, granted) {
                         self.leave(name, role, granted);
@@ -38,8 +40,15 @@ impl Planner<'_> {
             }
             None => BTreeSet::new(),
         };
-        for role in self.tenant.applied.member_of.iter().filter(|role| !joined.contains(role)) {
-            let Some(taking) = Taking::of_membership(self.shared, role) else { continue };
+        let is_new = !self.shared.roles.contains_key(&owner);
+        let missing = self.joined.iter().filter(|role| !joined.contains(role));
+        let missing = missing.filter(|role| is_new || !self.settled_elsewhere.contains(*role));
+        let missing: Vec<String> = missing.cloned().collect();
+        for role in &missing {
+            // What is made before in the same run is the estate's.
+            let made_before = !self.shared.roles.contains_key(role);
+            let taking = made_before.then_some(Taking::AsEstate).or_else(|| Taking::of_membership(self.shared, role));
+            let Some(taking) = taking else { continue };
             let options = self.shared.has_membership_options();
             let step =
                 PostgresStep::JoinRole { role: role.clone(), member: owner.clone(), options, taking: taking.clone() };
@@ -54,7 +63,7 @@ impl Planner<'_> {
         // Before PostgreSQL 16 whoever has a role's privileges may also switch to it.
         let is_plain = !self.shared.has_membership_options() || (granted.inherit && !granted.set);
         let is_tenant = member == self.names.owner.as_str();
-        is_tenant && is_plain && !granted.admin && self.tenant.applied.member_of.contains(&granted.role)
+        is_tenant && is_plain && !granted.admin && self.joined.contains(&granted.role)
     }
 
     fn leave(&mut self, member: &str, role: &Role, granted: &Granted) {
@@ -80,7 +89,7 @@ impl Planner<'_> {
             return;
         };
         let is_tenant = member == self.names.owner.as_str();
-        let reason = if is_tenant && self.tenant.applied.member_of.contains(&granted.role) {
+        let reason = if is_tenant && self.joined.contains(&granted.role) {
             let options = [(granted.admin, "ADMIN"), (options && granted.set, "SET"), (!granted.inherit, "NOINHERIT")];
             let options = options.into_iter().filter(|(has, _)| *has).map(|(_, option)| option);
             format!("it was one with {}", options.collect::<Vec<_>>().join(" "))

@@ -1,11 +1,15 @@
 //! What it takes to make a tenant as declared, whether nothing, a part or all of it is there.
 
+mod account;
 mod adoption;
 mod content;
 mod delivery;
+mod levels;
 mod members;
 mod outsiders;
 mod slots;
+
+pub(super) use account::{names as account_names, plan as plan_account};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +52,12 @@ pub(super) fn plan(
         }
         offer::check(tenant, &names, observed)?;
         let custody = custody(tenant, &names, row, &observed.shared, place, desired.reissue)?;
-        Ok(Planner::new(tenant, row, names.clone(), observed, place, custody).plan())
+        let mut planner = Planner::new(tenant, row, names.clone(), observed, place, custody);
+        if let Some(refusal) = planner.no_levels_here() {
+            return Err(refusal);
+        }
+        planner.let_in = account::let_in(tenant, &names, desired, observed);
+        Ok(planner.plan())
     });
     let planned = planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal));
     if tenant.reconcile == Reconcile::Observe { told_only(planned) } else { planned }
@@ -111,6 +120,12 @@ struct Planner<'a> {
     adopts: bool,
     /// Whether the tenant's role logs in, with the password that it had before it was adopted.
     legacy: bool,
+    /// The roles outside of its own that its role is a member of, as declared.
+    joined: BTreeSet<String>,
+    /// Those that somebody else's plan takes it into, or out of.
+    settled_elsewhere: BTreeSet<String>,
+    /// Who is a member of which of the roles that carry what others may do in its database.
+    let_in: BTreeMap<String, String>,
     plan: PostgresTenantPlan,
 }
 
@@ -123,7 +138,7 @@ impl<'a> Planner<'a> {
         place: &'a PlaceView,
         custody: Custody,
     ) -> Self {
-        let database = observed.shared.databases.get(names.database.as_str());
+        let database = observed.shared.databases.get(names.database.as_str()).filter(|_| !tenant.is_account());
         let delivery = place.deliveries.get(&tenant.claim).cloned();
         let plan = TenantPlan { delivery, ..super::empty(&tenant.claim, names.database.as_str()) };
         let (adopts, legacy) = adopting(&names, row, database, &observed.shared);
@@ -136,12 +151,15 @@ impl<'a> Planner<'a> {
             observed,
             place,
             database: database.filter(|database| !database.invalid()),
-            inside: observed.inside.get(names.database.as_str()),
+            inside: observed.inside.get(names.database.as_str()).filter(|_| !tenant.is_account()),
             custody,
             before: row.map(|row| row.applied.clone()).unwrap_or_default(),
             names,
             adopts,
             legacy,
+            joined: tenant.applied.member_of.clone(),
+            settled_elsewhere: BTreeSet::new(),
+            let_in: BTreeMap::new(),
             plan,
         }
     }
@@ -162,8 +180,11 @@ impl<'a> Planner<'a> {
         }
         self.isolation();
         self.attributes();
+        self.levels();
         self.open();
         self.inside();
+        self.grant_levels();
+        self.level_members();
         self.deliver_credential();
         self.made_otherwise();
         self.dismiss();
@@ -171,6 +192,7 @@ impl<'a> Planner<'a> {
         if self.adopts {
             self.outsiders();
         }
+        self.drop_levels();
         self.settle();
         if !self.adopts {
             self.outsiders();
@@ -178,6 +200,10 @@ impl<'a> Planner<'a> {
         self.strangers();
         self.legacy_login();
         self.foreign_objects();
+        self.finish()
+    }
+
+    fn finish(mut self) -> PostgresTenantPlan {
         self.plan.change = match (self.plan.steps.is_empty(), self.database.is_none() && self.row.is_none()) {
             (true, _) if self.plan.refusal.is_some() => TenantChange::Refused,
             (true, _) => TenantChange::Unchanged,
@@ -229,8 +255,10 @@ impl<'a> Planner<'a> {
         let slots: BTreeMap<Slot, String> =
             self.custody.slots.iter().map(|(slot, plan)| (*slot, plan.role.clone())).collect();
         let used: BTreeSet<String> = slots.values().cloned().chain([self.owner()]).collect();
-        let reserved = self.names.roles().into_iter().filter(|role| !used.contains(role)).collect();
-        let (database, owner) = (self.database_name(), self.owner());
+        let is_account = self.tenant.is_account();
+        let names = if is_account { self.names.of_account() } else { self.names.roles() };
+        let reserved = names.into_iter().filter(|role| !used.contains(role)).collect();
+        let (database, owner) = ((!is_account).then(|| self.database_name()), self.owner());
         let applied = Box::new(self.tenant.applied.clone());
         let adopted = self.adopted();
         let reason = if adopted.is_some() { adoption::ADOPTED } else { "declared, not in the ledger" };
@@ -268,7 +296,8 @@ impl<'a> Planner<'a> {
 
     /// The ceiling over all logins.
     fn database_limit(&self) -> Option<i32> {
-        let logins = self.custody.slots.values().filter(|slot| slot.logs_in).count().max(1);
+        let further = self.tenant.applied.access.iter().filter(|consent| consent.is_own()).count();
+        let logins = self.custody.slots.values().filter(|slot| slot.logs_in).count().max(1) + further;
         let logins = i32::try_from(logins).unwrap_or(1);
         // The earlier login keeps its own limit, which is mostly none.
         if self.legacy {
@@ -405,7 +434,7 @@ impl<'a> Planner<'a> {
     }
 
     fn settle(&mut self) {
-        if self.observed.unseen.contains_key(self.names.database.as_str()) {
+        if self.observed.unseen.contains_key(self.names.database.as_str()) && !self.tenant.is_account() {
             return;
         }
         let phase = self.row.map(|row| row.phase);
@@ -454,7 +483,7 @@ impl<'a> Planner<'a> {
     /// Whoever came in while PUBLIC could connect is still inside, also when it was shut out since.
     fn strangers(&mut self) {
         let Some(found) = self.database else { return };
-        let strangers = self.observed.strangers(found, &self.tenant.claim);
+        let strangers = self.observed.strangers(found, &self.tenant.claim, &self.tenant.applied.access);
         if strangers.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tenantdb_core::{Actor, Condition, Risk, Task};
 
 use super::Planner;
-use crate::observe::Granted;
+use crate::observe::{Database, Granted};
 use crate::plan::sighting;
 use crate::step::{self, PostgresStep};
 use crate::{ESTATE, Taking};
@@ -25,9 +25,16 @@ impl Planner<'_> {
         let may = |name: &String| {
             let is_superuser = shared.roles.get(name).is_some_and(|role| role.superuser);
             let is_visitor = visitors.iter().any(|named| named.contains(name));
-            is_superuser || is_visitor || *name == shared.login || *name == ESTATE || ours.contains(name)
+            let is_ours = ours.contains(name) || self.let_in.contains_key(name);
+            is_superuser || is_visitor || *name == shared.login || *name == ESTATE || is_ours
         };
-        let strangers: Vec<String> = found.grants.keys().flatten().filter(|grantee| !may(grantee)).cloned().collect();
+        let strangers = found.grants.keys().flatten().filter(|grantee| !may(grantee)).cloned();
+        let (tenants, others): (Vec<String>, Vec<String>) = strangers.partition(|name| self.observed.is_tenants(name));
+        self.shut_out_strangers(found, tenants, Risk::Safe);
+        self.shut_out_strangers(found, others, Risk::Disruptive);
+    }
+
+    fn shut_out_strangers(&mut self, found: &Database, strangers: Vec<String>, risk: Risk) {
         if strangers.is_empty() {
             return;
         }
@@ -43,13 +50,15 @@ impl Planner<'_> {
         };
         let grantors = grantors.into_iter().collect();
         let step = PostgresStep::Dismiss { database: self.database_name(), visitors: strangers, grantors };
-        self.plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);
+        self.plan.push(Task::Engine(step), reason, risk, Actor::Estate);
     }
+
     /// Nobody acts as the tenant but its logins.
     fn members(&mut self) {
         let ours = self.own_roles();
         let mut told = Vec::new();
-        for name in &ours {
+        let levels = self.all_levels();
+        for name in ours.difference(&levels) {
             let Some(role) = self.shared.roles.get(name) else { continue };
             let outsiders: Vec<&String> =
                 role.members.iter().filter(|member| self.is_outsider(member, &ours)).collect();

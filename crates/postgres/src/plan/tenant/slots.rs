@@ -6,11 +6,12 @@ use tenantdb_core::{Actor, Condition, Risk, Slot, Task};
 use tenantdb_credentials::{Decision, SlotState};
 
 use super::{Planner, shown_limit};
-use crate::Taking;
+use crate::access;
 use crate::ledger::TenantRow;
 use crate::observe::Role;
 use crate::plan::credential::SlotPlan;
 use crate::step::{self, PostgresStep, Proof};
+use crate::{Membership, Taking};
 
 impl Planner<'_> {
     pub(super) fn roles(&mut self) {
@@ -29,7 +30,8 @@ impl Planner<'_> {
         match self.shared.roles.get(&owner) {
             None => {
                 let missing = self.missing();
-                self.push(PostgresStep::CreateOwner { owner: owner.clone() }, missing);
+                let tenant = !self.tenant.is_account();
+                self.push(PostgresStep::CreateOwner { owner: owner.clone(), tenant }, missing);
             }
             Some(role) if role.login && !self.legacy => {
                 self.push(PostgresStep::DisableLogin { role: owner.clone() }, "the tenant's role could log in");
@@ -50,7 +52,7 @@ impl Planner<'_> {
     }
 
     /// What a role of a tenant may do beyond its privileges is not its own.
-    fn powers(&mut self, name: &str) {
+    pub(super) fn powers(&mut self, name: &str) {
         let Some(role) = self.shared.roles.get(name) else { return };
         let powers = role.powers();
         if let (false, Some(taking)) = (powers.is_empty(), Taking::of_powers(self.shared, role)) {
@@ -63,7 +65,8 @@ impl Planner<'_> {
     /// The tenant's role and its slots.
     pub(super) fn own_roles(&self) -> BTreeSet<String> {
         let slots = self.custody.slots.values().map(|slot| slot.role.clone());
-        slots.chain([self.owner()]).collect()
+        let levels = access::levels(self.names.owner.as_str(), &self.tenant.applied.access).into_keys();
+        slots.chain(levels).chain([self.owner()]).collect()
     }
 
     fn slot(&mut self, slot: &SlotPlan) {
@@ -97,15 +100,26 @@ impl Planner<'_> {
     }
 
     fn new_slot(&self, slot: &SlotPlan) -> PostgresStep {
-        let (owner, database) = (self.owner(), self.database_name());
+        let (owner, database, how) = (self.owner(), self.settings_scope(), self.acting());
         let limit = self.tenant.applied.connection_limit;
         let settings = self.tenant.applied.settings.clone();
         if slot.slot == Slot::Owner {
             let login = slot.set.then(|| self.proof());
             PostgresStep::CreateOwnerLogin { owner, database, login, limit, settings }
         } else {
-            PostgresStep::CreateSlot { role: slot.role.clone(), owner, database, login: slot.set, limit, settings }
+            PostgresStep::CreateSlot { role: slot.role.clone(), owner, database, how, login: slot.set, limit, settings }
         }
+    }
+
+    /// How logins use the role that they share: a tenant's switch to it, so that it owns what they make; an account's
+    /// have its privileges as they are.
+    fn acting(&self) -> Membership {
+        if self.tenant.is_account() { Membership::Inherit } else { Membership::Switch }
+    }
+
+    /// Where the settings of the logins hold: in the tenant's database; an account's may use several.
+    fn settings_scope(&self) -> Option<String> {
+        (!self.tenant.is_account()).then(|| self.database_name())
     }
 
     /// What the tenant's logins are let in with.
@@ -158,30 +172,41 @@ impl Planner<'_> {
         }
     }
 
-    /// A slot acts as the tenant, and only as the tenant.
+    /// A slot acts as the role that it shares with the others, and only as that.
     fn membership(&mut self, name: &str, role: &Role) {
-        if role.inherit {
-            self.push(PostgresStep::DisableInherit { role: name.to_owned() }, "it was INHERIT");
+        let owner = self.owner();
+        let inherit = self.acting() != Membership::Switch;
+        if role.inherit != inherit {
+            let reason = if inherit { "it was NOINHERIT" } else { "it was INHERIT" };
+            self.push(PostgresStep::SetInherit { role: name.to_owned(), inherit }, reason);
         }
-        if !role.member_of.contains(self.names.owner.as_str()) {
-            let owner = self.owner();
-            let options = self.shared.has_membership_options();
-            self.push(PostgresStep::GrantMembership { role: name.to_owned(), owner, options }, "it was no member");
+        let memberships = if inherit { &role.inherits } else { &role.member_of };
+        if memberships.contains(&owner) {
+            return;
         }
+        let (role, options) = (name.to_owned(), self.shared.has_membership_options());
+        let step = if inherit {
+            PostgresStep::JoinRole { role: owner, member: role, options, taking: Taking::AsEstate }
+        } else {
+            PostgresStep::GrantMembership { role, owner, options }
+        };
+        self.push(step, "it was no member");
     }
 
     /// A slot belongs wholly to tenantdb: what is set on it and not declared is drift.
     fn settings(&mut self, slot: &SlotPlan, role: &Role) {
-        let (name, database) = (slot.role.as_str(), self.database_name());
+        let (name, database, scope) = (slot.role.as_str(), self.database_name(), self.settings_scope());
         let mut wanted: BTreeMap<(Option<String>, String), String> = BTreeMap::new();
-        if slot.slot != Slot::Owner {
+        if slot.slot != Slot::Owner && self.acting() == Membership::Switch {
             wanted.insert((None, "role".to_owned()), self.owner());
         }
         for (parameter, value) in &self.tenant.applied.settings {
-            wanted.insert((Some(database.clone()), parameter.clone()), value.clone());
+            wanted.insert((scope.clone(), parameter.clone()), value.clone());
         }
         // What was set in a database that is gone, or about to be, went with it.
-        let lasting = |scope: &Option<String>| self.database.is_some() || scope.as_ref() != Some(&database);
+        let lasting = |scope: &Option<String>| {
+            self.database.is_some() || self.tenant.is_account() || scope.as_ref() != Some(&database)
+        };
         let found: BTreeMap<_, _> = role.settings.iter().filter(|((scope, _), _)| lasting(scope)).collect();
         for (setting, value) in &found {
             let (database, parameter) = setting;

@@ -58,17 +58,21 @@ pub fn text(value: &impl Serialize) -> Result<String, Error> {
     Ok(text.chars().map(escaped).collect())
 }
 
-/// Which database it is.
+/// Which database it is, or which further login or role.
 #[derive(Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TenantName {
+    /// The kind of its declaration: `TenantDatabase` or `TenantRole`.
+    pub kind: &'static str,
     /// The namespace of its declaration.
     pub namespace: String,
     /// The name of its declaration.
     pub name: String,
+    /// The further login of the database that it is; nothing for the database itself.
+    pub access: Option<String>,
     /// Who speaks for its declaration.
     pub authority: String,
-    /// The database.
+    /// The database; of a further login or role the one that its credential is for.
     pub database: String,
 }
 
@@ -86,10 +90,21 @@ impl TenantName {
     /// The name of a claim and its database.
     pub fn of(claim: &Claim, database: &str) -> Self {
         Self {
+            kind: claim.kind,
             namespace: claim.namespace.to_string(),
             name: claim.name.to_string(),
+            access: claim.access.as_ref().map(ToString::to_string),
             authority: claim.authority.to_string(),
             database: database.to_owned(),
+        }
+    }
+
+    /// As a person names it within its namespace.
+    pub fn label(&self) -> String {
+        match &self.access {
+            Some(access) => format!("{}:{access}", self.name),
+            None if self.kind == "TenantRole" => format!("role/{}", self.name),
+            None => self.name.clone(),
         }
     }
 }

@@ -95,6 +95,8 @@ pub struct Entry {
     pub server: String,
     /// Who spoke for its declaration.
     pub authority: String,
+    /// The further login that it was done to; nothing for the database itself.
+    pub access: Option<String>,
     /// What.
     pub action: String,
     /// By whom: program, process and host.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenantdb_testkit::{query_at, wait_until};
 
-use super::site::{Left, SPOILT, Site};
+use super::site::{Left, More, SPOILT, Site};
 use crate::world::{Run, query, tenant};
 
 /// The tenants of each scenario: a step of a kind is passed at least once for each.
@@ -36,10 +36,28 @@ pub struct Scenario {
     damage: fn(&mut Site),
     task: Task,
     left: Left,
+    /// What each tenant has afterwards beside its own.
+    more: More,
 }
 
+/// The spec of tenants that let others in.
+const SHARED: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
+                      extensions: [pg_trgm], memberOf: [readers], \
+                      access: [{name: reporting, level: ReadOnly}, {name: worker, level: ReadWrite, schemas: [app]}]}";
+
+/// The same with less to let others do.
+const LESS_SHARED: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
+                           extensions: [pg_trgm], memberOf: [readers], access: [{name: worker, level: ReadOnly}]}";
+
+pub const NOTHING: More = More { roles: &[], credentials: &[] };
+
 enum Task {
-    Apply { spec: &'static str, options: &'static [&'static str] },
+    Apply {
+        spec: &'static str,
+        options: &'static [&'static str],
+    },
+    /// Declares a login beside each tenant that has no database of its own.
+    Watch,
     Delete,
     Retire,
 }
@@ -50,13 +68,21 @@ const APPLY: Task = Task::Apply { spec: FULL, options: &[] };
 const HEAL: Task = Task::Apply { spec: FULL, options: &["--refresh", "--yes"] };
 
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "creation on an empty server", before: None, damage: |_| {}, task: APPLY, left: Left::Whole },
+    Scenario {
+        name: "creation on an empty server",
+        before: None,
+        damage: |_| {},
+        task: APPLY,
+        left: Left::Whole,
+        more: NOTHING,
+    },
     Scenario {
         name: "creation of tenants that log in themselves",
         before: None,
         damage: |_| {},
         task: Task::Apply { spec: IN_PLACE, options: &[] },
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "password replaced in place",
@@ -68,6 +94,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: Task::Apply { spec: IN_PLACE, options: &["--yes"] },
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "change of everything that is declared",
@@ -79,6 +106,7 @@ pub const SCENARIOS: &[Scenario] = &[
             options: &[],
         },
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "credential lost",
@@ -93,6 +121,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "credential lost again",
@@ -105,8 +134,59 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
-    Scenario { name: "credential edited", before: Some(FULL), damage: spoil, task: APPLY, left: Left::Whole },
+    Scenario {
+        name: "credential edited",
+        before: Some(FULL),
+        damage: spoil,
+        task: APPLY,
+        left: Left::Whole,
+        more: NOTHING,
+    },
+    Scenario {
+        name: "others let in",
+        before: Some(FULL),
+        damage: |_| {},
+        task: Task::Apply { spec: SHARED, options: &[] },
+        left: Left::Whole,
+        more: More {
+            roles: &[
+                "{}_ro|f",
+                "{}_worker_rw|f",
+                "{}_reporting|f",
+                "{}_reporting_a|t",
+                "{}_reporting_b|f",
+                "{}_worker|f",
+                "{}_worker_a|t",
+                "{}_worker_b|f",
+            ],
+            credentials: &["{}-secret-reporting", "{}-secret-worker"],
+        },
+    },
+    Scenario {
+        name: "others let in to less",
+        before: Some(SHARED),
+        damage: |_| {},
+        task: Task::Apply { spec: LESS_SHARED, options: &["--yes"] },
+        left: Left::Whole,
+        more: More {
+            roles: &["{}_ro|f", "{}_worker|f", "{}_worker_a|t", "{}_worker_b|f"],
+            credentials: &["{}-secret-worker"],
+        },
+    },
+    Scenario {
+        name: "logins that watch the server",
+        before: Some(FULL),
+        damage: |site| {
+            let closed = "GRANT CONNECT ON DATABASE postgres TO tenantdb_owner, admin_user WITH GRANT OPTION; \
+                          REVOKE CONNECT ON DATABASE postgres FROM PUBLIC";
+            site.server.psql("postgres", closed);
+        },
+        task: Task::Watch,
+        left: Left::Whole,
+        more: More { roles: &["watch-{}|f", "watch-{}_a|t", "watch-{}_b|f"], credentials: &["watch-{}-role-secret"] },
+    },
     Scenario {
         name: "another login no longer let in",
         before: Some(FULL),
@@ -119,6 +199,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: HEAL,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "login taken away",
@@ -130,6 +211,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "login dropped",
@@ -141,6 +223,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "password changed by hand",
@@ -152,6 +235,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: HEAL,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "database and roles dropped by hand",
@@ -164,6 +248,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "database dropped halfway",
@@ -176,6 +261,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "everything meddled with",
@@ -202,6 +288,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: HEAL,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "database closed by hand",
@@ -213,6 +300,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "deletion of everything",
@@ -220,6 +308,7 @@ pub const SCENARIOS: &[Scenario] = &[
         damage: in_use,
         task: Task::Delete,
         left: Left::Nothing,
+        more: NOTHING,
     },
     Scenario {
         name: "deletion of what was let into another tenant's database",
@@ -232,6 +321,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: Task::Delete,
         left: Left::Nothing,
+        more: NOTHING,
     },
     Scenario {
         name: "deletion of what another tenant's open transaction holds",
@@ -244,6 +334,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: Task::Delete,
         left: Left::Nothing,
+        more: NOTHING,
     },
     Scenario {
         name: "deletion of the logins",
@@ -251,6 +342,7 @@ pub const SCENARIOS: &[Scenario] = &[
         damage: in_use,
         task: Task::Delete,
         left: Left::Database,
+        more: NOTHING,
     },
     Scenario {
         name: "deletion of the database",
@@ -258,6 +350,7 @@ pub const SCENARIOS: &[Scenario] = &[
         damage: in_use,
         task: Task::Delete,
         left: Left::Roles,
+        more: NOTHING,
     },
     Scenario {
         name: "deletion that keeps everything",
@@ -265,6 +358,7 @@ pub const SCENARIOS: &[Scenario] = &[
         damage: in_use,
         task: Task::Delete,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "adoption",
@@ -278,6 +372,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: Task::Apply { spec: ADOPTED, options: &["--yes"] },
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "retirement of the login from before an adoption",
@@ -289,6 +384,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: Task::Retire,
         left: Left::Whole,
+        more: NOTHING,
     },
     Scenario {
         name: "declared again after a deletion that was killed",
@@ -308,8 +404,11 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         task: APPLY,
         left: Left::Whole,
+        more: NOTHING,
     },
 ];
+
+const APPLIED: [&str; 5] = ["apply", "-f", "server.yaml", "-f", "tenants.yaml"];
 
 const DELETE: [&str; 6] = ["delete", "--yes", "-f", "server.yaml", "-f", "tenants.yaml"];
 
@@ -322,8 +421,10 @@ impl Scenario {
             site.look();
         }
         (self.damage)(&mut site);
-        if let Task::Apply { spec, .. } = &self.task {
-            site.world.write("tenants.yaml", &all(spec));
+        match &self.task {
+            Task::Apply { spec, .. } => drop(site.world.write("tenants.yaml", &all(spec))),
+            Task::Watch => drop(site.world.write("tenants.yaml", &(all(FULL) + &watching()))),
+            Task::Delete | Task::Retire => {}
         }
         site
     }
@@ -334,10 +435,11 @@ impl Scenario {
             Task::Delete => site.world.command(&DELETE),
             Task::Retire => site.world.command(&[&["rotate", "--retire", "--yes"], &TENANTS[..]].concat()),
             Task::Apply { options, .. } => {
-                let mut command = site.world.command(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+                let mut command = site.world.command(&APPLIED);
                 command.args(*options);
                 command
             }
+            Task::Watch => site.world.command(&APPLIED),
         }
     }
 
@@ -345,8 +447,8 @@ impl Scenario {
     #[track_caller]
     pub fn check(&self, site: &mut Site) {
         let left = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
-        site.check(left);
-        if let Task::Apply { .. } | Task::Retire = self.task {
+        site.check(left, self.more);
+        if !matches!(self.task, Task::Delete) {
             site.is_as_declared();
         }
     }
@@ -360,6 +462,14 @@ fn make_by_hand(site: &mut Site) {
     for tenant in TENANTS {
         site.make_by_hand(tenant);
     }
+}
+
+/// A role without a database of its own for each tenant.
+fn watching() -> String {
+    let role = |tenant: &str| {
+        format!("---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {{name: watch-{tenant}}}\n")
+    };
+    TENANTS.map(role).concat()
 }
 
 fn lose(site: &mut Site) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tenantdb_testkit::{Admin, TestServer};
 
-use crate::world::World;
+use crate::world::{World, query};
 
 /// The password of a credential that somebody spoilt by hand: nobody promised that it works.
 pub const SPOILT: &str = "spoilt";
@@ -26,6 +26,15 @@ pub enum Left {
     Roles,
     /// Nothing.
     Nothing,
+}
+
+/// What each tenant has beside its own database, roles and credential; `{}` stands for its name.
+#[derive(Clone, Copy, Debug)]
+pub struct More {
+    /// Roles, and whether they log in: `{}_ro|f`.
+    pub roles: &'static [&'static str],
+    /// Credentials, each of which logs in.
+    pub credentials: &'static [&'static str],
 }
 
 /// A user name and its password.
@@ -98,13 +107,23 @@ impl Site {
 
     /// The server holds what the tenants have left and nothing else, and so does the folder of credentials.
     #[track_caller]
-    pub fn check(&mut self, mut left: BTreeMap<String, Left>) {
+    pub fn check(&mut self, mut left: BTreeMap<String, Left>, more: More) {
         self.look();
+        let of_tenants = |names: &[&str]| -> BTreeSet<String> {
+            let of_one = |tenant: &String| names.iter().map(|name| name.replace("{}", tenant)).collect::<Vec<_>>();
+            left.keys().flat_map(of_one).collect()
+        };
+        let (roles, credentials) = (of_tenants(more.roles), of_tenants(more.credentials));
         left.extend(self.kept.iter().map(|tenant| (tenant.clone(), Left::Whole)));
         let left = &left;
         self.has_no_stray_database(left);
-        self.has_no_stray_role(left);
-        self.has_no_stray_file(left);
+        self.has_no_stray_role(left, roles);
+        self.has_no_stray_file(left, &credentials);
+        for name in credentials {
+            let held = self.world.credential("default", &name);
+            let came_in = query(&self.server, &held, "SELECT session_user");
+            assert_eq!(came_in.as_ref(), Ok(&held["username"]), "{name} was delivered");
+        }
         for (tenant, left) in left {
             let seen = self.seen.get(tenant).cloned().unwrap_or_default();
             assert!(*left != Left::Whole || !seen.is_empty(), "{tenant} has no credential");
@@ -138,10 +157,11 @@ impl Site {
     /// Every role and who can log in; and the estate keeps no membership in a tenant but the one that PostgreSQL gives
     /// to whoever makes a role, which has neither INHERIT nor SET.
     #[track_caller]
-    fn has_no_stray_role(&self, left: &BTreeMap<String, Left>) {
+    fn has_no_stray_role(&self, left: &BTreeMap<String, Left>, more: BTreeSet<String>) {
         let found = self.lines("SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname !~ '^pg_'");
         let mut expected: BTreeSet<String> =
             ["admin_user|t", "postgres|t", "readers|f", "tenantdb_owner|f"].map(str::to_owned).into();
+        expected.extend(more);
         for (tenant, left) in left {
             let logins: BTreeSet<&str> =
                 self.seen.get(tenant).into_iter().flatten().map(|(user, _)| user.as_str()).collect();
@@ -169,11 +189,11 @@ impl Site {
     }
 
     #[track_caller]
-    fn has_no_stray_file(&self, left: &BTreeMap<String, Left>) {
-        let of_tenants = left
-            .iter()
-            .filter(|(_, left)| **left == Left::Whole)
-            .flat_map(|(tenant, _)| [format!("{tenant}-secret.json"), format!(".{tenant}-secret.json")]);
+    fn has_no_stray_file(&self, left: &BTreeMap<String, Left>, more: &BTreeSet<String>) {
+        let of_tenants =
+            left.iter().filter(|(_, left)| **left == Left::Whole).map(|(tenant, _)| format!("{tenant}-secret"));
+        let of_tenants =
+            of_tenants.chain(more.iter().cloned()).flat_map(|name| [format!("{name}.json"), format!(".{name}.json")]);
         let expected: BTreeSet<String> = of_tenants.chain([".lock".to_owned()]).collect();
         let found = fs::read_dir(self.folder()).unwrap();
         let found: BTreeSet<String> = found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
