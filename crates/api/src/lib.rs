@@ -19,6 +19,7 @@ mod values;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use document::{Document, Source};
+pub use kinds::ObjectMeta;
 pub use kinds::database_server::{self, DatabaseServer};
 pub use kinds::tenant_database::{self, TenantDatabase};
 pub use kinds::tenant_role::{self, TenantRole};

@@ -30,4 +30,4 @@ pub use plan::{
     TenantPlan,
 };
 pub use review::{Consent, lint, review};
-pub use writer::writer;
+pub use writer::{host, writer};

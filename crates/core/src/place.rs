@@ -109,8 +109,8 @@ pub enum Held {
     Foreign {
         /// What it is, for the message.
         what: String,
-        /// Whether it is another claim's credential, and not just in the way.
-        is_credential: bool,
+        /// What to do about it.
+        hint: String,
     },
 }
 

@@ -178,10 +178,8 @@ pub enum Decision {
 /// a tenant has one login only.
 #[must_use]
 pub fn decide(facts: Facts<'_>) -> Decision {
-    if let Held::Foreign { what, is_credential } = facts.held {
-        let other = "choose another `credentials.secretName`";
-        let hint = if *is_credential { other.to_owned() } else { format!("move it away, or {other}") };
-        return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(hint));
+    if let Held::Foreign { what, hint } = facts.held {
+        return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(hint.clone()));
     }
     if facts.is_somebodys() && !facts.reissue {
         return Decision::Keep;

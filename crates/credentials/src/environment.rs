@@ -59,7 +59,13 @@ pub fn variables(document: &Document) -> impl Iterator<Item = (&str, &str)> {
 /// `KEY='value'`, as a POSIX shell and dotenv libraries read it, whatever is in the value.
 #[must_use]
 pub fn assignment(key: &str, value: &str) -> String {
-    format!("{key}='{}'", value.replace('\'', r"'\''"))
+    format!("{key}={}", quoted(value))
+}
+
+/// `'value'`, as a POSIX shell and dotenv libraries read it.
+#[must_use]
+pub fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
 }
 
 /// The environment of a process that is to use the credential.

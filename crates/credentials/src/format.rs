@@ -86,6 +86,12 @@ pub fn render(delivery: &Delivery, login: &Login, generation: Generation) -> Res
     Ok(document)
 }
 
+/// The keys that a delivery may have, whoever logs in.
+pub(crate) fn key_names(delivery: &Delivery) -> impl Iterator<Item = &str> {
+    let of_formats = delivery.formats.iter().flat_map(|format| keys(*format)).map(|(key, _)| *key);
+    of_formats.chain(delivery.keys.keys().map(String::as_str))
+}
+
 /// The key of a password that is about to take the place of the one beside it.
 const NEXT_PASSWORD: &str = "password_next";
 

@@ -5,16 +5,11 @@
 //! making is in `<namespace>/.<secretName>.new`, under the lock: a crash leaves one at most, for the next write.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use futures_util::future::{self, BoxFuture};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tenantdb_api::{Namespace, ObjectName, shorten};
 use tenantdb_core::{
     Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Subject,
@@ -22,14 +17,15 @@ use tenantdb_core::{
 };
 
 use super::Encoding;
+use super::disk::{self, failed, read, remove};
+use super::sidecar::Sidecar;
 use crate::format::{Document, read_logins, render, stage};
 
 /// The most bytes of a Secret's name that fit into the name of a file, which may have 255.
 const LONGEST_NAME: usize = 255 - "..json".len();
 
-/// Whoever has the lock writes one credential, which takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(1);
+/// What to do about a file that is in the way.
+const ANOTHER_NAME: &str = "choose another `credentials.secretName`";
 
 /// A folder of credentials.
 #[derive(Clone, Debug)]
@@ -37,26 +33,6 @@ pub struct FilePlace {
     folder: PathBuf,
     id: PlaceId,
     encoding: Encoding,
-}
-
-/// What a sidecar says; metadata, never a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Sidecar {
-    /// Counts its own writes, so that no two are the same.
-    version: u64,
-    /// Whose credential it is.
-    authority: String,
-    kind: String,
-    name: ObjectName,
-    /// The further login of a database that it is for, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    access: Option<ObjectName>,
-    /// The server it is for.
-    server: ObjectName,
-    /// What was last about to be written, and by whom.
-    generation: u64,
-    writer: String,
 }
 
 /// A credential that was found by its declaration's name.
@@ -180,11 +156,11 @@ impl FilePlace {
                 return Ok(Held::Nothing { version });
             }
             let what = format!("{} was not written by tenantdb", paths.document.display());
-            return Ok(Held::Foreign { what, is_credential: false });
+            return Ok(Held::Foreign { what, hint: format!("move it away, or {ANOTHER_NAME}") });
         };
         if let Some(what) = sidecar.belongs_to_another(delivery) {
             let what = format!("{} {what}", paths.document.display());
-            return Ok(Held::Foreign { what, is_credential: true });
+            return Ok(Held::Foreign { what, hint: ANOTHER_NAME.to_owned() });
         }
         let logins = document.as_ref().and_then(read_logins);
         let (Some(document), Some((login, next))) = (document, logins) else { return Ok(Held::Nothing { version }) };
@@ -251,8 +227,7 @@ impl FilePlace {
         let text = text.map_err(|error| failed(&paths.document, "write", &error.into()))?;
         paths.write(&paths.document, &text)?;
         // What both renames did reaches the disk here: whoever is told of the credential finds it after a power cut.
-        let synced = File::open(&paths.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| failed(&paths.folder, "write", &error))?;
+        disk::sync(&paths.folder)?;
         Ok(version(read(&paths.sidecar)?.as_deref(), Some(&text)))
     }
 
@@ -287,40 +262,13 @@ impl FilePlace {
         }
     }
 
-    /// Writes on a thread that may wait for the disk.
     fn writing<'a, T: Send + 'static>(
         &self,
         delivery: &Delivery,
         write: impl FnOnce(&Self, &Delivery) -> Result<T, PlaceError> + Send + 'static,
     ) -> BoxFuture<'a, Result<T, PlaceError>> {
         let (place, delivery) = (self.clone(), delivery.clone());
-        let writing = tokio::task::spawn_blocking(move || write(&place, &delivery));
-        Box::pin(async { writing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) })
-    }
-}
-
-impl Sidecar {
-    /// Whether a person who says this means its credential.
-    fn is_called(&self, subject: &Subject) -> bool {
-        let Subject { kind, name, access } = subject;
-        kind.as_ref().is_none_or(|kind| *kind == self.kind) && self.name == *name && self.access == *access
-    }
-
-    /// Whether it is of this claim, whose namespace is that of the folder.
-    fn is_of(&self, claim: &Claim) -> bool {
-        self.authority == claim.authority.as_str()
-            && self.kind == claim.kind
-            && self.name == claim.name
-            && self.access == claim.access
-    }
-
-    /// Whose it is, when it is not the delivery's.
-    fn belongs_to_another(&self, delivery: &Delivery) -> Option<String> {
-        if !self.is_of(&delivery.claim) {
-            let access = self.access.as_ref().map_or_else(String::new, |access| format!(":{access}"));
-            return Some(format!("belongs to {} {}{access} of {}", self.kind, self.name, self.authority));
-        }
-        (self.server != delivery.server).then(|| format!("is the credential on server {}", self.server))
+        disk::waiting(move || write(&place, &delivery))
     }
 }
 
@@ -407,64 +355,20 @@ impl Paths {
         marker: &Marker,
         before: Option<&Sidecar>,
     ) -> Result<Vec<u8>, PlaceError> {
-        let Claim { authority, kind, name, access, .. } = &delivery.claim;
-        let sidecar = Sidecar {
-            version: before.map_or(0, |before| before.version).wrapping_add(1),
-            authority: authority.to_string(),
-            kind: (*kind).to_owned(),
-            name: name.clone(),
-            access: access.clone(),
-            server: delivery.server.clone(),
-            generation: marker.generation.0,
-            writer: marker.writer.clone(),
-        };
+        let sidecar = Sidecar::after(before, delivery, marker);
         let text = serde_json::to_vec(&sidecar).map_err(|error| failed(&self.sidecar, "write", &error.into()))?;
         self.write(&self.sidecar, &text)?;
         Ok(text)
     }
 
-    /// Writes a file of mode 0600, under the lock, so that a reader sees the old or the new one, and a crash leaves one
-    /// of them.
     fn write(&self, path: &Path, text: &[u8]) -> Result<(), PlaceError> {
-        let write = || {
-            // One that a crash left may be readable for others: it is made anew.
-            if let Err(error) = fs::remove_file(&self.unfinished)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                return Err(error);
-            }
-            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&self.unfinished)?;
-            file.write_all(text)?;
-            file.sync_all()?;
-            fs::rename(&self.unfinished, path)
-        };
-        write().map_err(|error| failed(path, "write", &error))
+        disk::write(&self.unfinished, path, text)
     }
 
     /// Takes the lock of the namespace's folder; it is let go when the file is closed.
     fn lock(&self) -> Result<File, PlaceError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(|error| failed(&self.folder, "create", &error))?;
-        let path = self.folder.join(".lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| failed(&path, "open", &error))?;
-        let began = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(error)) => return Err(failed(&path, "lock", &error)),
-                Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => return Err(busy(&path)),
-                Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
-            }
-        }
+        disk::make_folder(&self.folder)?;
+        disk::lock(&self.folder.join(".lock"))
     }
 }
 
@@ -495,47 +399,7 @@ fn parse_sidecar(path: &Path, text: &[u8]) -> Result<Sidecar, PlaceError> {
 
 /// Tells one state of both files from every other; 0 when there are none.
 fn version(sidecar: Option<&[u8]>, document: Option<&[u8]>) -> Version {
-    if sidecar.is_none() && document.is_none() {
-        return Version::default();
-    }
-    let mut hasher = Sha256::new();
-    for text in [sidecar, document] {
-        hasher.update(text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
-        hasher.update(text.unwrap_or_default());
-    }
-    let mut start = [0; 8];
-    start.copy_from_slice(&hasher.finalize()[..8]);
-    Version(u64::from_be_bytes(start))
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(path, "read", &error)),
-    }
-}
-
-fn remove(path: &Path) -> Result<(), PlaceError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, "remove", &error)),
-        _ => Ok(()),
-    }
-}
-
-fn busy(path: &Path) -> PlaceError {
-    let message = format!("{} has been locked by another process for {} s", path.display(), PATIENCE.as_secs());
-    let hint = "another tenantdb writes credentials there, or was stopped while it did; end it and run this again";
-    PlaceError::Failed { message, hint: Some(hint.to_owned()) }
-}
-
-fn failed(path: &Path, verb: &str, error: &io::Error) -> PlaceError {
-    let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => Some("see who owns the folder, or set TENANTDB_HOME to one of your own"),
-        io::ErrorKind::StorageFull => Some("make room on the disk and run it again"),
-        _ => None,
-    };
-    PlaceError::Failed { message: format!("can't {verb} {}: {error}", path.display()), hint: hint.map(str::to_owned) }
+    if sidecar.is_none() && document.is_none() { Version::default() } else { disk::version([sidecar, document]) }
 }
 
 #[cfg(test)]

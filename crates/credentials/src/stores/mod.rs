@@ -1,6 +1,9 @@
 //! The places where a credential can live, one module each.
 
+mod disk;
+pub mod dotenv;
 mod encoding;
 pub mod file;
+mod sidecar;
 
 pub use encoding::Encoding;
