@@ -1,6 +1,6 @@
 //! The tenant's credential: taken in hand before its login is set, and delivered when the login works.
 
-use tenantdb_core::{Condition, CredentialStep, Slot};
+use tenantdb_core::{Actor, Condition, CredentialStep, Risk, Slot, Task};
 use tenantdb_credentials::{Decision, SlotState};
 
 use super::Planner;
@@ -12,10 +12,14 @@ impl Planner<'_> {
             Decision::Issue { slot, generation, version, reason, replaces, disrupts } => {
                 let username = self.names.slot(slot);
                 let password = self.tenant.applied.logins.has_password();
-                self.credential(CredentialStep::Fence { username, password, generation, version }, reason);
+                // Without consent to the new password, its place is not touched either.
+                let risk = if disrupts { Risk::Disruptive } else { Risk::Safe };
+                let fence = CredentialStep::Fence { username, password, generation, version };
+                self.plan.push(Task::Credential(fence), reason, risk, Actor::Place);
                 if replaces && disrupts {
                     // A crash between the login's change and the delivery then loses no password.
-                    self.credential(CredentialStep::Stage { location: self.location() }, reason);
+                    let stage = CredentialStep::Stage { location: self.location() };
+                    self.plan.push(Task::Credential(stage), reason, risk, Actor::Place);
                 }
             }
             Decision::Repair { login, version, .. }
