@@ -31,6 +31,38 @@ Exit codes:
   4    refused by protection, policy, conflict or missing consent; the rest is done
   130  interrupted";
 
+/// What `ensure --help` ends with.
+const ENSURE: &str = "\
+Takes the place of create-service-database.sh, and reads the same variables. The database is made or confirmed, with a \
+login of its own that nothing but this service has; then <APP>_POSTGRES_URL, DATABASE_URL, DB_HOST, DB_PORT, DB_NAME, \
+DB_USER and DB_PASSWORD are written into the file. Other lines of it stay as they are. Whatever goes wrong ends with \
+another code than 0.
+
+Service:
+  SERVICE_DB_NAME   The database [default: APP_NAME without -backend, -frontend, -api or -app, else
+                    NAMESPACE]
+  SERVICE_DB_USER   The login [default: <database>_user]
+  APP_NAME          The application
+  NAMESPACE         Its namespace [default: default]
+  ENABLE_PGVECTOR   true makes the extension `vector`
+  SETUP_DATABASES   Anything but true: nothing is done
+  DB_TYPES          Such as postgres,redis; only postgres is supported yet [default: postgres]
+  TENANTDB_PROJECT  Whose the database is [default: ensure/<namespace>/<application>]
+
+Server:
+  PG_HOST                  [default: postgresql.<PG_NAMESPACE>.svc.cluster.local]
+  PG_PORT                  [default: 5432]
+  PG_NAMESPACE             [default: infra]
+  PGSSLMODE, PGSSLROOTCERT As psql reads them
+  POSTGRES_ADMIN_USER      [default: admin_user]
+  POSTGRES_ADMIN_PASSWORD  [default: POSTGRES_PASSWORD]
+  TENANTDB_SERVER          A file that declares the DatabaseServer, instead of all these
+
+Examples:
+  SERVICE_DB_NAME=cafe APP_NAME=cafe-backend tenantdb ensure
+  APP_NAME=erp-api tenantdb ensure --file deploy/erp.env --wait 60
+  APP_NAME=cafe-backend tenantdb ensure --format github-env";
+
 /// A database for every service, from one declaration.
 ///
 /// tenantdb creates a PostgreSQL database for each of your services on a server that they share, isolates it, keeps it
@@ -83,6 +115,9 @@ Examples:
   tenantdb apply -f databases/ --refresh       # also heal what only shows inside a database
   tenantdb apply -f databases/ --prune         # also remove what is declared no more: give it all declarations")]
     Apply(ApplyArguments),
+    /// Make one service's database from environment variables, for build scripts
+    #[command(after_help = ENSURE)]
+    Ensure(EnsureArguments),
     /// Show each database, its state, and where its credential is
     #[command(after_help = "\
 Without -f it lists what the servers hold that were used from here. With -f it compares them with the declarations: \
@@ -194,6 +229,7 @@ impl Command {
             Self::Server(ServerCommand::Takeover(arguments)) => &arguments.place,
             Self::Server(_)
             | Self::Init(_)
+            | Self::Ensure(_)
             | Self::Orphans(_)
             | Self::History(_)
             | Self::Schema(_)
@@ -296,6 +332,42 @@ pub struct ApplyArguments {
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,
+}
+
+/// What `ensure` takes.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+pub struct EnsureArguments {
+    /// The file that the variables are written into
+    #[arg(long, value_name = "PATH", default_value = ".env")]
+    pub file: PathBuf,
+    /// Also: `env` prints them; `github-env` masks them in the log and gives them to the steps that follow
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub format: Option<EnsureFormat>,
+    /// What all their names begin with, such as CAFE, so that several services can share a file
+    #[arg(long, value_name = "NAME")]
+    pub prefix: Option<String>,
+    /// How many seconds to wait for the server
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub wait: u64,
+    /// Make a new password when the file does not hold the one that was delivered; the earlier one ends
+    #[arg(long)]
+    pub reissue: bool,
+    /// Take over a database of this name that tenantdb did not make
+    #[arg(long)]
+    pub adopt: bool,
+    /// Consent to steps that take access away or end sessions
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+}
+
+/// Where else `ensure` writes variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EnsureFormat {
+    /// `KEY='value'` lines on standard output
+    Env,
+    /// The file that `$GITHUB_ENV` names
+    GithubEnv,
 }
 
 /// What `status` takes.

@@ -39,7 +39,8 @@ impl ServerInput {
         Self { is_declared: false, ..Self::declared(Declared::synthetic(server)) }
     }
 
-    fn declared(server: Declared<DatabaseServer>) -> Self {
+    /// A server that is declared, with nothing on it yet.
+    pub fn declared(server: Declared<DatabaseServer>) -> Self {
         Self { server, is_declared: true, tenants: Vec::new(), roles: Vec::new(), recorded: Recorded::default() }
     }
 

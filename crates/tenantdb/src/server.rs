@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tenantdb_api::database_server::{PasswordSource, Publish, PublishedEndpoint, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
-use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password};
+use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password, Place};
 use tenantdb_local::{LocalServer, Running, State};
 use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, TlsSettings};
 
@@ -32,6 +32,21 @@ pub struct Connected {
 }
 
 impl Connected {
+    /// The same server, with credentials in another place.
+    #[must_use]
+    pub fn delivering_to(self, place: Arc<dyn Place>) -> Self {
+        let Pass { engine, new_password, writer, workers, interrupt, .. } = &*self.pass;
+        let pass = Pass {
+            engine: engine.clone(),
+            place,
+            new_password: *new_password,
+            writer: writer.clone(),
+            workers: *workers,
+            interrupt: interrupt.clone(),
+        };
+        Self { pass: Arc::new(pass), ..self }
+    }
+
     /// Looks at the server.
     pub async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Observed, Error> {
         let observed = self.pass.engine.observe(desired, depth).await?;
@@ -71,11 +86,17 @@ pub fn connect(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> R
 
 /// Warns where nothing says how the way to a server is protected.
 pub fn warn_of_unverified(server: &DatabaseServer) {
+    warn_of_unverified_with(
+        server,
+        "set `tls: {mode: verify-full, caFrom: {file: …}}`, or `tls: {mode: disable}` on a trusted way",
+    );
+}
+
+/// The same, with what to do where it is not declared in a file.
+pub fn warn_of_unverified_with(server: &DatabaseServer, hint: &str) {
     if server.source() != SourceKind::Local && server.spec.tls.is_none() {
-        style::warning(
-            &format!("server {}: TLS is used if the server offers it, and not verified", server.metadata.name),
-            "set `tls: {mode: verify-full, caFrom: {file: …}}`, or `tls: {mode: disable}` on a trusted way",
-        );
+        let name = &server.metadata.name;
+        style::warning(&format!("server {name}: TLS is used if the server offers it, and not verified"), hint);
     }
 }
 
@@ -96,7 +117,8 @@ pub fn start(name: &ObjectName, home: &Home) -> Result<Running, Error> {
     server.start_with(|| Ok(server.installation()?))
 }
 
-fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+/// Reaches a server, and says nothing of the way there.
+pub fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
     match server.source() {
         SourceKind::Local => {
             let running = start(&server.metadata.name, home)?;

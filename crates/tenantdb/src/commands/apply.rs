@@ -51,7 +51,7 @@ async fn one_server(
 }
 
 /// Remembers a server that was reached, carries out, and remembers the ledger that was made for it.
-async fn work(
+pub async fn work(
     context: &Context,
     server: &ServerInput,
     connected: &Connected,

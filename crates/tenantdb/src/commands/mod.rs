@@ -5,6 +5,7 @@ mod completions;
 mod consent;
 mod credentials;
 mod delete;
+mod ensure;
 mod exec;
 mod history;
 mod init;
@@ -73,6 +74,7 @@ pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Err
         Command::Init(arguments) => init::run(&arguments),
         Command::Plan(arguments) => plan::run(&context()?, arguments).await,
         Command::Apply(arguments) => apply::run(&context()?, arguments).await,
+        Command::Ensure(arguments) => ensure::run(&context()?, &arguments).await,
         Command::Status(arguments) => status::run(&context()?, arguments).await,
         Command::Credentials(arguments) => credentials::run(&context()?, &arguments),
         Command::Connect(arguments) => exec::connect(&context()?, &arguments),

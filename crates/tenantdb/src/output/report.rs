@@ -153,6 +153,11 @@ pub fn print(report: &Report) {
             print_tenant(tenant);
         }
     }
+    tell_rest(report);
+}
+
+/// Tells what failed or was refused on a server, and what a user should know.
+pub fn tell_rest(report: &Report) {
     let (waiting, others): (Vec<_>, Vec<_>) = report.tenants.iter().partition(|tenant| never_begun(tenant));
     for tenant in others {
         tell(tenant);

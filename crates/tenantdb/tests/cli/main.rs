@@ -11,6 +11,7 @@ mod declared;
 mod deletion;
 mod docs;
 mod drift;
+mod ensure;
 mod everyday;
 mod input;
 mod isolation;

@@ -16,6 +16,8 @@ use super::page;
 const HOME: &str = "/home/me/.local/share/tenantdb";
 /// The folder that a reader works in.
 const WORK: &str = "/home/me/work";
+/// What a reader's machine is called.
+const MACHINE: &str = "laptop";
 /// Somebody else's server, as the pages show it.
 const ELSEWHERE: (&str, &str) = ("db.example.org", "5432");
 
@@ -66,13 +68,18 @@ impl Sandbox {
 
     /// Writes a file into the folder that commands run in.
     pub fn write(&self, name: &str, text: &str) {
-        let text = match &self.elsewhere {
-            Some(server) => text.replace(ELSEWHERE.0, server.host()).replace(ELSEWHERE.1, &server.port().to_string()),
-            None => text.to_owned(),
-        };
+        let text = self.placed(text);
         let path = self.folder.path().join("work").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
+    }
+
+    /// A text that speaks of the other server where it is.
+    fn placed(&self, text: &str) -> String {
+        match &self.elsewhere {
+            Some(server) => text.replace(ELSEWHERE.0, server.host()).replace(ELSEWHERE.1, &server.port().to_string()),
+            None => text.to_owned(),
+        }
     }
 
     /// Runs commands one after another in one shell; the exit code and the output of each.
@@ -81,7 +88,7 @@ impl Sandbox {
         let mut script = String::from("exec 2>&1\nstatus=0\n");
         for command in commands {
             let end = ["\nstatus=$?\necho; echo '", MARK, "' $status\n"].concat();
-            script += &["(exit $status)\n", &command.text, &end].concat();
+            script += &["(exit $status)\n", &self.placed(&command.text), &end].concat();
         }
         let output = self.shell(&script);
         let mut results = Vec::new();
@@ -122,10 +129,18 @@ impl Sandbox {
         let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
         let folder = |name: &str| self.folder.path().join(name).display().to_string();
         let output = output.replace(&folder("home"), HOME).replace(&folder("work"), WORK);
+        let output = output.replace(&format!("{}:{WORK}", tenantdb_core::host()), &format!("{MACHINE}:{WORK}"));
         match &self.elsewhere {
             Some(server) => {
                 let address = format!("{}:{}", server.host(), server.port());
-                output.replace(&address, &format!("{}:{}", ELSEWHERE.0, ELSEWHERE.1))
+                let name = format!("{}-{}", server.host(), server.port());
+                let variables = |host: &str, port: &str| format!("DB_HOST={host}\nDB_PORT={port}\n");
+                let output = output.replace(&address, &format!("{}:{}", ELSEWHERE.0, ELSEWHERE.1));
+                let output = output.replace(&name, ELSEWHERE.0);
+                output.replace(
+                    &variables(server.host(), &server.port().to_string()),
+                    &variables(ELSEWHERE.0, ELSEWHERE.1),
+                )
             }
             None => output,
         }
