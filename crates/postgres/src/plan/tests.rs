@@ -417,8 +417,8 @@ fn a_password_that_takes_the_place_of_one_in_use_is_staged_and_asked_about() {
         let mut world = applied(&desired);
         drift(&mut world);
         let plan = heal(&mut world, &desired);
-        let stage = (*name == "the credential edited").then_some(("stage-credential", Risk::Safe));
-        let expected: Vec<_> = std::iter::once(("fence-credential", Risk::Safe))
+        let stage = (*name == "the credential edited").then_some(("stage-credential", Risk::Disruptive));
+        let expected: Vec<_> = std::iter::once(("fence-credential", Risk::Disruptive))
             .chain(stage)
             .chain([
                 ("enable-login", Risk::Disruptive),
