@@ -134,7 +134,7 @@ impl Postgres {
     pub async fn bootstrap(&self, plan: &Plan<BootstrapStep>, admin: &AdminLogin) -> Result<(), Failure> {
         let done = async {
             let session = self.connections.maintenance().await?;
-            let done = apply::bootstrap(&session, plan, &admin.password).await;
+            let done = apply::bootstrap(&self.connections, &session, plan, admin).await;
             session.close().await;
             done
         };
@@ -267,9 +267,9 @@ fn check_estate(shared: &Shared) -> Result<(), Failure> {
 fn check_admin(shared: &Shared) -> Result<(), Failure> {
     check_estate(shared)?;
     let admin = shared.admin();
-    let able = admin.superuser || (admin.create_db && admin.create_role) || admin.member_of.contains(ESTATE);
-    if able {
-        return Ok(());
+    let joined = admin.superuser || admin.member_of.contains(ESTATE);
+    if joined || (admin.create_db && admin.create_role) {
+        return if joined { Ok(()) } else { check_can_join(shared) };
     }
     let lacks = match (admin.create_db, admin.create_role) {
         (false, false) => "CREATEDB and CREATEROLE",
@@ -279,6 +279,21 @@ fn check_admin(shared: &Shared) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::Rejected, format!("the administrator's login {} lacks {lacks}", shared.login)).hint(
         format!("as a superuser run: ALTER ROLE {} {}", crate::sql::name(&shared.login), lacks.replace(" and", "")),
     ))
+}
+
+/// Where somebody else made the estate, the administrator's login has to be able to join it: since PostgreSQL 16 that
+/// takes the ADMIN option, whatever else it may do.
+fn check_can_join(shared: &Shared) -> Result<(), Failure> {
+    let exists = shared.roles.contains_key(ESTATE);
+    if !exists || !shared.has_membership_options() || shared.admin().administers.contains(ESTATE) {
+        return Ok(());
+    }
+    let message =
+        format!("the administrator's login {} is no member of {ESTATE}, which another one made", shared.login);
+    Err(Failure::new(FailureKind::Rejected, message).hint(format!(
+        "as that one, or as a superuser run: GRANT {ESTATE} TO {} WITH INHERIT TRUE, SET TRUE",
+        crate::sql::name(&shared.login)
+    )))
 }
 
 /// Whether there is a ledger to read. Anyone with CREATEDB could have made a database of its name, so it is looked at

@@ -21,7 +21,7 @@ mod step;
 
 pub use access::{Consent, Level};
 pub use bootstrap::BootstrapStep;
-pub use connect::{AdminLogin, TlsSettings};
+pub use connect::{AdminLogin, Sends, TlsSettings};
 pub use desired::{Declarations, Desired, Recorded, Tenant};
 pub use engine::{Postgres, Seen};
 pub use observe::Observed;

@@ -11,7 +11,7 @@ use tenantdb_api::database_server::{PasswordSource, Publish, PublishedEndpoint, 
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
 use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password, Place};
 use tenantdb_local::{LocalServer, Running, State};
-use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, TlsSettings};
+use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, Sends, TlsSettings};
 
 use crate::error::Error;
 use crate::home::Home;
@@ -127,6 +127,7 @@ pub fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Res
                 username: running.username,
                 password: Password::new(running.password.expose_secret().to_owned()),
                 maintenance_database: "postgres".to_owned(),
+                sends: Sends::Verifier,
             };
             let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
             connected(server, address, admin, tls, home, interrupt)
@@ -200,6 +201,7 @@ pub fn unconnected(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) 
         username: tenantdb_local::ADMIN.to_owned(),
         password: Password::new(String::new()),
         maintenance_database: "postgres".to_owned(),
+        sends: Sends::Verifier,
     };
     let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
     connected(server, address, admin, tls, home, interrupt)
@@ -264,8 +266,9 @@ fn admin_login(server: &DatabaseServer, counts: impl Fn(&PasswordSource) -> bool
     for from in admin.password_from.iter().filter(|from| counts(from)) {
         let username = from.username.as_ref().unwrap_or(&admin.username).to_string();
         let maintenance_database = admin.maintenance_database.to_string();
+        let sends = if admin.password_passthrough { Sends::Password } else { Sends::Verifier };
         match read_password(from) {
-            Ok(password) => return Ok(AdminLogin { username, password, maintenance_database }),
+            Ok(password) => return Ok(AdminLogin { username, password, maintenance_database, sends }),
             Err(why) => tried.push(why),
         }
     }

@@ -133,7 +133,8 @@ pub struct Admin {
     /// Where the password is; the first place that is present wins.
     #[serde(default)]
     pub password_from: Vec<PasswordSource>,
-    /// Sends passwords instead of verifiers, for servers that refuse those. Not supported yet.
+    /// Sends passwords instead of verifiers, for servers that refuse those; only with `tls.mode` verify-ca or
+    /// verify-full.
     #[serde(default)]
     pub password_passthrough: bool,
 }

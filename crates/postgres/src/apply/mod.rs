@@ -3,15 +3,16 @@
 
 mod bookkeeping;
 mod locks;
+mod proof;
 
 pub(crate) use bookkeeping::{note_sightings, take_over};
 pub(crate) use locks::Locks;
-use tenantdb_core::{Claim, Failure, FailureKind, Login, Password, Plan, Step, Task, TenantPlan, failpoint};
-use tenantdb_credentials::Verifier;
+use tenantdb_core::{Claim, Failure, FailureKind, Login, Plan, Step, Task, TenantPlan, failpoint};
 
+use self::proof::Proof;
 use crate::ESTATE;
 use crate::bootstrap::BootstrapStep;
-use crate::connect::{Connections, PREPARED_TRANSACTION, Session, Statement};
+use crate::connect::{AdminLogin, Connections, PREPARED_TRANSACTION, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
 use crate::observe::Observed;
 use crate::sql::{self, Membership};
@@ -79,13 +80,14 @@ async fn make(session: &Session, step: &PostgresStep) -> Result<(), Failure> {
 
 /// Makes a server ready, in one transaction.
 pub(crate) async fn bootstrap(
+    connections: &Connections,
     session: &Session,
     plan: &Plan<BootstrapStep>,
-    password: &Password,
+    admin: &AdminLogin,
 ) -> Result<(), Failure> {
-    let verifier = sql::text(verifier_of(password)?.as_str());
+    let proof = Proof::of(&admin.password, connections)?;
     let steps = plan.preparation.iter().filter_map(|step| match &step.task {
-        Task::Engine(step) => Some(Statement::new(step.sql(&verifier))),
+        Task::Engine(step) => Some(Statement::new(step.sql(proof.quoted()))),
         Task::Credential(_) => None,
     });
     let steps: Vec<Statement> = steps.collect();
@@ -94,7 +96,7 @@ pub(crate) async fn bootstrap(
         if made_by_another(&failure) {
             failure.hint("another bootstrap did the same at once; run it again")
         } else {
-            failure
+            proof.explain(failure)
         }
     })?;
     failpoint::hit("after-bootstrap");
@@ -219,7 +221,7 @@ async fn ledger(
     batch: &[&PostgresStep],
     login: Option<&Login>,
 ) -> Result<(), Failure> {
-    let verifier = verifier(batch, login)?;
+    let proof = proof_of(connections, batch, login)?;
     let id = hold.id.ok_or_else(|| bug("a tenant without a claim"))?;
     let mut all = vec![
         Statement::new(format!("SET LOCAL lock_timeout = '{ROLE_DDL_PATIENCE}'")),
@@ -228,10 +230,11 @@ async fn ledger(
         Statement::labelled(format!("SELECT ledger.hold({id}, {})", hold.epoch), "ledger"),
     ];
     for step in batch {
-        all.extend(statements(step, &verifier));
+        all.extend(statements(step, proof.quoted()));
         all.extend(bookkeeping::statements(step, hold, id, login));
     }
-    connections.ledger().await?.transaction(&all).await?;
+    let session = connections.ledger().await?;
+    session.transaction(&all).await.map_err(|failure| proof.explain(failure))?;
     hold.epoch += 1;
     Ok(())
 }
@@ -275,18 +278,17 @@ fn statements(step: &PostgresStep, verifier: &str) -> Vec<Statement> {
     step.sql(verifier).into_iter().map(Statement::new).collect()
 }
 
-/// The verifier of the credential in hand, quoted, if any of the steps needs it.
-fn verifier(batch: &[&PostgresStep], login: Option<&Login>) -> Result<String, Failure> {
+/// What the server is sent of the credential in hand, if any of the steps needs it.
+fn proof_of<'a>(
+    connections: &Connections,
+    batch: &[&PostgresStep],
+    login: Option<&'a Login>,
+) -> Result<Proof<'a>, Failure> {
     if !batch.iter().any(|step| step.needs_login()) {
-        return Ok(String::new());
+        return Ok(Proof::none());
     }
     let password = login.and_then(|login| login.password.as_ref());
-    let password = password.ok_or_else(|| bug("a login without a password"))?;
-    Ok(sql::text(verifier_of(password)?.as_str()))
-}
-
-fn verifier_of(password: &Password) -> Result<Verifier, Failure> {
-    Verifier::of(password).map_err(|error| Failure::new(FailureKind::Rejected, error.to_string()))
+    Proof::of(password.ok_or_else(|| bug("a login without a password"))?, connections)
 }
 
 /// Somebody made or dropped what we work on, between our look and our statement or while it ran: another run, or one

@@ -62,6 +62,11 @@ impl Connections {
         &self.admin
     }
 
+    /// How the way to the server is protected.
+    pub(crate) fn tls(&self) -> &TlsSettings {
+        &self.tls
+    }
+
     /// Where the server is.
     pub(crate) fn address(&self) -> &Address {
         &self.address
@@ -134,7 +139,7 @@ impl Connections {
     /// Whether the server lets another administrator's login in.
     pub(crate) async fn lets_admin_in(&self, admin: &AdminLogin) -> Result<bool, Failure> {
         let permit = turn(&self.visits).await;
-        let AdminLogin { username, password, maintenance_database: database } = admin;
+        let AdminLogin { username, password, maintenance_database: database, .. } = admin;
         let opened = self.open_as(&self.address, username, password, database, Speaker::Tenant, Some(permit)).await;
         // Only a wrong password is one: what pg_hba.conf keeps out is not let in by another.
         match opened {

@@ -26,6 +26,7 @@ pub(crate) fn failure(error: &Error) -> Failure {
     let hint = match () {
         () if message.contains("to terminate ") => Some(SESSION_OF_ANOTHER),
         () if message.contains(PREPARED_TRANSACTION) => Some(END_PREPARED),
+        () if message.contains("PAM authentication failed") => Some(TOKEN_WANTED),
         () => hint(code),
     };
     let hint = hint.map(str::to_owned).or_else(|| server.hint().map(str::to_owned));
@@ -38,6 +39,10 @@ const SESSION_OF_ANOTHER: &str =
 
 /// What PostgreSQL says of a database that can't be dropped because of one.
 pub(crate) const PREPARED_TRANSACTION: &str = "prepared transaction";
+
+/// What RDS and Aurora say to a member of `rds_iam` that brings a password.
+const TOKEN_WANTED: &str = "a member of rds_iam needs a token in the place of its password: it may have become one with a \
+                            role that it administers; revoke rds_iam from that, or give a token";
 
 const END_PREPARED: &str = "pg_prepared_xacts names it: open the database (ALTER DATABASE … ALLOW_CONNECTIONS true), run \
                             ROLLBACK PREPARED in it, and run it again to finish";

@@ -30,6 +30,18 @@ pub struct AdminLogin {
     pub password: Password,
     /// The database to connect to before the ledger exists.
     pub maintenance_database: String,
+    /// What the server is sent of the passwords that it is to know.
+    pub sends: Sends,
+}
+
+/// What a server is sent of a password that it is to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sends {
+    /// A verifier made on our side.
+    #[default]
+    Verifier,
+    /// The password itself, because the server takes no verifiers; only where it has proved itself.
+    Password,
 }
 
 /// As whom a session speaks.

@@ -56,6 +56,11 @@ impl TlsSettings {
         Ok(Self { mode, client: Some(Arc::new(client)) })
     }
 
+    /// Whether whoever answers has shown a certificate of the declared authority.
+    pub(crate) fn verifies(&self) -> bool {
+        matches!(self.mode, TlsMode::VerifyCa | TlsMode::VerifyFull)
+    }
+
     pub(super) fn ssl_mode(&self) -> SslMode {
         match self.mode {
             TlsMode::Disable => SslMode::Disable,

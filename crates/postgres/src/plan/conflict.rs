@@ -25,12 +25,14 @@ pub(super) fn conflict(
             let out_of_reach =
                 || row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
             super::incomplete(row)
+                .or_else(|| super::managed::lockout(names, &observed.shared))
                 .or_else(|| moved(tenant, names))
                 .or_else(|| logs_in_otherwise(tenant, row))
                 .or_else(|| not_the_same(tenant, row, observed))
                 .or_else(out_of_reach)
         }
-        None => on_another_server(tenant, desired)
+        None => super::managed::lockout(names, &observed.shared)
+            .or_else(|| on_another_server(tenant, desired))
             .or_else(|| someone_elses(tenant, names, desired, observed))
             .or_else(|| not_in_the_ledger(tenant, names, observed)),
     }

@@ -8,6 +8,7 @@ mod credential;
 mod forbidden;
 #[cfg(test)]
 mod interpreter;
+mod managed;
 mod offer;
 mod removal;
 mod retirement;
@@ -280,8 +281,11 @@ const NAMED: usize = 5;
 /// close.
 pub(crate) fn strange_databases(observed: &Observed) -> Option<Condition> {
     let ours = |name: &str| observed.ledger.as_ref().is_some_and(|ledger| ledger.database(name).is_some());
-    let is_open = |found: &Database| found.open_to_public() && found.can_be_visited();
-    let open = observed.shared.databases.iter().filter(|(_, found)| is_open(found)).map(|(name, _)| name.as_str());
+    let is_open = |name: &str, found: &Database| {
+        found.open_to_public() && found.can_be_visited() && !managed::is_of_the_service(name, found)
+    };
+    let open = observed.shared.databases.iter().filter(|(name, found)| is_open(name, found));
+    let open = open.map(|(name, _)| name.as_str());
     let open: Vec<&str> = open.filter(|name| !SYSTEM_DATABASES.contains(name) && !ours(name)).collect();
     let first = open.iter().min()?;
     let others = open.len().saturating_sub(NAMED);

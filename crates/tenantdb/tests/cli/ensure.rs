@@ -432,6 +432,7 @@ on_servers! {
             (&[app, ("PG_PORT", "0")], "PG_PORT is `0`"),
             (&[app, ("PG_PORT", "many")], "PG_PORT is `many`"),
             (&[app, ("PG_HOST", "a,b")], "PG_HOST is `a,b`"),
+            (&[app, ("POSTGRES_ADMIN_USER", "pg_monitor")], "`pg_monitor` is reserved"),
             (&[app, ("PGSSLMODE", "maybe")], "PGSSLMODE is `maybe`"),
             (&[app, ("PGSSLMODE", "verify-full")], "PGSSLROOTCERT names no certificate"),
             (&[app, ("PGSSLROOTCERT", "no-such-file")], "no-such-file"),

@@ -16,6 +16,7 @@ mod everyday;
 mod input;
 mod isolation;
 mod logins;
+mod managed;
 mod members;
 mod names;
 mod outputs;

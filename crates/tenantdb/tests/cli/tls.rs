@@ -6,13 +6,13 @@ use tenantdb_testkit::{Admin, Options, TestServer, majors};
 use crate::world::{Run, World, tenant};
 
 /// An authority that signs certificates.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -20,8 +20,13 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
+    /// The authority's own certificate.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
     /// A certificate for a host, and its key.
-    fn issue(&self, host: &str, expires: i32) -> (String, String) {
+    pub fn issue(&self, host: &str, expires: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);

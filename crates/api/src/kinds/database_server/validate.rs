@@ -1,6 +1,9 @@
 //! What the fields of a server must agree on.
 
-use super::{Admin, Allow, DatabaseServer, EngineKind, Naming, PasswordSource, Publish, ServerSource, Tls, TlsMode};
+use super::{
+    Admin, Allow, DatabaseServer, DatabaseServerSpec, EngineKind, Naming, PasswordSource, Publish, ServerSource, Tls,
+    TlsMode,
+};
 use crate::kinds::{Violation, settings};
 use crate::template::{self, Rules};
 use crate::values::SqlName;
@@ -35,6 +38,7 @@ impl DatabaseServer {
         }
         spec.admin.iter().for_each(|admin| check_admin(admin, &mut found));
         spec.tls.iter().for_each(|tls| check_tls(tls, &mut found));
+        check_passthrough(spec, &mut found);
         spec.publish.iter().for_each(|publish| check_publish(publish, &mut found));
         check_naming(&spec.naming, &mut found);
         check_allow(&spec.allow, &mut found);
@@ -127,8 +131,19 @@ fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
         }
         check_password_source(&format!("spec.admin.passwordFrom[{index}]"), source, found);
     }
-    if admin.password_passthrough {
-        found.push(not_yet("spec.admin.passwordPassthrough"));
+}
+
+/// Passwords themselves are for a server alone that has proved itself by a certificate.
+fn check_passthrough(spec: &DatabaseServerSpec, found: &mut Vec<Violation>) {
+    let passes = spec.admin.as_ref().is_some_and(|admin| admin.password_passthrough);
+    let verifies = spec.tls.as_ref().is_some_and(|tls| match tls.mode {
+        None => tls.ca_from.is_some(),
+        Some(mode) => matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull),
+    });
+    if passes && !verifies {
+        let path = "spec.admin.passwordPassthrough";
+        let message = "passwords would be sent to a server that has not proved itself";
+        found.push(Violation::new(path, message).hint("set `tls: {mode: verify-full, caFrom: {file: …}}`"));
     }
 }
 

@@ -47,10 +47,23 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
             "spec.admin.passwordFrom[1].secret",
             BASE.replace("PASSWORD}", "PASSWORD}, {secret: {namespace: a, name: b, key: c}}"),
         ),
-        ("spec.admin.passwordPassthrough", BASE.replace("username", "passwordPassthrough: true, username")),
         ("spec.defaults.settings.search_path", format!("{BASE}\ndefaults: {{settings: {{search_path: a}}}}")),
     ] {
         assert_eq!(said(&spec), [Violation::not_supported_yet(path).message], "{spec}");
+    }
+}
+
+#[test]
+fn passwords_themselves_are_only_for_a_server_that_proves_itself() {
+    let passing = BASE.replace("username", "passwordPassthrough: true, username");
+    let refused = ["passwords would be sent to a server that has not proved itself"];
+    for tls in ["", "tls: {mode: disable}", "tls: {mode: prefer}", "tls: {mode: require}"] {
+        assert_eq!(said(&format!("{passing}\n{tls}")), refused, "{tls}");
+    }
+    for tls in
+        ["{caFrom: {file: ca.pem}}", "{mode: verify-ca, caFrom: {file: a}}", "{mode: verify-full, caFrom: {file: a}}"]
+    {
+        assert_eq!(said(&format!("{passing}\ntls: {tls}")), Vec::<String>::new(), "{tls}");
     }
 }
 

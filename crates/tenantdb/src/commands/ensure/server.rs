@@ -21,9 +21,13 @@ const PASSWORDS: [&str; 2] = ["POSTGRES_ADMIN_PASSWORD", "POSTGRES_PASSWORD"];
 
 /// The server that is declared, else the one that the variables describe.
 pub async fn server(context: &Context, environment: &impl Environment) -> Result<Declared<DatabaseServer>, Error> {
-    match environment.get(DECLARATION)? {
-        Some(path) => declared(context, path.into()).await,
-        None => described(environment).map(Declared::synthetic),
+    if let Some(path) = environment.get(DECLARATION)? {
+        return declared(context, path.into()).await;
+    }
+    let server = described(environment)?;
+    match server.validate().into_iter().next() {
+        Some(wrong) => Err(Error::input(wrong.message, wrong.hint.unwrap_or_default())),
+        None => Ok(Declared::synthetic(server)),
     }
 }
 
