@@ -245,7 +245,7 @@ on_every_server! {
         server.psql("postgres", "CREATE ROLE cafe_user LOGIN PASSWORD 'old'");
         server.psql("postgres", "CREATE DATABASE cafe OWNER cafe_user");
         let folder = builds.checkout("cafe");
-        builds.cafe(&folder, &[]).exits(4).tells("database `cafe` exists").tells("hint:");
+        builds.cafe(&folder, &[]).exits(4).tells("database `cafe` exists").tells("SERVICE_DB_NAME is `database`");
         assert!(!folder.join(".env").exists());
         assert_eq!(server.psql_as("cafe_user", "old", "cafe", "SELECT 1").as_deref(), Ok("1"));
     }
@@ -316,6 +316,21 @@ on_servers! {
         assert_eq!(builds.log_in(&folder, "ERP_POSTGRES_URL", "SELECT 1").as_deref(), Ok("1"));
         builds.is_confirmed(&folder);
         builds.ensure(&folder, &erp, &["--prefix", "ERP"]).exits(0).says("Nothing to do");
+    }
+
+    fn two_applications_share_a_database_only_when_they_say_so(server: TestServer) {
+        let builds = Builds::on(&server);
+        let folder = builds.checkout("cafe");
+        builds.cafe(&folder, &[]).exits(0);
+        let before = fs::read(folder.join(".env")).unwrap();
+        let frontend = [("APP_NAME", "cafe-frontend"), ("NAMESPACE", "cafe")];
+        let refused = builds.ensure(&folder, &frontend, &["--prefix", "FRONTEND"]).exits(4);
+        refused.tells("belongs to TenantDatabase cafe/cafe of project:ensure/cafe/cafe-backend").tells("TENANTDB_PROJECT the project");
+        assert_eq!(fs::read(folder.join(".env")).unwrap(), before);
+
+        let project = ("TENANTDB_PROJECT", "ensure/cafe/cafe-backend");
+        builds.ensure(&folder, &[frontend[0], frontend[1], project], &[]).exits(0).says("Nothing to do");
+        builds.is_confirmed(&folder);
     }
 
     fn several_at_once_all_finish(server: TestServer) {

@@ -60,7 +60,8 @@ pub async fn run(context: &Context, arguments: &EnsureArguments) -> Result<Exit,
     let connected = connected.delivering_to(place.clone());
     let ensured = ensure(context, &input, server, &connected, arguments).await;
     connected.pass.engine.close().await;
-    let report = ensured?;
+    let mut report = ensured?;
+    refuse_without(&place, &mut report)?;
 
     let name = &server.server.resource.metadata.name;
     if arguments.format.is_none() {
@@ -182,8 +183,30 @@ async fn ensure(
         {
             *refusal = lost.clone();
         }
+        tenant.refusal.iter_mut().for_each(say_variables);
     }
     Ok(report)
+}
+
+/// Says which variables the fields are that a hint speaks of.
+fn say_variables(refusal: &mut Refusal) {
+    let speaks = |hint: &&mut String| ["`database", "`owner", "`project: "].iter().any(|field| hint.contains(field));
+    if let Some(hint) = refusal.hint.as_mut().filter(speaks) {
+        *hint += " (here: SERVICE_DB_NAME is `database`, SERVICE_DB_USER `owner`, TENANTDB_PROJECT the project)";
+    }
+}
+
+/// A service without its variables is not done, whatever else is: its login may have a password that only somebody else
+/// knows, from before it was adopted.
+fn refuse_without(place: &DotenvPlace, report: &mut Report) -> Result<(), Error> {
+    for tenant in report.tenants.iter_mut().filter(|tenant| tenant.failure.is_none() && tenant.refusal.is_none()) {
+        if place.variables(&tenant.claim).map_err(Failure::from)?.iter().next().is_none() {
+            let message = "its login has a password that is not known here, and so is not in the file";
+            let hint = "--reissue makes a new one, and the earlier one ends";
+            tenant.refusal = Some(Refusal::new(RefusalKind::Conflict, message).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// Why the file does not hold the password that was delivered to it, if a new one would end it.
