@@ -356,7 +356,7 @@ pub struct EnsureArguments {
     /// Take over a database of this name that tenantdb did not make
     #[arg(long)]
     pub adopt: bool,
-    /// Consent to steps that take access away or end sessions
+    /// Consent to steps that take access from others or end their sessions
     #[arg(short = 'y', long)]
     pub yes: bool,
 }

@@ -198,7 +198,9 @@ on_every_server! {
             }
             let refused = builds.cafe(&folder, &[]).exits(4).tells("cafe/.env").tells(why).tells("--reissue");
             assert!(!refused.stderr.contains("hunter2"));
-            builds.cafe(&folder, &["--adopt"]).exits(4).tells("--reissue");
+            for other in ["--adopt", "--yes"] {
+                builds.cafe(&folder, &[other]).exits(4).tells("--reissue");
+            }
             fs::write(folder.join(".env"), &before).unwrap();
             builds.is_confirmed(&folder);
 
@@ -232,6 +234,7 @@ on_every_server! {
             "ALTER ROLE cafe_user NOLOGIN PASSWORD NULL",
             "ALTER ROLE cafe_user VALID UNTIL '2000-01-01' CONNECTION LIMIT 1",
             "REVOKE CONNECT ON DATABASE cafe FROM cafe_user",
+            "GRANT CONNECT ON DATABASE cafe TO PUBLIC",
         ] {
             server.psql("postgres", drift);
             builds.cafe(&folder, &[]).exits(0);

@@ -155,7 +155,7 @@ async fn wait(context: &Context, input: &Input, server: &ServerInput, patience: 
     }
 }
 
-/// Looks, plans and carries out, as `apply` does. What keeps a service from its credential is a refusal.
+/// Looks, plans and carries out, as `apply` does. Each option consents to what it says and nothing else; what keeps a service from its credential is a refusal.
 async fn ensure(
     context: &Context,
     input: &Input,
@@ -166,8 +166,10 @@ async fn ensure(
     let request = Request { depth: Depth::Deep, prune: false, reissue: arguments.reissue };
     let looked = resolve::look(context, input, server, connected, None, request).await?;
     let lost = lost(&looked.plan);
-    let consents =
-        arguments.yes || (lost.is_none() || arguments.reissue) && (!disrupts_others(&looked.plan) || arguments.adopt);
+    // Where nothing is asked for, what turns up meanwhile has nobody's consent.
+    let consents = looked.plan.risk() > Risk::Safe
+        && (lost.is_none() || arguments.reissue)
+        && (!disrupts_others(&looked.plan) || arguments.adopt || arguments.yes);
     let asking = if consents { Asking::Consented } else { Asking::Nobody };
     let mut report = apply::work(context, server, connected, looked, asking).await?;
     for tenant in &mut report.tenants {
