@@ -11,6 +11,7 @@ fn tried(server: &TestServer, credential: &BTreeMap<String, String>, sql: &str) 
     query(server, credential, sql).unwrap_or_else(|error| error.split(':').next().unwrap_or_default().to_owned())
 }
 
+/// Insufficient privilege.
 const DENIED: &str = "42501";
 
 const BOTH: &str = "{access: [{name: reporting, level: ReadOnly}, {name: worker, level: ReadWrite}], schemas: [app]}";
@@ -183,5 +184,135 @@ on_every_server! {
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'cafe%'"), "0");
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
         assert!(!world.credential_path("default", "cafe-secret-reporting").exists());
+    }
+}
+
+/// Names that somebody has to quote, encode or escape somewhere.
+const NAMES: [&str; 5] = ["plain", "say \"hi\"", "o'brien", "-- /* comment", "grüße"];
+
+/// What a credential may do in a database.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum May {
+    /// All that a tenant may.
+    Own,
+    Read,
+    Write,
+    /// It is not let in.
+    Nothing,
+}
+
+/// A credential, and what it may do in which database.
+type Holder = (BTreeMap<String, String>, BTreeMap<&'static str, May>);
+
+/// Tenants of awkward names, each with two further logins, and roles that each use two of their databases.
+fn neighbours(server: &TestServer) -> (World, Vec<Holder>) {
+    let world = World::on(server);
+    world.write("tenantdb.yaml", "project: shared\n");
+    let tenants = NAMES.iter().enumerate().map(|(index, name)| {
+        let before = (index + NAMES.len() - 1) % NAMES.len();
+        let quoted = serde_json::to_string(name).unwrap();
+        let access = format!(
+            "[{{name: reading, level: ReadOnly}}, {{name: writing, level: ReadWrite}}, \
+             {{role: watch/w{index}, level: ReadWrite}}, {{role: watch/w{before}, level: ReadOnly}}]"
+        );
+        tenant(&format!("t{index}"), &format!("{{database: {quoted}, access: {access}}}"))
+    });
+    let roles = (0..NAMES.len()).map(|index| {
+        let next = (index + 1) % NAMES.len();
+        let databases = format!(
+            "[{{namespace: default, name: t{index}, level: ReadWrite}}, {{namespace: default, name: t{next}, level: ReadOnly}}]"
+        );
+        role(&format!("w{index}, namespace: watch"), &format!("{{databases: {databases}}}"))
+    });
+    world.apply(&tenants.chain(roles).collect::<String>()).exits(0);
+    let second = world.another_home();
+    second.run_on(&["apply", "--reissue"]).exits(0);
+    let homes = [&world, &second];
+    let mut holders = Vec::new();
+    for (index, name) in NAMES.into_iter().enumerate() {
+        let next = NAMES[(index + 1) % NAMES.len()];
+        for home in homes {
+            let of = |secret: &str| home.credential("default", &format!("t{index}-secret{secret}"));
+            holders.push((of(""), BTreeMap::from([(name, May::Own)])));
+            holders.push((of("-reading"), BTreeMap::from([(name, May::Read)])));
+            holders.push((of("-writing"), BTreeMap::from([(name, May::Write)])));
+            let watching = home.credential("watch", &format!("w{index}-role-secret"));
+            holders.push((watching, BTreeMap::from([(name, May::Write), (next, May::Read)])));
+        }
+    }
+    drop(second);
+    (world, holders)
+}
+
+on_every_server! {
+    fn everybody_does_in_every_database_what_was_declared_and_nothing_else(server: TestServer) {
+        let (world, holders) = neighbours(&server);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        // By either slot, in a schema that came later.
+        for (number, (credential, may)) in holders.iter().enumerate().filter(|(_, (_, may))| may.values().any(|may| *may == May::Own)) {
+            let database = may.keys().next().unwrap();
+            let made = format!("CREATE SCHEMA IF NOT EXISTS later; CREATE TABLE later.by_{} (id int)", number % 8);
+            query(&server, credential, &made).unwrap_or_else(|error| panic!("{database}: {error}"));
+        }
+        for (credential, may) in &holders {
+            for database in NAMES.into_iter().chain(["tenantdb"]) {
+                let there: BTreeMap<String, String> =
+                    credential.iter().map(|(key, value)| (key.clone(), value.clone())).chain([("database".to_owned(), database.to_owned())]).collect();
+                let who = format!("{} in {database}", credential["username"]);
+                let may = may.get(database).copied().unwrap_or(May::Nothing);
+                if may == May::Nothing {
+                    assert_eq!(tried(&server, &there, "SELECT 1"), DENIED, "{who}");
+                    continue;
+                }
+                for table in ["later.by_0", "later.by_4"] {
+                    let (write, make) = (format!("INSERT INTO {table} VALUES (1)"), "CREATE TABLE later.mine (); DROP TABLE later.mine");
+                    assert_eq!(tried(&server, &there, &format!("SELECT count(*) >= 0 FROM {table}")), "t", "{who}");
+                    assert_eq!(tried(&server, &there, &write), if may == May::Read { DENIED } else { "" }, "{who}");
+                    assert_eq!(tried(&server, &there, make), if may == May::Own { "" } else { DENIED }, "{who}");
+                }
+            }
+        }
+    }
+
+    fn what_is_changed_by_hand_is_given_back_or_taken_away(server: TestServer) {
+        let world = with_a_table(&server);
+        let grafana = role("grafana", "{databases: [{name: cafe, level: ReadOnly}]}");
+        let declared = BOTH.replace("access: [", "access: [{role: default/grafana, level: ReadOnly}, ");
+        world.apply(&(tenant("cafe", &declared) + &tenant("erp", "{}") + &grafana)).exits(0);
+        let (owner, reading) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-reporting"));
+        server.psql("postgres", "CREATE ROLE stranger LOGIN");
+        for (by, sql, reason) in [
+            (None, "REVOKE SELECT ON orders FROM cafe_ro", "role cafe_ro: may read what cafe has and will have  # it lacked some of them"),
+            (None, "GRANT DELETE ON orders TO cafe_ro", "# it had other privileges"),
+            (None, "GRANT SELECT (what) ON orders TO cafe_ro", "# it had other privileges"),
+            (None, "REVOKE USAGE ON SCHEMA app FROM cafe_ro", "# it lacked some of them"),
+            (None, "GRANT CREATE ON SCHEMA app TO cafe_rw", "# it had other privileges"),
+            (None, "ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM cafe_ro", "# it lacked some of them"),
+            (None, "ALTER DEFAULT PRIVILEGES GRANT TRUNCATE ON TABLES TO cafe_rw", "# it had other privileges"),
+            (Some("postgres"), "GRANT cafe_rw TO stranger GRANTED BY tenantdb_owner", "role stranger: no member of cafe_rw"),
+            (Some("postgres"), "GRANT cafe_rw TO erp_a GRANTED BY tenantdb_owner", "role erp_a: no member of cafe_rw"),
+            (Some("postgres"), "REVOKE cafe_ro FROM cafe_reporting GRANTED BY tenantdb_owner", "role cafe_reporting: member of cafe_ro"),
+            (Some("postgres"), "REVOKE CONNECT ON DATABASE cafe FROM cafe_reporting", "database cafe: open to cafe_reporting"),
+            (Some("postgres"), "ALTER ROLE cafe_ro LOGIN PASSWORD 'x'", "role cafe_ro: may not log in"),
+            (Some("postgres"), "ALTER ROLE cafe_reporting LOGIN PASSWORD 'x'", "role cafe_reporting: may not log in"),
+            (Some("postgres"), "ALTER ROLE cafe_reporting_a NOINHERIT", "login cafe_reporting_a: INHERIT"),
+            (Some("postgres"), "ALTER ROLE cafe_reporting_a SET work_mem = '1MB'", "login cafe_reporting_a: work_mem unset"),
+            (Some("postgres"), "GRANT cafe TO grafana GRANTED BY tenantdb_owner", "role grafana: no member of cafe"),
+            (Some("postgres"), "GRANT CONNECT ON DATABASE erp TO grafana", "database erp: open to grafana"),
+        ] {
+            match by {
+                None => drop(query(&server, &owner, sql).unwrap()),
+                // Before PostgreSQL 16 nobody but the bootstrap superuser is a grantor.
+                Some(database) => drop(server.psql(database, if server.major() < 16 { sql.split(" GRANTED BY").next().unwrap() } else { sql })),
+            }
+            let planned = world.run_on(&["plan", "--exit-code", "--refresh"]);
+            let one_line: Vec<String> = planned.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+            let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(one_line.iter().any(|line| line.contains(&reason)), "{sql}: no `{reason}` in\n{}\n{}", planned.stdout, planned.stderr);
+            world.run_on(&["apply", "--refresh", "--yes"]).exits(0);
+            world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+            assert_eq!(tried(&server, &reading, "SELECT count(*) FROM orders"), "1", "{sql}");
+            assert_eq!(tried(&server, &reading, "DELETE FROM orders"), DENIED, "{sql}");
+        }
     }
 }

@@ -19,6 +19,7 @@ mod logins;
 mod managed;
 mod members;
 mod names;
+mod oracles;
 mod outputs;
 mod projects;
 mod terminal;

@@ -43,11 +43,18 @@ impl Planner<'_> {
         for role in self.all_levels() {
             let found = self.shared.roles.get(&role).into_iter().flat_map(|found| &found.members);
             let others = found.filter(|member| *member != ESTATE && let_in.get(*member) != Some(&role));
+            let others = others.filter(|member| !self.leaves_by_itself(member));
             let others: Vec<String> = others.cloned().collect();
             for member in others {
                 self.expel_from_level(&member, &role);
             }
         }
+    }
+
+    /// Whether a member is the role of a database that is planned in the same run, and so leaves by its own plan.
+    fn leaves_by_itself(&self, member: &str) -> bool {
+        let holder = self.observed.ledger.as_ref().and_then(|ledger| ledger.roles.get(member));
+        holder.is_some_and(|holder| *holder != self.tenant.claim && self.planned.contains(holder))
     }
 
     fn expel_from_level(&mut self, member: &str, role: &str) {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_api::tenant_database::{Create, Reconcile};
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{
-    Actor, Condition, CredentialStep, PlaceView, Refusal, Risk, Slot, Step as _, Task, TenantChange, TenantPlan,
+    Actor, Claim, Condition, CredentialStep, PlaceView, Refusal, Risk, Slot, Step as _, Task, TenantChange, TenantPlan,
 };
 
 use super::conflict::conflict;
@@ -55,6 +55,9 @@ pub(super) fn plan(
         let mut planner = Planner::new(tenant, row, names.clone(), observed, place, custody);
         if let Some(refusal) = planner.no_levels_here() {
             return Err(refusal);
+        }
+        if !planner.all_levels().is_empty() {
+            planner.planned = desired.looked_at().map(|(claim, _)| claim.clone()).collect();
         }
         planner.let_in = account::let_in(tenant, &names, desired, observed);
         Ok(planner.plan())
@@ -126,6 +129,8 @@ struct Planner<'a> {
     settled_elsewhere: BTreeSet<String>,
     /// Who is a member of which of the roles that carry what others may do in its database.
     let_in: BTreeMap<String, String>,
+    /// The databases that are planned in the same run, as far as that matters.
+    planned: BTreeSet<Claim>,
     plan: PostgresTenantPlan,
 }
 
@@ -160,6 +165,7 @@ impl<'a> Planner<'a> {
             joined: tenant.applied.member_of.clone(),
             settled_elsewhere: BTreeSet::new(),
             let_in: BTreeMap::new(),
+            planned: BTreeSet::new(),
             plan,
         }
     }
