@@ -36,7 +36,7 @@ fn a_further_login_has_a_credential_of_its_own() {
         assert_eq!(found.document.get("username"), Some(username));
     }
     let taken = Delivery { secret_name: own.secret_name.clone(), ..further };
-    assert!(matches!(place.read_now(&taken).unwrap(), Held::Foreign { is_credential: true, .. }));
+    assert!(matches!(place.read_now(&taken).unwrap(), Held::Foreign { .. }));
 }
 
 #[test]
