@@ -8,11 +8,12 @@ use tenantdb_api::tenant_database::{
 };
 use tenantdb_api::{
     DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase,
+    tenant_database,
 };
 use tenantdb_core::names::{self, TenantNames};
 use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme};
 
-use crate::ledger::{Applied, KIND, Phase};
+use crate::ledger::{Applied, Extension, KIND, Phase};
 use crate::observe::Observed;
 use crate::{ESTATE, LEDGER};
 
@@ -337,12 +338,17 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         member_of: spec.member_of.iter().map(ToString::to_string).collect(),
         schemas: spec.schemas.iter().map(ToString::to_string).collect(),
-        extensions: spec.extensions.iter().map(|extension| extension.name.to_string()).collect(),
+        extensions: spec.extensions.iter().map(extension).collect(),
         connect_for: server.spec.connect_for.iter().map(ToString::to_string).collect(),
         deletion_protection: spec.deletion_protection,
         db_deletion_policy: spec.db_deletion_policy,
         role_deletion_policy: spec.role_deletion_policy,
     }
+}
+
+fn extension(declared: &tenant_database::Extension) -> (String, Extension) {
+    let tenant_database::Extension { name, version, schema } = declared;
+    (name.to_string(), Extension { version: version.clone(), schema: schema.as_ref().map(ToString::to_string) })
 }
 
 fn login_scheme(credentials: &Credentials) -> LoginScheme {

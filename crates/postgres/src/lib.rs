@@ -9,6 +9,7 @@ mod bootstrap;
 mod connect;
 pub mod desired;
 mod engine;
+mod extension;
 mod ledger;
 mod observe;
 mod ownership;

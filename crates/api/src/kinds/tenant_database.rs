@@ -63,7 +63,7 @@ pub struct TenantDatabaseSpec {
     /// Shared roles whose privileges the tenant has; none that reaches beyond its own database, such as PostgreSQL's own
     /// and other tenants'.
     pub member_of: Vec<SqlName>,
-    /// Extensions of the database: those that PostgreSQL trusts.
+    /// Extensions of the database: those that PostgreSQL trusts, and others where the administrator is a superuser.
     pub extensions: Vec<Extension>,
     /// Schemas that the tenant owns, beside `public`.
     pub schemas: Vec<SqlName>,
@@ -155,10 +155,10 @@ pub struct Create {
 pub struct Extension {
     /// The extension's name.
     pub name: SqlName,
-    /// The version; the server's default when absent. Not supported yet.
+    /// The version; whatever is there, else the server's default, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The schema; `public` when absent. Not supported yet.
+    /// The schema; where it is, else `public` or the one it insists on, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SqlName>,
 }
@@ -215,9 +215,13 @@ impl JsonSchema for Extension {
                     "name": {"allOf": [name], "description": "Its name."},
                     "version": {
                         "type": ["string", "null"],
-                        "description": "The version; the server's default when absent. Not supported yet.",
+                        "description": "The version; whatever is there, else the server's default, when absent.",
                     },
-                    "schema": {"allOf": [name], "description": "The schema; `public` when absent. Not supported yet."},
+                    "schema": {
+                        "allOf": [name],
+                        "description":
+                            "The schema; where it is, else `public` or the one it insists on, when absent.",
+                    },
                 },
                 "additionalProperties": false,
             }],

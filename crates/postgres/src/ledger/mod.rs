@@ -4,7 +4,7 @@ mod applied;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use applied::Applied;
+pub(crate) use applied::{Applied, Extension};
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::names::{TenantNames, check_owner};
 use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, PlaceId, Slot};

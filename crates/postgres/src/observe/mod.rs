@@ -4,13 +4,14 @@ mod inside;
 mod shared;
 mod text;
 mod ties;
+mod upgrades;
 mod values;
 mod vitals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use inside::Inside;
-pub(crate) use shared::{Database, Granted, Role, Setter, Shared};
+pub(crate) use inside::{Inside, Installed};
+pub(crate) use shared::{AvailableExtension, Database, ExtensionVersion, Granted, Role, Setter, Shared};
 pub(crate) use ties::Tie;
 
 use tenantdb_core::{Claim, Failure};
@@ -30,6 +31,8 @@ pub struct Observed {
     pub(crate) ties: BTreeMap<String, BTreeMap<String, Tie>>,
     /// What is to be set and the server refuses, with its reason.
     pub(crate) refused: BTreeMap<Setting, Failure>,
+    /// The upgrades of extensions that the server knows, among those to a declared version.
+    pub(crate) upgrades: BTreeSet<Upgrade>,
     /// The databases that could not be visited, and why.
     pub(crate) unseen: BTreeMap<String, String>,
 }
@@ -88,5 +91,6 @@ impl Observed {
 pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
 pub(crate) use ties::{ON_DATABASE, ON_ROLE, read as read_ties, read_lock_holders};
+pub(crate) use upgrades::{Upgrade, read as read_upgrades};
 pub(crate) use values::{Setting, read_refused};
 pub(crate) use vitals::{read_history, read_vitals};

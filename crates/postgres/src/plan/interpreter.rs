@@ -6,8 +6,9 @@ use tenantdb_core::{CredentialStep, Digest, Generation, Held, PlaceView, Plan, S
 use tenantdb_credentials::{Delivered, SlotState};
 
 use crate::ESTATE;
+use crate::extension::{Change, Making};
 use crate::ledger::{DeliveryRow, Ledger, Phase, SlotRow, TenantRow};
-use crate::observe::{Database, Granted, Inside, Observed, Role};
+use crate::observe::{Database, Granted, Inside, Installed, Observed, Role};
 use crate::step::PostgresStep;
 
 /// A server and the place of a pass.
@@ -73,6 +74,10 @@ impl World {
     fn inside(&mut self, name: &str) -> &mut Inside {
         assert!(self.database(name).allows_connections, "database {name} is closed");
         self.observed.inside.entry(name.to_owned()).or_default()
+    }
+
+    fn extension(&mut self, tenant: &TenantPlan<PostgresStep>, name: &str) -> &mut Installed {
+        self.inside(&tenant.database).extensions.get_mut(name).unwrap_or_else(|| panic!("no extension {name}"))
     }
 
     fn row(&mut self, tenant: &TenantPlan<PostgresStep>) -> &mut TenantRow {
@@ -159,7 +164,7 @@ impl World {
                 };
                 let inside = Inside {
                     schemas: BTreeMap::from([("public".to_owned(), "pg_database_owner".to_owned())]),
-                    extensions: BTreeSet::from(["plpgsql".to_owned()]),
+                    extensions: BTreeMap::from([("plpgsql".to_owned(), Installed::default())]),
                 };
                 self.observed.inside.insert(database.clone(), inside);
                 assert!(self.observed.shared.databases.insert(database.clone(), made).is_none(), "{database} exists");
@@ -306,9 +311,30 @@ impl World {
             PostgresStep::CreateSchema { schema, owner } => {
                 self.inside(&tenant.database).schemas.entry(schema.clone()).or_insert_with(|| owner.clone());
             }
-            PostgresStep::CreateExtension { extension, .. } => {
-                self.inside(&tenant.database).extensions.insert(extension.clone());
+            PostgresStep::CreateExtension { extension, schema, version, making } => {
+                let inside = self.inside(&tenant.database);
+                if let Making::New { owner } = making {
+                    let owner = owner.clone().unwrap_or_default();
+                    assert!(inside.schemas.insert(schema.clone(), owner).is_none(), "schema {schema} exists");
+                }
+                assert!(inside.schemas.contains_key(schema), "no schema {schema}");
+                let installed = Installed {
+                    version: version.clone().unwrap_or_else(|| "1.0".to_owned()),
+                    schema: schema.clone(),
+                    owner: ESTATE.to_owned(),
+                    relocatable: true,
+                };
+                assert!(inside.extensions.insert(extension.clone(), installed).is_none(), "{extension} exists");
             }
+            PostgresStep::ChangeExtension { extension, change, .. } => match change {
+                Change::Version { version, .. } => {
+                    version.clone_into(&mut self.extension(tenant, extension).version);
+                }
+                Change::Schema(schema) => {
+                    assert!(self.inside(&tenant.database).schemas.contains_key(schema), "no schema {schema}");
+                    schema.clone_into(&mut self.extension(tenant, extension).schema);
+                }
+            },
             PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
                 let login = in_hand.login.clone().expect("a login");
                 self.slot(tenant, role).state = SlotState::Active;

@@ -2,6 +2,7 @@
 
 mod conflict;
 mod credential;
+mod extension;
 mod forbidden;
 #[cfg(test)]
 mod interpreter;

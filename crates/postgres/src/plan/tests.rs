@@ -7,7 +7,7 @@ use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, RefusalKind, Ri
 
 use super::interpreter::World;
 use super::*;
-use crate::observe::{Database, Granted, Role, Shared};
+use crate::observe::{AvailableExtension, Database, ExtensionVersion, Granted, Installed, Role, Shared, Upgrade};
 
 fn desired(spec: &str) -> Desired {
     let text = format!(
@@ -46,6 +46,7 @@ fn empty_server() -> World {
     let shared = Shared {
         version: 18,
         login: "admin".to_owned(),
+        extensions: Some([available("hstore", "1.8", true), available("pg_trgm", "1.6", true)].into()),
         roles: BTreeMap::from([("admin".to_owned(), admin), ("readers".to_owned(), Role::default())]),
         ..Shared::default()
     };
@@ -56,7 +57,17 @@ fn empty_server() -> World {
         locations: BTreeMap::from([(claim(), "cafe-secret.json".to_owned())]),
         refused: BTreeSet::new(),
     };
-    World::new(Observed { shared, ..Observed::default() }, place)
+    let upgrade = ["hstore", "1.4", "1.8"].map(str::to_owned);
+    let [extension, from, to] = upgrade;
+    let upgrades = BTreeSet::from([Upgrade { extension, from, to }]);
+    World::new(Observed { shared, upgrades, ..Observed::default() }, place)
+}
+
+/// An extension of which the server has one version.
+fn available(name: &str, version: &str, trusted: bool) -> (String, AvailableExtension) {
+    let facts = ExtensionVersion { trusted, relocatable: true, ..ExtensionVersion::default() };
+    let versions = BTreeMap::from([(version.to_owned(), facts)]);
+    (name.to_owned(), AvailableExtension { default_version: version.to_owned(), versions })
 }
 
 fn planned(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
@@ -84,7 +95,7 @@ fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
 }
 
 const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
-                    extensions: [pg_trgm], memberOf: [readers]}";
+                    extensions: [pg_trgm, {name: hstore, version: '1.8', schema: app}], memberOf: [readers]}";
 
 const IN_PLACE: &str = "{rotation: {strategy: InPlace}}";
 const PASSWORDLESS: &str = "{mode: None}";
@@ -117,6 +128,7 @@ fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
     ALTER DATABASE "cafe" ALLOW_CONNECTIONS true
     ALTER SCHEMA "public" OWNER TO "cafe"
     CREATE SCHEMA IF NOT EXISTS "app" AUTHORIZATION "cafe"
+    CREATE EXTENSION IF NOT EXISTS "hstore" WITH SCHEMA "app" VERSION '1.8'
     CREATE EXTENSION IF NOT EXISTS "pg_trgm" WITH SCHEMA "public"
     "#);
 }
@@ -270,6 +282,20 @@ const DRIFTS: &[(&str, Drift)] = &[
         schema(world, "public", Some("stranger"));
     }),
     ("a schema dropped", |world| schema(world, "app", None)),
+    ("an extension of another version", |world| {
+        extension(world, "hstore", |hstore| "1.4".clone_into(&mut hstore.version));
+    }),
+    ("an extension moved", |world| {
+        role(world, "admin").superuser = true;
+        extension(world, "hstore", |hstore| "public".clone_into(&mut hstore.schema));
+    }),
+    ("an extension made by the tenant in another version", |world| {
+        role(world, ESTATE).administers.insert("cafe".to_owned());
+        extension(world, "hstore", |hstore| {
+            "1.4".clone_into(&mut hstore.version);
+            "cafe".clone_into(&mut hstore.owner);
+        });
+    }),
     ("an extension dropped", |world| {
         if let Some(inside) = world.observed.inside.get_mut("cafe") {
             inside.extensions.remove("pg_trgm");
@@ -303,6 +329,11 @@ fn drop_role(world: &mut World, name: &str) {
     for database in world.observed.shared.databases.values_mut() {
         database.grants.remove(&Some(name.to_owned()));
     }
+}
+
+fn extension(world: &mut World, name: &str, change: fn(&mut Installed)) {
+    let inside = world.observed.inside.get_mut("cafe");
+    inside.and_then(|inside| inside.extensions.get_mut(name)).into_iter().for_each(change);
 }
 
 fn schema(world: &mut World, name: &str, owner: Option<&str>) {

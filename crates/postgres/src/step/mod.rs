@@ -11,6 +11,7 @@ use tenantdb_core::{Generation, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use crate::Taking;
+use crate::extension::{Change, Making};
 use crate::ledger::Applied;
 pub(crate) use statements::{REDACTED, leave, reset, without};
 
@@ -282,6 +283,19 @@ pub enum PostgresStep {
         extension: String,
         /// The schema it is made in.
         schema: String,
+        /// Its version; the server's default when absent.
+        version: Option<String>,
+        /// Who makes it, and where.
+        making: Making,
+    },
+    /// Upgrades an extension, or moves it.
+    ChangeExtension {
+        /// Its name.
+        extension: String,
+        /// What it gets.
+        change: Change,
+        /// How the estate gets at it.
+        taking: Taking,
     },
     /// Notes in the ledger where the credential in hand was delivered.
     RecordDelivery {
@@ -410,7 +424,10 @@ impl PostgresStep {
             Self::Claim { .. } => Venue::Claim,
             Self::CreateDatabase { .. } | Self::DropDatabase { .. } => Venue::Alone,
             Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,
-            Self::CreateExtension { .. } | Self::EmptySlot { .. } | Self::LeaveDatabase { .. } => Venue::Inside,
+            Self::CreateExtension { .. }
+            | Self::ChangeExtension { .. }
+            | Self::EmptySlot { .. }
+            | Self::LeaveDatabase { .. } => Venue::Inside,
             _ => Venue::Ledger,
         }
     }

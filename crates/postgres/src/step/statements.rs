@@ -3,6 +3,7 @@
 use tenantdb_api::tenant_database::Create;
 
 use super::{PostgresStep, Proof};
+use crate::extension;
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, name, names, text, text_or_null, texts};
 use crate::{ESTATE, LEDGER};
@@ -114,8 +115,11 @@ impl PostgresStep {
             Self::CreateSchema { schema, owner } => {
                 vec![format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", name(schema), name(owner))]
             }
-            Self::CreateExtension { extension, schema } => {
-                vec![format!("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {}", name(extension), name(schema))]
+            Self::CreateExtension { extension, schema, version, making } => {
+                extension::create(extension, schema, version.as_deref(), making)
+            }
+            Self::ChangeExtension { extension, change, taking } => {
+                taking.around_all(extension::change(extension, change))
             }
             Self::EndSessions { database, own, strangers, options } => end_sessions(database, own, strangers, *options),
             Self::EndLocks { logins, roles, options } => end_locks(logins, roles, *options),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tenantdb_core::Step;
 
 use super::{PostgresStep, Proof, REDACTED};
+use crate::extension::Change;
 use crate::{ESTATE, LEDGER};
 
 impl Step for PostgresStep {
@@ -39,6 +40,7 @@ impl Step for PostgresStep {
             | Self::Comment { .. }
             | Self::OpenDatabase { drifted: true, .. }
             | Self::OwnSchema { .. }
+            | Self::ChangeExtension { .. }
             | Self::Settle { policies: Some(_), .. }
             | Self::Settle { returns: true, .. }
             | Self::Settle { note: Some(_), .. }
@@ -65,6 +67,7 @@ impl Step for PostgresStep {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm for each kind of step, and nothing else")]
     fn describe(&self) -> String {
         match self {
             Self::CreateEstate { create: true, .. } => format!("role {ESTATE}, which owns every tenant's database"),
@@ -142,7 +145,14 @@ impl Step for PostgresStep {
             Self::RecordDatabase { database } => format!("the ledger knows database {database}"),
             Self::OwnSchema { schema, owner, .. } => format!("schema {schema}: owned by {owner}"),
             Self::CreateSchema { schema, .. } => format!("schema {schema}"),
-            Self::CreateExtension { extension, schema } => format!("extension {extension} in schema {schema}"),
+            Self::CreateExtension { extension, schema, version, .. } => {
+                let version = version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+                format!("extension {extension}{version} in schema {schema}")
+            }
+            Self::ChangeExtension { extension, change, .. } => match change {
+                Change::Version { version, .. } => format!("extension {extension}: version {version}"),
+                Change::Schema(schema) => format!("extension {extension}: in schema {schema}"),
+            },
             Self::RecordDelivery { location, .. } => format!("the ledger knows of {location}"),
             Self::Settle { policies, returns, note, .. } => settled(policies.as_ref(), *returns, note.as_ref()),
             Self::EndSessions { database, own, strangers, .. } => {

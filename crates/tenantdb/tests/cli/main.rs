@@ -10,6 +10,7 @@ mod deletion;
 mod docs;
 mod drift;
 mod everyday;
+mod extensions;
 mod input;
 mod isolation;
 mod logins;

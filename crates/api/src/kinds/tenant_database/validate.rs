@@ -86,11 +86,15 @@ fn check_extensions(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
     let mut seen = BTreeSet::new();
     for (index, extension) in spec.extensions.iter().enumerate() {
         let path = format!("spec.extensions[{index}]");
-        if extension.version.is_some() {
-            found.push(not_yet(&format!("{path}.version")));
+        if extension.version.as_ref().is_some_and(|version| version.is_empty() || version.contains('\0')) {
+            let violation = Violation::new(format!("{path}.version"), format!("{path}.version is no version"));
+            found.push(violation.hint("such as \"1.6\"; leave it out for whatever the server has"));
         }
-        if extension.schema.is_some() {
-            found.push(not_yet(&format!("{path}.schema")));
+        let schema = extension.schema.as_ref().map(SqlName::as_str);
+        if let Some(schema) = schema.filter(|schema| schema.starts_with("pg_") || *schema == "information_schema") {
+            let message = format!("the schema name `{schema}` is PostgreSQL's own");
+            let hint = "leave it out: an extension that belongs there gets there by itself";
+            found.push(Violation::new(format!("{path}.schema"), message).hint(hint));
         }
         if !seen.insert(&extension.name) {
             found.push(Violation::new(path, format!("the extension `{}` is listed twice", extension.name)));

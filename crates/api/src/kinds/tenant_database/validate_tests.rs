@@ -25,8 +25,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.contact", "contact: {team: payments}"),
         ("spec.adopt", "adopt: Existing"),
         ("spec.sizeLimit", "sizeLimit: 10Gi"),
-        ("spec.extensions[1].version", "extensions: [a, {name: b, version: '1'}]"),
-        ("spec.extensions[0].schema", "extensions: [{name: b, schema: c}]"),
         ("spec.settings.search_path", "settings: {search_path: a}"),
         ("spec.init", "init: [{file: seed.sql}]"),
         ("spec.init", "init: [{configMap: {name: a, key: b}}]"),

@@ -2,6 +2,7 @@
 
 mod content;
 mod delivery;
+mod extensions;
 mod members;
 mod slots;
 
@@ -371,7 +372,8 @@ impl<'a> Planner<'a> {
     fn stays(&self) -> Option<String> {
         let (before, now) = (&self.before, &self.tenant.applied);
         let schemas = before.schemas.difference(&now.schemas).map(|name| format!("schema {name}"));
-        let extensions = before.extensions.difference(&now.extensions).map(|name| format!("extension {name}"));
+        let extensions = before.extensions.keys().filter(|name| !now.extensions.contains_key(*name));
+        let extensions = extensions.map(|name| format!("extension {name}"));
         let stays: Vec<String> = schemas.chain(extensions).collect();
         (!stays.is_empty()).then(|| format!("left in place: {}", stays.join(", ")))
     }
