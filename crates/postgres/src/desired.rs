@@ -7,18 +7,22 @@ use tenantdb_api::tenant_database::{
     Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, TenantDatabaseSpec,
 };
 use tenantdb_api::{
-    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase,
+    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, Namespace, ObjectName, SqlName, TenantDatabase,
     tenant_database,
 };
 use tenantdb_core::names::{self, TenantNames};
 use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme};
 
+use crate::init::InitScript;
 use crate::ledger::{Applied, Extension, KIND, Phase};
 use crate::observe::Observed;
 use crate::{ESTATE, LEDGER};
 
 /// The names that the ledger recorded for tenants that are there already.
 pub type Recorded = BTreeMap<Claim, TenantNames>;
+
+/// The scripts that tenants begin with, by namespace and name.
+pub type Scripts = BTreeMap<(Namespace, ObjectName), Vec<InitScript>>;
 
 /// What one server should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +68,8 @@ pub struct Tenant {
     pub(crate) reconcile: Reconcile,
     /// How its database is made, if it has to be.
     pub(crate) create: Create,
+    /// What runs in its database when it is made.
+    pub(crate) init: Vec<InitScript>,
     pub(crate) secret_name: ObjectName,
     pub(crate) formats: Vec<SecretFormat>,
     pub(crate) keys: BTreeMap<String, String>,
@@ -173,6 +179,16 @@ impl Desired {
     #[must_use]
     pub fn reissuing(mut self) -> Self {
         self.reissue = true;
+        self
+    }
+
+    /// The same server, where tenants begin with these scripts.
+    #[must_use]
+    pub fn beginning_with(mut self, scripts: &Scripts) -> Self {
+        for (claim, tenant) in &mut self.tenants {
+            let of_this = scripts.get(&(claim.namespace.clone(), claim.name.clone()));
+            tenant.init = of_this.cloned().unwrap_or_default();
+        }
         self
     }
 
@@ -318,6 +334,7 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         adopt: spec.adopt,
         reconcile: spec.reconcile,
         create: spec.create.clone().unwrap_or_default(),
+        init: Vec::new(),
         secret_name: secret_name(tenant),
         formats: match spec.credentials.formats.as_slice() {
             [] => vec![SecretFormat::Default],

@@ -10,6 +10,7 @@ mod connect;
 pub mod desired;
 mod engine;
 mod extension;
+mod init;
 mod ledger;
 mod observe;
 mod ownership;
@@ -21,8 +22,9 @@ mod step;
 
 pub use bootstrap::BootstrapStep;
 pub use connect::{AdminLogin, TlsSettings};
-pub use desired::{Desired, Recorded, Tenant};
+pub use desired::{Desired, Recorded, Scripts, Tenant};
 pub use engine::Postgres;
+pub use init::{Fault, InitScript};
 pub use observe::Observed;
 pub use ownership::Taking;
 pub use script::script;

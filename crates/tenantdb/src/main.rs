@@ -7,6 +7,7 @@ mod home;
 mod input;
 mod output;
 mod resolve;
+mod scripts;
 mod server;
 
 use std::process::ExitCode;

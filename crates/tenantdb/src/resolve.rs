@@ -51,9 +51,10 @@ fn is_named_by_its_server(tenant: &Declared<TenantDatabase>) -> bool {
 
 /// What a server should be, once it is known what applications are told to connect to.
 pub fn resolve(input: &ServerInput, authority: &Authority, endpoint: Endpoint) -> Result<Desired, Diagnostics> {
-    let ServerInput { server, tenants, recorded, .. } = input;
+    let ServerInput { server, tenants, recorded, scripts, .. } = input;
     let admin = server::admin_name(&server.resource);
-    Desired::resolve_recorded(server, tenants, authority, &admin, endpoint, recorded)
+    let desired = Desired::resolve_recorded(server, tenants, authority, &admin, endpoint, recorded)?;
+    Ok(desired.beginning_with(scripts))
 }
 
 /// How closely to look, and how far to go.

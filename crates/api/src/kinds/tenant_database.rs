@@ -70,7 +70,8 @@ pub struct TenantDatabaseSpec {
     /// Settings of the tenant's logins; not `role`, `session_authorization`, `client_min_messages` and
     /// `*_preload_libraries`.
     pub settings: BTreeMap<SettingName, SettingValue>,
-    /// Scripts that run once, as the tenant, after creation. Not supported yet.
+    /// Scripts that run once, logged in as the tenant, when its database is made and before its credential is handed
+    /// out: SQL, without commands of psql, each in one transaction.
     pub init: Vec<InitScript>,
     /// Further logins on this database. Not supported yet.
     pub access: Vec<Access>,
@@ -313,10 +314,10 @@ impl JsonSchema for SettingValue {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct InitScript {
-    /// A file beside the manifest.
+    /// A file, relative to the manifest.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// A ConfigMap of the object's namespace.
+    /// A ConfigMap of the object's namespace. Not supported yet.
     #[serde(default)]
     pub config_map: Option<ConfigMapKeyReference>,
 }

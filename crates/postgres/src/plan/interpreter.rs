@@ -7,7 +7,8 @@ use tenantdb_credentials::{Delivered, SlotState};
 
 use crate::ESTATE;
 use crate::extension::{Change, Making};
-use crate::ledger::{DeliveryRow, Ledger, Phase, SlotRow, TenantRow};
+use crate::init::MARKED;
+use crate::ledger::{DeliveryRow, Ledger, Phase, ScriptRow, SlotRow, TenantRow};
 use crate::observe::{Database, Granted, Inside, Installed, Observed, Role};
 use crate::step::PostgresStep;
 
@@ -18,6 +19,8 @@ pub(super) struct World {
     pub(super) place: PlaceView,
     /// The login that each slot would accept.
     pub(super) accepted: BTreeMap<String, Digest>,
+    /// The scripts that were committed, in their order.
+    pub(super) ran: Vec<String>,
     next: u32,
 }
 
@@ -29,7 +32,7 @@ struct InHand {
 
 impl World {
     pub(super) fn new(observed: Observed, place: PlaceView) -> Self {
-        Self { observed, place, accepted: BTreeMap::new(), next: 1000 }
+        Self { observed, place, accepted: BTreeMap::new(), ran: Vec::new(), next: 1000 }
     }
 
     /// Carries a plan out.
@@ -148,6 +151,7 @@ impl World {
                     epoch: 1,
                     slots: slots.clone(),
                     deliveries: Vec::new(),
+                    scripts: Vec::new(),
                 };
                 let ledger = self.observed.ledger.as_mut().expect("a ledger");
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
@@ -300,6 +304,7 @@ impl World {
             PostgresStep::ForgetDatabase { .. } => {
                 let row = self.row(tenant);
                 (row.phase, row.database_oid) = (Phase::Claimed, None);
+                row.scripts.clear();
             }
             PostgresStep::RecordDatabase { database } => {
                 let oid = self.database(database).oid;
@@ -335,6 +340,22 @@ impl World {
                     schema.clone_into(&mut self.extension(tenant, extension).schema);
                 }
             },
+            PostgresStep::RunScript { role, database, script } => {
+                let login = in_hand.login.as_ref().expect("a login");
+                assert_eq!(self.accepted.get(role), Some(login), "{role} can't log in");
+                assert!(self.database(database).allows_connections, "database {database} is closed");
+                self.role(role).settings.insert((Some(database.clone()), MARKED.to_owned()), script.mark());
+                self.ran.push(script.name().to_owned());
+            }
+            PostgresStep::RecordScript { role, database, name, digest, declared } => {
+                let setting = (Some(database.clone()), MARKED.to_owned());
+                match declared {
+                    Some(declared) => drop(self.role(role).settings.insert(setting, declared.clone())),
+                    None => drop(self.role(role).settings.remove(&setting)),
+                }
+                let row = ScriptRow { name: name.clone(), digest: digest.clone() };
+                self.row(tenant).scripts.push(row);
+            }
             PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
                 let login = in_hand.login.clone().expect("a login");
                 self.slot(tenant, role).state = SlotState::Active;
@@ -375,6 +396,7 @@ impl World {
                 row.phase = Phase::Orphaned;
                 if !database {
                     row.database_oid = None;
+                    row.scripts.clear();
                 }
                 if !logins {
                     row.deliveries.clear();

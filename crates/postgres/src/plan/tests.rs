@@ -7,6 +7,7 @@ use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, RefusalKind, Ri
 
 use super::interpreter::World;
 use super::*;
+use crate::init::{self, InitScript};
 use crate::observe::{AvailableExtension, Database, ExtensionVersion, Granted, Installed, Role, Shared, Upgrade};
 
 fn desired(spec: &str) -> Desired {
@@ -457,6 +458,45 @@ fn a_password_that_takes_the_place_of_one_in_use_is_staged_and_asked_about() {
             .collect();
         assert_eq!(kinds(&plan), expected, "{name}");
     }
+}
+
+/// Two scripts that a database begins with.
+fn with_scripts(spec: &str, scripts: &[(&str, &str)]) -> Desired {
+    let scripts = scripts.iter().map(|(name, text)| InitScript::new((*name).to_owned(), (*text).to_owned()).unwrap());
+    let claim = claim();
+    desired(spec).beginning_with(&[((claim.namespace, claim.name), scripts.collect())].into())
+}
+
+#[test]
+fn each_script_is_run_once_wherever_its_run_breaks_off() {
+    for credentials in ["{}", IN_PLACE] {
+        let desired = with_scripts(&full_with(credentials), &[("b.sql", "SELECT 1"), ("a.sql", "SELECT 2")]);
+        let steps = only(&planned(&mut empty_server(), &desired)).steps.len();
+        for done in 0..=steps {
+            let mut world = empty_server();
+            let mut broken = planned(&mut world, &desired);
+            broken.tenants[0].steps.truncate(done);
+            world.apply(&broken);
+            heal(&mut world, &desired);
+            assert_eq!(world.ran, ["b.sql", "a.sql"], "after {done} steps");
+            let mut settings = world.observed.shared.roles.values().flat_map(|role| role.settings.values());
+            assert!(!settings.any(|value| init::is_mark(value)), "after {done} steps");
+        }
+    }
+}
+
+#[test]
+fn a_script_that_changed_or_came_late_is_told_and_a_new_database_begins_anew() {
+    let first = with_scripts("{}", &[("a.sql", "SELECT 1")]);
+    let mut world = applied(&first);
+    let later = with_scripts("{}", &[("a.sql", "SELECT 2"), ("b.sql", "SELECT 3")]);
+    let plan = planned(&mut world, &later);
+    assert!(plan.is_empty());
+    let told: Vec<&str> = only(&plan).conditions.iter().map(|condition| condition.kind).collect();
+    assert_eq!(told, ["InitChanged", "InitNotRun"]);
+    world.drop_database("cafe");
+    heal(&mut world, &later);
+    assert_eq!(world.ran, ["a.sql", "a.sql", "b.sql"]);
 }
 
 fn any_policy() -> impl Strategy<Value = DeletionPolicy> {

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::tenant_database::Create;
-use tenantdb_core::{Generation, PlaceId, Slot};
+use tenantdb_core::{Digest, Generation, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use crate::Taking;
 use crate::extension::{Change, Making};
+use crate::init::InitScript;
 use crate::ledger::Applied;
 pub(crate) use statements::{REDACTED, leave, reset, without};
 
@@ -297,6 +298,28 @@ pub enum PostgresStep {
         /// How the estate gets at it.
         taking: Taking,
     },
+    /// Runs a script, logged in with the credential in hand.
+    RunScript {
+        /// The login.
+        role: String,
+        /// The database.
+        database: String,
+        /// The script.
+        script: InitScript,
+    },
+    /// Notes in the ledger that a script was run, and takes its mark off the login.
+    RecordScript {
+        /// The login.
+        role: String,
+        /// The database.
+        database: String,
+        /// What the script was declared as.
+        name: String,
+        /// Which one it was.
+        digest: Digest,
+        /// What is declared for the parameter that carried the mark.
+        declared: Option<String>,
+    },
     /// Notes in the ledger where the credential in hand was delivered.
     RecordDelivery {
         /// The slot's role.
@@ -412,6 +435,8 @@ pub(crate) enum Venue {
     Tenant,
     /// In the tenant's database, by itself.
     Inside,
+    /// In the tenant's database, logged in as the tenant.
+    Login,
 }
 
 impl PostgresStep {
@@ -428,6 +453,7 @@ impl PostgresStep {
             | Self::ChangeExtension { .. }
             | Self::EmptySlot { .. }
             | Self::LeaveDatabase { .. } => Venue::Inside,
+            Self::RunScript { .. } => Venue::Login,
             _ => Venue::Ledger,
         }
     }

@@ -4,6 +4,7 @@ use tenantdb_api::tenant_database::Create;
 
 use super::{PostgresStep, Proof};
 use crate::extension;
+use crate::init;
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, name, names, text, text_or_null, texts};
 use crate::{ESTATE, LEDGER};
@@ -120,6 +121,11 @@ impl PostgresStep {
             }
             Self::ChangeExtension { extension, change, taking } => {
                 taking.around_all(extension::change(extension, change))
+            }
+            // What is in it may be a secret.
+            Self::RunScript { role, script, .. } => vec![format!("-- logged in as {}: {}", name(role), script.name())],
+            Self::RecordScript { role, database, declared, .. } => {
+                vec![init::remove_mark(role, database, declared.as_deref())]
             }
             Self::EndSessions { database, own, strangers, options } => end_sessions(database, own, strangers, *options),
             Self::EndLocks { logins, roles, options } => end_locks(logins, roles, *options),

@@ -22,7 +22,8 @@ impl Step for PostgresStep {
             | Self::CreateOwnerLogin { .. }
             | Self::CreateSlot { .. }
             | Self::CreateSchema { .. }
-            | Self::CreateExtension { .. } => Some('+'),
+            | Self::CreateExtension { .. }
+            | Self::RunScript { .. } => Some('+'),
             Self::EnableLogin { .. }
             | Self::DisableLogin { .. }
             | Self::LiftExpiry { .. }
@@ -59,6 +60,7 @@ impl Step for PostgresStep {
             | Self::ForgetDatabase { .. }
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
+            | Self::RecordScript { .. }
             | Self::Settle { .. }
             | Self::RecordDeletion
             | Self::EmptySlot { .. }
@@ -153,6 +155,8 @@ impl Step for PostgresStep {
                 Change::Version { version, .. } => format!("extension {extension}: version {version}"),
                 Change::Schema(schema) => format!("extension {extension}: in schema {schema}"),
             },
+            Self::RunScript { role, script, .. } => format!("script {}, logged in as {role}", script.name()),
+            Self::RecordScript { name, .. } => format!("the ledger knows that script {name} was run"),
             Self::RecordDelivery { location, .. } => format!("the ledger knows of {location}"),
             Self::Settle { policies, returns, note, .. } => settled(policies.as_ref(), *returns, note.as_ref()),
             Self::EndSessions { database, own, strangers, .. } => {

@@ -11,6 +11,7 @@ mod docs;
 mod drift;
 mod everyday;
 mod extensions;
+mod init;
 mod input;
 mod isolation;
 mod logins;

@@ -3,6 +3,7 @@
 mod content;
 mod delivery;
 mod extensions;
+mod init;
 mod members;
 mod slots;
 
@@ -124,6 +125,7 @@ impl<'a> Planner<'a> {
         self.claim();
         self.database();
         self.take_credential();
+        self.record_scripts();
         self.roles();
         self.memberships();
         self.isolation();
@@ -132,6 +134,7 @@ impl<'a> Planner<'a> {
         self.inside();
         self.deliver_credential();
         self.made_otherwise();
+        self.tell_scripts();
         self.dismiss();
         self.settle();
         self.strangers();

@@ -18,7 +18,7 @@ const HOST: &str = "host";
 
 /// All that can be declared.
 pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
-                        extensions: [{name: pg_trgm, version: '1.6'}], memberOf: [readers]}";
+                        extensions: [{name: pg_trgm, version: '1.6'}], memberOf: [readers], init: [{file: seed.sql}]}";
 
 /// The same for tenants that log in themselves.
 const IN_PLACE: &str = "{connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
