@@ -11,7 +11,7 @@ use tenantdb_api::{
     tenant_database,
 };
 use tenantdb_core::names::{self, TenantNames};
-use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme};
+use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme, Refusal};
 
 use crate::init::InitScript;
 use crate::ledger::{Applied, Extension, KIND, Phase};
@@ -68,6 +68,8 @@ pub struct Tenant {
     pub(crate) reconcile: Reconcile,
     /// How its database is made, if it has to be.
     pub(crate) create: Create,
+    /// Why nothing is done about it.
+    pub(crate) refused: Option<Refusal>,
     /// What runs in its database when it is made.
     pub(crate) init: Vec<InitScript>,
     pub(crate) secret_name: ObjectName,
@@ -188,6 +190,15 @@ impl Desired {
         for (claim, tenant) in &mut self.tenants {
             let of_this = scripts.get(&(claim.namespace.clone(), claim.name.clone()));
             tenant.init = of_this.cloned().unwrap_or_default();
+        }
+        self
+    }
+
+    /// The same server, where these tenants are refused, and nothing is done about them.
+    #[must_use]
+    pub fn refusing(mut self, refusals: BTreeMap<Claim, Refusal>) -> Self {
+        for (claim, refusal) in refusals {
+            self.tenants.entry(claim).and_modify(|tenant| tenant.refused = Some(refusal));
         }
         self
     }
@@ -334,6 +345,7 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         adopt: spec.adopt,
         reconcile: spec.reconcile,
         create: spec.create.clone().unwrap_or_default(),
+        refused: None,
         init: Vec::new(),
         secret_name: secret_name(tenant),
         formats: match spec.credentials.formats.as_slice() {

@@ -6,6 +6,7 @@ mod error;
 mod home;
 mod input;
 mod output;
+mod policy;
 mod resolve;
 mod scripts;
 mod server;

@@ -81,6 +81,13 @@ impl Observed {
         self.ledger.as_ref().map(|ledger| ledger.id.as_str())
     }
 
+    /// Whether PostgreSQL lets a database's owner make a version of an extension; `None` when it is not known.
+    #[must_use]
+    pub fn trusts(&self, extension: &str, version: Option<&str>) -> Option<bool> {
+        let available = self.shared.extensions.as_ref()?.get(extension)?;
+        Some(available.version(version.map(str::to_owned).as_ref())?.trusted)
+    }
+
     /// The server's major version.
     #[must_use]
     pub fn version(&self) -> u32 {

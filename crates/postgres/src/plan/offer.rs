@@ -8,9 +8,9 @@ use super::extension::Missing;
 use super::forbidden::why_forbidden;
 use crate::desired::Tenant;
 use crate::ledger::{Extension, Phase};
-use crate::observe::{Observed, Setter};
+use crate::observe::{Database, Observed, Setter};
 use crate::sql::name;
-use crate::{ESTATE, Taking};
+use crate::{ESTATE, LEDGER, Taking};
 
 /// Checks the shared roles, extensions and settings of a tenant; all that is wrong is told at once.
 pub(super) fn check(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
@@ -50,9 +50,17 @@ fn check_creation(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
     let Some(template) = tenant.create.template.as_ref().filter(|_| !shared.databases.is_empty()) else {
         return Ok(());
     };
-    let is_tenants = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(template.as_str()).is_some());
+    // A tenant's database stays one when somebody renames it.
+    let is_tenants = |found: &Database| {
+        let by_name = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(template.as_str()).is_some());
+        by_name || super::holder(found, observed).is_some()
+    };
     match shared.databases.get(template.as_str()) {
-        Some(found) if found.is_template && !is_tenants => Ok(()),
+        Some(found) if template.as_str() == LEDGER || is_tenants(found) => refuse(
+            format!("database `{template}` is never copied: a tenant's data, or the ledger, is in it"),
+            "leave it out; `template0` is an empty database",
+        ),
+        Some(found) if found.is_template => Ok(()),
         Some(_) => refuse(
             format!("database `{template}` can't be copied: it is no template"),
             "only what its owner marked is one: ALTER DATABASE … IS_TEMPLATE true",

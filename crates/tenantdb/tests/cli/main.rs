@@ -18,6 +18,7 @@ mod logins;
 mod members;
 mod names;
 mod outputs;
+mod policy;
 mod projects;
 mod terminal;
 mod tls;

@@ -41,7 +41,9 @@ pub(super) fn plan(
     }
     let row = super::row(observed, &tenant.claim);
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
-    let planned = conflict(tenant, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
+    let refused_before = tenant.refused.clone();
+    let planned = refused_before.or_else(|| conflict(tenant, row, &names, desired, observed));
+    let planned = planned.map_or(Ok(()), Err).and_then(|()| {
         if row.is_none() {
             room.take()?;
         }
