@@ -19,12 +19,20 @@ pub struct Applied {
     /// The shared roles that the tenant joined.
     pub(crate) member_of: BTreeSet<String>,
     pub(crate) schemas: BTreeSet<String>,
-    pub(crate) extensions: BTreeSet<String>,
+    pub(crate) extensions: BTreeMap<String, Extension>,
     /// The server's other logins that keep CONNECT.
     pub(crate) connect_for: BTreeSet<String>,
     pub(crate) deletion_protection: DeletionProtection,
     pub(crate) db_deletion_policy: DeletionPolicy,
     pub(crate) role_deletion_policy: DeletionPolicy,
+}
+
+/// What is declared of an extension; whatever is there will do for what is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Extension {
+    pub(crate) version: Option<String>,
+    pub(crate) schema: Option<String>,
 }
 
 impl Default for Applied {
@@ -37,7 +45,7 @@ impl Default for Applied {
             settings: BTreeMap::new(),
             member_of: BTreeSet::new(),
             schemas: BTreeSet::new(),
-            extensions: BTreeSet::new(),
+            extensions: BTreeMap::new(),
             connect_for: BTreeSet::new(),
             deletion_protection: DeletionProtection::On,
             db_deletion_policy: DeletionPolicy::Orphan,

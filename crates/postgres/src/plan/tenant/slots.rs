@@ -182,7 +182,8 @@ impl Planner<'_> {
         }
         // What was set in a database that is gone, or about to be, went with it.
         let lasting = |scope: &Option<String>| self.database.is_some() || scope.as_ref() != Some(&database);
-        let found: BTreeMap<_, _> = role.settings.iter().filter(|((scope, _), _)| lasting(scope)).collect();
+        let found = role.settings.iter().filter(|((scope, _), _)| lasting(scope));
+        let found: BTreeMap<_, _> = found.filter(|(setting, value)| !self.is_known_mark(setting, value)).collect();
         for (setting, value) in &found {
             let (database, parameter) = setting;
             if !wanted.contains_key(setting) {
