@@ -56,12 +56,18 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// The digest of a [`Login`].
+/// The digest of a [`Login`], or of a text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Digest(String);
 
 impl Digest {
+    /// SHA-256 over a text, in hexadecimal.
+    #[must_use]
+    pub fn of(text: &[u8]) -> Self {
+        Self(hexadecimal(&Sha256::digest(text)))
+    }
+
     /// A digest read back from where it was stored.
     #[must_use]
     pub fn from_stored(text: String) -> Self {

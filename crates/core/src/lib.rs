@@ -14,6 +14,7 @@ pub mod names;
 mod pass;
 mod place;
 mod plan;
+pub mod policy;
 mod queue;
 mod review;
 mod writer;

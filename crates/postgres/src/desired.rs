@@ -10,19 +10,24 @@ use tenantdb_api::tenant_database::{
     Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, TenantDatabaseSpec,
 };
 use tenantdb_api::{
-    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, ObjectName, SqlName, TenantDatabase, TenantRole,
+    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, Namespace, ObjectName, SqlName, TenantDatabase,
+    TenantRole, tenant_database,
 };
 use tenantdb_core::names::{self, TenantNames};
-use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme};
+use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme, Refusal};
 
 use crate::access;
-use crate::ledger::{Applied, KIND, Phase, ROLE_KIND, is_account};
+use crate::init::InitScript;
+use crate::ledger::{Applied, Extension, KIND, Phase, ROLE_KIND, is_account};
 use crate::observe::{Observed, Wanted};
 use crate::{ESTATE, LEDGER};
 use taken::Taken;
 
 /// The names that the ledger recorded for tenants that are there already.
 pub type Recorded = BTreeMap<Claim, TenantNames>;
+
+/// The scripts that tenants begin with, by namespace and name.
+pub type Scripts = BTreeMap<(Namespace, ObjectName), Vec<InitScript>>;
 
 /// What one server should be.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +91,10 @@ pub struct Tenant {
     pub(crate) reconcile: Reconcile,
     /// How its database is made, if it has to be.
     pub(crate) create: Create,
+    /// Why nothing is done about it.
+    pub(crate) refused: Option<Refusal>,
+    /// What runs in its database when it is made.
+    pub(crate) init: Vec<InitScript>,
     pub(crate) secret_name: ObjectName,
     pub(crate) formats: Vec<SecretFormat>,
     pub(crate) keys: BTreeMap<String, String>,
@@ -231,6 +240,25 @@ impl Desired {
     #[must_use]
     pub fn reissuing(mut self) -> Self {
         self.reissue = true;
+        self
+    }
+
+    /// The same server, where tenants begin with these scripts.
+    #[must_use]
+    pub fn beginning_with(mut self, scripts: &Scripts) -> Self {
+        for (claim, tenant) in &mut self.tenants {
+            let of_this = scripts.get(&(claim.namespace.clone(), claim.name.clone()));
+            tenant.init = of_this.cloned().unwrap_or_default();
+        }
+        self
+    }
+
+    /// The same server, where these tenants are refused, and nothing is done about them.
+    #[must_use]
+    pub fn refusing(mut self, refusals: BTreeMap<Claim, Refusal>) -> Self {
+        for (claim, refusal) in refusals {
+            self.tenants.entry(claim).and_modify(|tenant| tenant.refused = Some(refusal));
+        }
         self
     }
 
@@ -417,6 +445,8 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         adopt: spec.adopt,
         reconcile: spec.reconcile,
         create: spec.create.clone().unwrap_or_default(),
+        refused: None,
+        init: Vec::new(),
         secret_name: secret_name(tenant),
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
@@ -441,7 +471,7 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         member_of: spec.member_of.iter().map(ToString::to_string).collect(),
         schemas: spec.schemas.iter().map(ToString::to_string).collect(),
-        extensions: spec.extensions.iter().map(|extension| extension.name.to_string()).collect(),
+        extensions: spec.extensions.iter().map(extension).collect(),
         connect_for: server.spec.connect_for.iter().map(ToString::to_string).collect(),
         access: account::consents(spec),
         databases: Vec::new(),
@@ -449,6 +479,11 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         db_deletion_policy: spec.db_deletion_policy,
         role_deletion_policy: spec.role_deletion_policy,
     }
+}
+
+fn extension(declared: &tenant_database::Extension) -> (String, Extension) {
+    let tenant_database::Extension { name, version, schema } = declared;
+    (name.to_string(), Extension { version: version.clone(), schema: schema.as_ref().map(ToString::to_string) })
 }
 
 fn login_scheme(credentials: &Credentials) -> LoginScheme {

@@ -171,6 +171,7 @@ impl Postgres {
         check_admin(&shared)?;
         let mut observed = self.with_ledger(shared).await?;
         observed.refused = observe::read_refused(maintenance, new_settings(desired, &observed)).await?;
+        observed.upgrades = observe::read_upgrades(maintenance, declared_versions(desired, &observed)).await?;
         Ok(observed)
     }
 
@@ -235,6 +236,14 @@ fn new_settings(desired: &Desired, observed: &Observed) -> BTreeSet<Setting> {
         tenant.applied.settings.iter().filter(move |setting| !known(setting))
     });
     new.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The versions of extensions that are declared and that the server has.
+fn declared_versions(desired: &Desired, observed: &Observed) -> BTreeSet<(String, String)> {
+    let available = observed.shared.extensions.as_ref();
+    let declared = desired.looked_at().flat_map(|(_, tenant)| &tenant.applied.extensions);
+    let declared = declared.filter(|(name, _)| available.is_some_and(|all| all.contains_key(*name)));
+    declared.filter_map(|(name, extension)| Some((name.clone(), extension.version.clone()?))).collect()
 }
 
 async fn look_inside(

@@ -107,17 +107,21 @@ impl Taking {
 
     /// The statement, with what has to be around it in its transaction.
     pub(crate) fn around(&self, statement: String) -> Vec<String> {
-        match self {
-            Self::AsEstate => vec![statement],
+        self.around_all(vec![statement])
+    }
+
+    /// The same for several statements.
+    pub(crate) fn around_all(&self, statements: Vec<String>) -> Vec<String> {
+        let (before, after) = match self {
+            Self::AsEstate => return statements,
             Self::AsMember { role, options } => {
                 let options = Membership::Inherit.options(*options);
                 let role = name(role);
-                vec![format!("GRANT {role} TO {ESTATE}{options}"), statement, format!("REVOKE {role} FROM {ESTATE}")]
+                (format!("GRANT {role} TO {ESTATE}{options}"), format!("REVOKE {role} FROM {ESTATE}"))
             }
-            Self::AsLogin => {
-                vec!["SET LOCAL ROLE NONE".to_owned(), statement, format!("SET LOCAL ROLE {ESTATE}")]
-            }
-        }
+            Self::AsLogin => ("SET LOCAL ROLE NONE".to_owned(), format!("SET LOCAL ROLE {ESTATE}")),
+        };
+        std::iter::once(before).chain(statements).chain([after]).collect()
     }
 }
 

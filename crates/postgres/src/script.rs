@@ -91,6 +91,7 @@ impl Script<'_> {
                 statements.push(leaving);
                 (Session::Estate(inside), true)
             }
+            Venue::Login => (Session::Estate(inside), false),
             Venue::Inside => (Session::Estate(first.database().map_or(inside, str::to_owned)), true),
         };
         self.go(session);

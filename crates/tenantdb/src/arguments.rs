@@ -290,6 +290,7 @@ pub enum PlanOutput {
 
 /// What `plan` takes.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct PlanArguments {
     #[command(flatten)]
     pub files: Files,
@@ -302,6 +303,9 @@ pub struct PlanArguments {
     /// Also show what goes because the project declares it no more
     #[arg(long)]
     pub prune: bool,
+    /// Refuse what the server's `allow` does not allow a namespace to ask for
+    #[arg(long)]
+    pub enforce_policy: bool,
     #[command(flatten)]
     pub place: CredentialsFolder,
     /// `text`; `json` in a documented shape; `sql`, a script for psql; or `markdown`, for a review
@@ -327,6 +331,9 @@ pub struct ApplyArguments {
     /// Deliver new credentials here for databases whose credential was delivered to another place
     #[arg(long)]
     pub reissue: bool,
+    /// Refuse what the server's `allow` does not allow a namespace to ask for
+    #[arg(long)]
+    pub enforce_policy: bool,
     #[command(flatten)]
     pub place: CredentialsFolder,
     /// `text`, or `json` in a documented shape

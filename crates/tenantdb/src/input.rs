@@ -11,10 +11,11 @@ use tenantdb_api::{
     did_you_mean,
 };
 use tenantdb_core::{Authority, Claim};
-use tenantdb_postgres::{Desired, Recorded};
+use tenantdb_postgres::{Desired, Recorded, Scripts};
 
 use crate::error::Error;
 use crate::home::Home;
+use crate::scripts;
 
 /// The file that says which project declarations belong to.
 pub const PROJECT_FILE: &str = "tenantdb.yaml";
@@ -31,6 +32,8 @@ pub struct ServerInput {
     pub roles: Vec<Declared<TenantRole>>,
     /// The names that its ledger recorded, as far as it was asked.
     pub recorded: Recorded,
+    /// The scripts that its tenants begin with.
+    pub scripts: Scripts,
 }
 
 impl ServerInput {
@@ -41,7 +44,14 @@ impl ServerInput {
 
     /// A server that is declared, with nothing on it yet.
     pub fn declared(server: Declared<DatabaseServer>) -> Self {
-        Self { server, is_declared: true, tenants: Vec::new(), roles: Vec::new(), recorded: Recorded::default() }
+        Self {
+            server,
+            is_declared: true,
+            tenants: Vec::new(),
+            roles: Vec::new(),
+            recorded: Recorded::default(),
+            scripts: Scripts::default(),
+        }
     }
 
     /// What is declared for it, by claim.
@@ -164,7 +174,12 @@ fn by_server(manifests: Manifests, home: &Home, problems: &mut Diagnostics) -> R
     };
     for tenant in manifests.tenants {
         match server_of(&tenant, tenant.resource.spec.server.as_ref(), &defaults, &mut servers) {
-            Ok(input) => input.tenants.push(tenant),
+            Ok(input) => {
+                let TenantDatabase { metadata, .. } = &tenant.resource;
+                let scripts = scripts::read(&tenant, &folder(&tenant), problems);
+                input.scripts.insert((metadata.namespace(), metadata.name.clone()), scripts);
+                input.tenants.push(tenant);
+            }
             Err(problem) => problems.push(problem),
         }
     }
@@ -211,11 +226,7 @@ fn server_of<'a, T>(
 
 /// Paths in a declaration are relative to the file they stand in.
 fn anchor_paths(server: &mut Declared<DatabaseServer>) {
-    let location = server.location();
-    let file = Path::new(location.rsplit_once(':').map_or("", |(file, _)| file));
-    // `parent` of a bare file name is empty, and so is that of standard input: both stand for where we are.
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let Ok(folder) = std::path::absolute(folder) else { return };
+    let Ok(folder) = std::path::absolute(folder(server)) else { return };
     let spec = &mut server.resource.spec;
     let passwords =
         spec.admin.iter_mut().flat_map(|admin| &mut admin.password_from).filter_map(|from| from.file.as_mut());
@@ -223,6 +234,15 @@ fn anchor_paths(server: &mut Declared<DatabaseServer>) {
     for path in passwords.chain(authority) {
         *path = folder.join(&*path);
     }
+}
+
+/// The folder of the file that a declaration stands in.
+fn folder<T>(declared: &Declared<T>) -> PathBuf {
+    let location = declared.location();
+    let file = Path::new(location.rsplit_once(':').map_or("", |(file, _)| file));
+    // `parent` of a bare file name is empty, and so is that of standard input: both stand for where we are.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    folder.to_owned()
 }
 
 /// What was read of paths, and what could not be.

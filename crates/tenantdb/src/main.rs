@@ -6,7 +6,9 @@ mod error;
 mod home;
 mod input;
 mod output;
+mod policy;
 mod resolve;
+mod scripts;
 mod server;
 
 use std::process::ExitCode;

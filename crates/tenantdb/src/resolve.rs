@@ -11,6 +11,7 @@ use crate::commands::Context;
 use crate::error::Error;
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::style;
+use crate::policy;
 use crate::server::{self, Connected};
 
 /// Checks the declarations of every server, before any of them is touched; all that is wrong is told at once. What is
@@ -55,9 +56,11 @@ fn is_named_by_its_server(tenant: &Declared<TenantDatabase>) -> bool {
 
 /// What a server should be, once it is known what applications are told to connect to.
 pub fn resolve(input: &ServerInput, authority: &Authority, endpoint: Endpoint) -> Result<Desired, Diagnostics> {
-    let ServerInput { server, tenants, roles, recorded, .. } = input;
+    let ServerInput { server, tenants, roles, recorded, scripts, .. } = input;
     let admin = server::admin_name(&server.resource);
-    Desired::resolve_recorded(Declarations { server, tenants, roles }, authority, &admin, endpoint, recorded)
+    let declarations = Declarations { server, tenants, roles };
+    let desired = Desired::resolve_recorded(declarations, authority, &admin, endpoint, recorded)?;
+    Ok(desired.beginning_with(scripts))
 }
 
 /// How closely to look, and how far to go.
@@ -69,11 +72,13 @@ pub struct Request {
     pub prune: bool,
     /// Whether credentials that were delivered elsewhere are delivered here as well.
     pub reissue: bool,
+    /// Whether what the server's `allow` does not allow is refused.
+    pub enforce: bool,
 }
 
 impl Request {
     /// A look at what the server shares, at what is declared and nothing else.
-    pub const PLAIN: Self = Self { depth: Depth::Shallow, prune: false, reissue: false };
+    pub const PLAIN: Self = Self { depth: Depth::Shallow, prune: false, reissue: false, enforce: false };
 }
 
 /// What a plan is made from, and the plan.
@@ -107,6 +112,9 @@ pub async fn look(
         Some(observed) => observed,
         None => connected.observe(&desired, request.depth).await?,
     };
+    if request.enforce {
+        desired = desired.refusing(policy::refusals(server, &input.authority, &observed));
+    }
     let newcomers = desired.newcomers(&observed);
     let desired = if newcomers.is_empty() {
         desired

@@ -48,8 +48,8 @@ pub struct DatabaseServerSpec {
     /// How the names of databases and owners come from the names of their declarations.
     #[serde(default)]
     pub naming: Naming,
-    /// What a namespace may ask for. Checked for mistakes, and binds nobody yet: on the command line whoever holds the
-    /// administrator's password is the platform.
+    /// What a namespace may ask for. On the command line whoever holds the administrator's password is the platform, and
+    /// it is checked with `--enforce-policy`.
     #[serde(default)]
     pub allow: Allow,
     /// Other logins that may connect to every tenant's database, such as a monitor's; what they may read there is the
@@ -260,19 +260,21 @@ impl Default for Naming {
 pub struct Allow {
     /// Which namespaces may use the server; all when absent.
     pub namespaces: Option<AllowedNamespaces>,
-    /// `Naming`, or a pattern that may hold `{namespace}`.
+    /// `Naming`, which is the default: database and owner come from `naming`; or a pattern for those that are declared,
+    /// which may hold `{namespace}`, and `*` for any text.
     pub names: Option<String>,
-    /// The most that may be asked.
+    /// The most that may be asked; `IfOrphaned` when absent.
     pub adopt: Option<super::tenant_database::Adopt>,
     /// Shared roles that may be joined.
     pub member_of: Vec<SqlName>,
-    /// Templates that may be copied.
+    /// Templates that may be copied; `template0` when absent.
     pub templates: Option<Vec<SqlName>>,
-    /// Extensions that may be made.
+    /// Extensions that may be made: a list, or `Trusted` (the default), those that PostgreSQL lets a database's owner make.
     pub extensions: Option<AllowedExtensions>,
-    /// Settings that may be made.
+    /// Settings that may be made; `statement_timeout`, `lock_timeout`, `idle_in_transaction_session_timeout` and
+    /// `work_mem` when absent.
     pub settings: Option<Vec<SettingName>>,
-    /// What may be done with a Secret that exists.
+    /// What may be done with a Secret that exists; `Create` when absent.
     pub secret_policies: Option<Vec<super::tenant_database::SecretPolicy>>,
     /// Where else credentials may be delivered.
     pub deliver: AllowedDelivery,

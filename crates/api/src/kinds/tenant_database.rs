@@ -63,14 +63,15 @@ pub struct TenantDatabaseSpec {
     /// Shared roles whose privileges the tenant has; none that reaches beyond its own database, such as PostgreSQL's own
     /// and other tenants'.
     pub member_of: Vec<SqlName>,
-    /// Extensions of the database: those that PostgreSQL trusts.
+    /// Extensions of the database: those that PostgreSQL trusts, and others where the administrator is a superuser.
     pub extensions: Vec<Extension>,
     /// Schemas that the tenant owns, beside `public`.
     pub schemas: Vec<SqlName>,
     /// Settings of the tenant's logins; not `role`, `session_authorization`, `client_min_messages` and
     /// `*_preload_libraries`.
     pub settings: BTreeMap<SettingName, SettingValue>,
-    /// Scripts that run once, as the tenant, after creation. Not supported yet.
+    /// Scripts that run once, logged in as the tenant, when its database is made and before its credential is handed
+    /// out: SQL, without commands of psql, each in one transaction.
     pub init: Vec<InitScript>,
     /// Further logins on this database, each with its own credential; it has the formats and keys of `credentials`.
     pub access: Vec<Access>,
@@ -155,10 +156,10 @@ pub struct Create {
 pub struct Extension {
     /// The extension's name.
     pub name: SqlName,
-    /// The version; the server's default when absent. Not supported yet.
+    /// The version; whatever is there, else the server's default, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The schema; `public` when absent. Not supported yet.
+    /// The schema; where it is, else `public` or the one it insists on, when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<SqlName>,
 }
@@ -215,9 +216,13 @@ impl JsonSchema for Extension {
                     "name": {"allOf": [name], "description": "Its name."},
                     "version": {
                         "type": ["string", "null"],
-                        "description": "The version; the server's default when absent. Not supported yet.",
+                        "description": "The version; whatever is there, else the server's default, when absent.",
                     },
-                    "schema": {"allOf": [name], "description": "The schema; `public` when absent. Not supported yet."},
+                    "schema": {
+                        "allOf": [name],
+                        "description":
+                            "The schema; where it is, else `public` or the one it insists on, when absent.",
+                    },
                 },
                 "additionalProperties": false,
             }],
@@ -309,10 +314,10 @@ impl JsonSchema for SettingValue {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct InitScript {
-    /// A file beside the manifest.
+    /// A file, relative to the manifest.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// A ConfigMap of the object's namespace.
+    /// A ConfigMap of the object's namespace. Not supported yet.
     #[serde(default)]
     pub config_map: Option<ConfigMapKeyReference>,
 }

@@ -108,14 +108,25 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
         PostgresStep::DropLevels { roles } => forget_levels(id, &hold.owner, roles),
         PostgresStep::ForgetDatabase { .. } => {
             let phase = Phase::Claimed.as_str();
-            vec![format!(
-                "UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL, adopted = false WHERE id = {id}"
-            )]
+            vec![
+                format!(
+                    "UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL, adopted = false WHERE id = {id}"
+                ),
+                forget_scripts(id),
+            ]
         }
         PostgresStep::RecordDatabase { database } => vec![format!(
             "UPDATE ledger.tenant SET database_oid = (SELECT oid FROM pg_database WHERE datname = {}) WHERE id = {id}",
             text(database)
         )],
+        PostgresStep::RecordScript { name, digest, .. } => vec![
+            format!(
+                "INSERT INTO ledger.script (tenant, digest, name) VALUES ({id}, {}, {})",
+                text(digest.as_str()),
+                text(name)
+            ),
+            audit(hold, &format!("run script {name}")),
+        ],
         PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
             let digest = text_or_null(login.map(|login| login.digest().as_str().to_owned()));
             let generation = generation.0;
@@ -213,6 +224,9 @@ fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<Stri
     let phase = Phase::Orphaned.as_str();
     let mut statements =
         vec![format!("UPDATE ledger.tenant SET phase = '{phase}', orphaned_at = now(){oid} WHERE id = {id}")];
+    if !database {
+        statements.push(forget_scripts(id));
+    }
     if !logins {
         statements.push(format!("DELETE FROM ledger.delivery WHERE tenant = {id}"));
         statements.push(format!(
@@ -228,6 +242,11 @@ fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<Stri
 /// The name of a further login as the ledger has it.
 fn access(claim: &Claim) -> &str {
     claim.access.as_ref().map_or("", AsRef::as_ref)
+}
+
+/// What ran in a database went with it.
+fn forget_scripts(id: i64) -> String {
+    format!("DELETE FROM ledger.script WHERE tenant = {id}")
 }
 
 fn audit(hold: &Hold, action: &str) -> String {

@@ -4,6 +4,7 @@
 mod bookkeeping;
 mod locks;
 mod proof;
+mod script;
 
 pub(crate) use bookkeeping::{note_sightings, take_over};
 pub(crate) use locks::Locks;
@@ -146,6 +147,11 @@ pub(crate) async fn carry_out(
         Venue::Alone => alone_in_ledger(connections, first).await,
         Venue::Tenant => in_tenant(connections, hold, batch).await,
         Venue::Inside => inside(connections, hold, first).await,
+        // Whatever its own errors are, they are no reason to look again.
+        Venue::Login => {
+            script::run(connections, first, login).await?;
+            Ok(())
+        }
         Venue::Maintenance => prepare(connections, &[(*first).clone()]).await,
     };
     done.map_err(stale_if_changed)?;
@@ -159,7 +165,7 @@ pub(crate) async fn carry_out(
 pub(crate) fn batch(steps: &[&PostgresStep]) -> usize {
     let [first, others @ ..] = steps else { return 0 };
     let venue = first.venue();
-    if matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Maintenance) {
+    if matches!(venue, Venue::Claim | Venue::Alone | Venue::Inside | Venue::Login | Venue::Maintenance) {
         return 1;
     }
     let together = |step: &&&PostgresStep| step.venue() == venue && !step.needs_what_was_committed();

@@ -16,7 +16,7 @@ use tokio_postgres::Config;
 
 pub(crate) use budget::Connections;
 pub(crate) use error::{PREPARED_TRANSACTION, failure, unreachable};
-pub(crate) use session::{Session, Statement};
+pub(crate) use session::{ScriptError, Session, Statement};
 pub use tls::TlsSettings;
 
 use crate::ESTATE;

@@ -11,6 +11,7 @@ use tenantdb_core::{Address, Failure, FailureKind, Password};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::ErrorPosition;
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage};
@@ -39,6 +40,15 @@ impl Statement {
     pub(crate) fn labelled(text: impl Into<String>, label: impl Into<String>) -> Self {
         Self { text: text.into(), label: label.into() }
     }
+}
+
+/// Why a script failed, and where.
+pub(crate) struct ScriptError {
+    pub(crate) failure: Failure,
+    /// The character that the server's error is about, counted from 1.
+    pub(crate) character: Option<u32>,
+    /// How many of its statements were done.
+    pub(crate) done: usize,
 }
 
 /// A session with a server.
@@ -139,6 +149,33 @@ impl Session {
     /// Sends catalog queries one after another without waiting; their answers come in the same order.
     pub(crate) fn ask(&self, queries: impl IntoIterator<Item = impl Into<String>>) -> Answers<'_> {
         Answers { pending: queries.into_iter().map(|query| self.query(query.into(), &[]).boxed()).collect() }
+    }
+
+    /// Runs a script that is not ours; what it makes the server say is nothing to us, unless it fails.
+    pub(crate) async fn script(&self, text: &str) -> Result<(), ScriptError> {
+        let mut done = 0;
+        let ran = async {
+            let mut messages = std::pin::pin!(self.client.simple_query_raw(text).await?);
+            while let Some(message) = messages.try_next().await? {
+                done += usize::from(matches!(message, SimpleQueryMessage::CommandComplete(_)));
+            }
+            Ok(())
+        };
+        let ran: Result<(), tokio_postgres::Error> = ran.await;
+        self.take_warnings();
+        tracing::debug!(database = self.database, succeeded = ran.is_ok(), "script");
+        ran.map_err(|error| {
+            let position = error.as_db_error().and_then(|error| error.position());
+            let character = match position {
+                Some(ErrorPosition::Original(character)) => Some(*character),
+                _ => None,
+            };
+            // The hints of our own statements speak of the administrator.
+            let hint = error.as_db_error().and_then(|error| error.hint()).map(str::to_owned);
+            let failure = failure(&error);
+            let hint = if failure.code.is_some() { hint } else { failure.hint.clone() };
+            ScriptError { failure: within(&self.database, Failure { hint, ..failure }), character, done }
+        })
     }
 
     async fn send(&self, statements: &[Statement]) -> Result<Vec<SimpleQueryMessage>, Failure> {

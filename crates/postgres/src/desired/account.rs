@@ -1,6 +1,6 @@
 //! Accounts: what is let into databases that are not its own, with logins and a credential of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{Access, AccessLevel, Adopt, Create, TenantDatabaseSpec};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName, SqlName, TenantDatabase, TenantRole};
@@ -55,7 +55,7 @@ fn further_login(
         databases: vec![(tenant.claim.path(), level)],
         comment: None,
         schemas: BTreeSet::new(),
-        extensions: BTreeSet::new(),
+        extensions: BTreeMap::new(),
         connect_for: BTreeSet::new(),
         access: Vec::new(),
         member_of: BTreeSet::new(),
@@ -67,6 +67,8 @@ fn further_login(
         declared_database: None,
         declared_owner: None,
         applied,
+        refused: None,
+        init: Vec::new(),
         secret_name,
         ..tenant.clone()
     }
@@ -114,7 +116,9 @@ pub(super) fn role(
         applied,
         adopt: Adopt::Never,
         reconcile: spec.reconcile,
+        refused: None,
         create: Create::default(),
+        init: Vec::new(),
         secret_name: secret_name(declared),
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),

@@ -21,7 +21,7 @@ pub struct Applied {
     /// The shared roles that the tenant joined.
     pub(crate) member_of: BTreeSet<String>,
     pub(crate) schemas: BTreeSet<String>,
-    pub(crate) extensions: BTreeSet<String>,
+    pub(crate) extensions: BTreeMap<String, Extension>,
     /// The server's other logins that keep CONNECT.
     pub(crate) connect_for: BTreeSet<String>,
     /// Whom the database lets in beside its tenant.
@@ -31,6 +31,14 @@ pub struct Applied {
     pub(crate) deletion_protection: DeletionProtection,
     pub(crate) db_deletion_policy: DeletionPolicy,
     pub(crate) role_deletion_policy: DeletionPolicy,
+}
+
+/// What is declared of an extension; whatever is there will do for what is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Extension {
+    pub(crate) version: Option<String>,
+    pub(crate) schema: Option<String>,
 }
 
 impl Default for Applied {
@@ -43,7 +51,7 @@ impl Default for Applied {
             settings: BTreeMap::new(),
             member_of: BTreeSet::new(),
             schemas: BTreeSet::new(),
-            extensions: BTreeSet::new(),
+            extensions: BTreeMap::new(),
             connect_for: BTreeSet::new(),
             access: Vec::new(),
             databases: Vec::new(),

@@ -5,7 +5,7 @@ mod sighting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use applied::Applied;
+pub(crate) use applied::{Applied, Extension};
 use sighting::Sightings;
 pub(crate) use sighting::note as note_sightings;
 use tenantdb_api::{Namespace, ObjectName};
@@ -91,6 +91,8 @@ pub(crate) struct TenantRow {
     /// The roles that carry what others may do in its database.
     pub(crate) levels: BTreeSet<String>,
     pub(crate) deliveries: Vec<DeliveryRow>,
+    /// The scripts that ran in its database.
+    pub(crate) scripts: Vec<ScriptRow>,
 }
 
 impl TenantRow {
@@ -127,6 +129,13 @@ pub(crate) struct SlotRow {
 pub(crate) struct DeliveryRow {
     pub(crate) delivered: Delivered,
     pub(crate) secret_name: ObjectName,
+}
+
+/// A script that ran, as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScriptRow {
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
 }
 
 /// All that the ledger holds, as far as a plan needs it.
@@ -182,6 +191,7 @@ impl Ledger {
             "SELECT tenant, name, purpose, slot, state, generation, login_digest, place FROM ledger.role ORDER BY name",
             "SELECT tenant, place, location, secret_name, generation, login_digest FROM ledger.delivery \
              ORDER BY tenant, confirmed_at",
+            "SELECT tenant, name, digest FROM ledger.script ORDER BY tenant, ran_at",
             sighting::READ,
         ]);
         let mut by_id = BTreeMap::new();
@@ -198,6 +208,10 @@ impl Ledger {
         for row in &answers.next().await? {
             let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
             tenant.deliveries.push(delivery(row)?);
+        }
+        for row in &answers.next().await? {
+            let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
+            tenant.scripts.push(ScriptRow { name: row.get(1), digest: Digest::from_stored(row.get(2)) });
         }
         ledger.sightings = sighting::read(&answers.next().await?);
         let rows = by_id.into_values().map(|tenant| (tenant.claim.clone(), tenant));
@@ -248,6 +262,7 @@ fn tenant(row: &Row) -> Result<TenantRow, Failure> {
         slots: BTreeMap::new(),
         levels: BTreeSet::new(),
         deliveries: Vec::new(),
+        scripts: Vec::new(),
     })
 }
 

@@ -58,6 +58,15 @@ CREATE TABLE ledger.delivery (
     PRIMARY KEY (tenant, place)
 );
 
+-- The scripts that ran in the database, and never run in it again.
+CREATE TABLE ledger.script (
+    tenant bigint NOT NULL REFERENCES ledger.tenant ON DELETE CASCADE,
+    digest text NOT NULL,
+    name text NOT NULL,
+    ran_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant, digest)
+);
+
 -- When a login that is no slot was last seen in a database.
 CREATE TABLE ledger.sighting (
     database oid NOT NULL,

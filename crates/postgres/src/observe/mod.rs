@@ -6,6 +6,7 @@ mod levels;
 mod shared;
 mod text;
 mod ties;
+mod upgrades;
 mod users;
 mod values;
 mod vitals;
@@ -13,9 +14,9 @@ mod vitals;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use foreign::Foreign;
-pub(crate) use inside::Inside;
+pub(crate) use inside::{Inside, Installed};
 pub(crate) use levels::{Privileges, Wanted};
-pub(crate) use shared::{Database, Granted, Role, Setter, Shared};
+pub(crate) use shared::{AvailableExtension, Database, ExtensionVersion, Granted, Role, Setter, Shared};
 pub(crate) use ties::Tie;
 
 use tenantdb_core::{Claim, Failure};
@@ -38,6 +39,8 @@ pub struct Observed {
     pub(crate) refused: BTreeMap<Setting, Failure>,
     /// Who uses logins that are to be taken away, by login.
     pub(crate) users: BTreeMap<String, Vec<users::User>>,
+    /// The upgrades of extensions that the server knows, among those to a declared version.
+    pub(crate) upgrades: BTreeSet<Upgrade>,
     /// The databases that could not be visited, and why.
     pub(crate) unseen: BTreeMap<String, String>,
 }
@@ -99,6 +102,13 @@ impl Observed {
         self.ledger.as_ref().map(|ledger| ledger.id.as_str())
     }
 
+    /// Whether PostgreSQL lets a database's owner make a version of an extension; `None` when it is not known.
+    #[must_use]
+    pub fn trusts(&self, extension: &str, version: Option<&str>) -> Option<bool> {
+        let available = self.shared.extensions.as_ref()?.get(extension)?;
+        Some(available.version(version.map(str::to_owned).as_ref())?.trusted)
+    }
+
     /// The server's major version.
     #[must_use]
     pub fn version(&self) -> u32 {
@@ -109,6 +119,7 @@ impl Observed {
 pub(crate) use inside::visit;
 pub(crate) use shared::read as read_shared;
 pub(crate) use ties::{ON_DATABASE, ON_ROLE, read as read_ties, read_lock_holders};
+pub(crate) use upgrades::{Upgrade, read as read_upgrades};
 #[cfg(test)]
 pub(crate) use users::User;
 pub(crate) use users::read as read_users;

@@ -127,10 +127,30 @@ impl Database {
 /// An extension that the server could make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AvailableExtension {
+    /// The version that is made when none is asked for.
+    pub(crate) default_version: String,
+    /// Every version that could be made.
+    pub(crate) versions: BTreeMap<String, ExtensionVersion>,
+}
+
+impl AvailableExtension {
+    /// What a version is like, or the default one.
+    pub(crate) fn version(&self, version: Option<&String>) -> Option<&ExtensionVersion> {
+        self.versions.get(version.unwrap_or(&self.default_version))
+    }
+}
+
+/// One version of an extension.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExtensionVersion {
     /// Whether a database's owner may make it.
     pub(crate) trusted: bool,
     /// The schema it insists on.
     pub(crate) schema: Option<String>,
+    /// Whether it can be moved to another schema.
+    pub(crate) relocatable: bool,
+    /// The extensions it needs.
+    pub(crate) requires: Vec<String>,
 }
 
 /// Who may set a parameter on a login (`pg_settings.context`; PostgreSQL documentation, view `pg_settings`).
@@ -258,8 +278,9 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
             "SELECT s.setdatabase, s.setrole, {setting} FROM pg_catalog.pg_db_role_setting s, \
              pg_catalog.unnest(s.setconfig) AS c(setting) WHERE s.setrole <> 0"
         ),
-        "SELECT e.name::text, v.trusted, v.schema::text FROM pg_catalog.pg_available_extensions() e \
-         JOIN pg_catalog.pg_available_extension_versions() v ON v.name = e.name AND v.version = e.default_version"
+        "SELECT e.name::text, e.default_version, v.version, v.trusted, v.schema::text, v.relocatable, v.requires::text[] \
+         FROM pg_catalog.pg_available_extensions() e \
+         JOIN pg_catalog.pg_available_extension_versions() v ON v.name = e.name"
             .to_owned(),
         "SELECT pg_catalog.lower(name), context FROM pg_catalog.pg_settings".to_owned(),
     ]);
@@ -275,8 +296,6 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
     add_sessions(&mut databases, &answers.next().await?, &roles.names);
     add_settings(&mut roles, &answers.next().await?, &databases.names);
     let extensions = answers.next().await?;
-    let extensions =
-        extensions.iter().map(|row| (row.get(0), AvailableExtension { trusted: row.get(1), schema: row.get(2) }));
     let parameters = answers.next().await?;
     Ok(Shared {
         version: u32::try_from(server.get::<_, i32>(0) / 10_000).unwrap_or_default(),
@@ -284,7 +303,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
         maintenance_database: server.get(2),
         roles: roles.by_name(),
         databases: databases.by_name(),
-        extensions: Some(extensions.collect()),
+        extensions: Some(available(&extensions)),
         parameters: Some(parameters.iter().map(|row| (row.get(0), Setter::in_context(row.get(1)))).collect()),
     })
 }
@@ -405,4 +424,16 @@ fn add_sessions(databases: &mut Named<Database>, sessions: &[Row], role_names: &
             database.sessions.insert(login.clone(), row.get(2));
         }
     }
+}
+
+fn available(rows: &[Row]) -> BTreeMap<String, AvailableExtension> {
+    let mut extensions: BTreeMap<String, AvailableExtension> = BTreeMap::new();
+    for row in rows {
+        let extension = extensions.entry(row.get(0)).or_default();
+        extension.default_version = row.get::<_, Option<String>>(1).unwrap_or_default();
+        let requires = row.get::<_, Option<Vec<String>>>(6).unwrap_or_default();
+        let version = ExtensionVersion { trusted: row.get(3), schema: row.get(4), relocatable: row.get(5), requires };
+        extension.versions.insert(row.get(2), version);
+    }
+    extensions
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_core::{CredentialStep, Digest, Generation, Held, PlaceView, Plan, Slot, Step, Task, TenantPlan, Version};
 use tenantdb_credentials::{Delivered, SlotState};
 
-use crate::ledger::{DeliveryRow, Ledger, Phase, SlotRow, TenantRow};
-use crate::observe::{Database, Granted, Inside, Observed, Privileges, Role};
+use crate::extension::{Change, Making};
+use crate::init::MARKED;
+use crate::ledger::{DeliveryRow, Ledger, Phase, ScriptRow, SlotRow, TenantRow};
+use crate::observe::{Database, Granted, Inside, Installed, Observed, Privileges, Role};
 use crate::step::PostgresStep;
 use crate::{ESTATE, Membership};
 
@@ -17,6 +19,8 @@ pub(super) struct World {
     pub(super) place: PlaceView,
     /// The login that each slot would accept.
     pub(super) accepted: BTreeMap<String, Digest>,
+    /// The scripts that were committed, in their order.
+    pub(super) ran: Vec<String>,
     next: u32,
 }
 
@@ -28,7 +32,7 @@ struct InHand {
 
 impl World {
     pub(super) fn new(observed: Observed, place: PlaceView) -> Self {
-        Self { observed, place, accepted: BTreeMap::new(), next: 1000 }
+        Self { observed, place, accepted: BTreeMap::new(), ran: Vec::new(), next: 1000 }
     }
 
     /// Carries a plan out.
@@ -82,6 +86,10 @@ impl World {
     fn inside(&mut self, name: &str) -> &mut Inside {
         assert!(self.database(name).allows_connections, "database {name} is closed");
         self.observed.inside.entry(name.to_owned()).or_default()
+    }
+
+    fn extension(&mut self, tenant: &TenantPlan<PostgresStep>, name: &str) -> &mut Installed {
+        self.inside(&tenant.database).extensions.get_mut(name).unwrap_or_else(|| panic!("no extension {name}"))
     }
 
     fn row(&mut self, tenant: &TenantPlan<PostgresStep>) -> &mut TenantRow {
@@ -159,6 +167,7 @@ impl World {
                     slots: slots.clone(),
                     levels: BTreeSet::new(),
                     deliveries: Vec::new(),
+                    scripts: Vec::new(),
                 };
                 let ledger = self.observed.ledger.as_mut().expect("a ledger");
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
@@ -196,7 +205,7 @@ impl World {
                 let inside = Inside {
                     foreign: BTreeMap::new(),
                     schemas: BTreeMap::from([("public".to_owned(), "pg_database_owner".to_owned())]),
-                    extensions: BTreeSet::from(["plpgsql".to_owned()]),
+                    extensions: BTreeMap::from([("plpgsql".to_owned(), Installed::default())]),
                     ..Inside::default()
                 };
                 self.observed.inside.insert(database.clone(), inside);
@@ -361,6 +370,8 @@ impl World {
             PostgresStep::ForgetDatabase { .. } => {
                 let row = self.row(tenant);
                 (row.phase, row.database_oid, row.adopted) = (Phase::Claimed, None, false);
+                (row.phase, row.database_oid) = (Phase::Claimed, None);
+                row.scripts.clear();
             }
             PostgresStep::RecordDatabase { database } => {
                 let oid = self.database(database).oid;
@@ -372,8 +383,45 @@ impl World {
             PostgresStep::CreateSchema { schema, owner } => {
                 self.inside(&tenant.database).schemas.entry(schema.clone()).or_insert_with(|| owner.clone());
             }
-            PostgresStep::CreateExtension { extension, .. } => {
-                self.inside(&tenant.database).extensions.insert(extension.clone());
+            PostgresStep::CreateExtension { extension, schema, version, making } => {
+                let inside = self.inside(&tenant.database);
+                if let Making::New { owner } = making {
+                    let owner = owner.clone().unwrap_or_default();
+                    assert!(inside.schemas.insert(schema.clone(), owner).is_none(), "schema {schema} exists");
+                }
+                assert!(inside.schemas.contains_key(schema), "no schema {schema}");
+                let installed = Installed {
+                    version: version.clone().unwrap_or_else(|| "1.0".to_owned()),
+                    schema: schema.clone(),
+                    owner: ESTATE.to_owned(),
+                    relocatable: true,
+                };
+                assert!(inside.extensions.insert(extension.clone(), installed).is_none(), "{extension} exists");
+            }
+            PostgresStep::ChangeExtension { extension, change, .. } => match change {
+                Change::Version { version, .. } => {
+                    version.clone_into(&mut self.extension(tenant, extension).version);
+                }
+                Change::Schema(schema) => {
+                    assert!(self.inside(&tenant.database).schemas.contains_key(schema), "no schema {schema}");
+                    schema.clone_into(&mut self.extension(tenant, extension).schema);
+                }
+            },
+            PostgresStep::RunScript { role, database, script } => {
+                let login = in_hand.login.as_ref().expect("a login");
+                assert_eq!(self.accepted.get(role), Some(login), "{role} can't log in");
+                assert!(self.database(database).allows_connections, "database {database} is closed");
+                self.role(role).settings.insert((Some(database.clone()), MARKED.to_owned()), script.mark());
+                self.ran.push(script.name().to_owned());
+            }
+            PostgresStep::RecordScript { role, database, name, digest, declared } => {
+                let setting = (Some(database.clone()), MARKED.to_owned());
+                match declared {
+                    Some(declared) => drop(self.role(role).settings.insert(setting, declared.clone())),
+                    None => drop(self.role(role).settings.remove(&setting)),
+                }
+                let row = ScriptRow { name: name.clone(), digest: digest.clone() };
+                self.row(tenant).scripts.push(row);
             }
             PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
                 let login = in_hand.login.clone().expect("a login");
@@ -415,6 +463,7 @@ impl World {
                 row.phase = Phase::Orphaned;
                 if !database {
                     row.database_oid = None;
+                    row.scripts.clear();
                 }
                 if !logins {
                     row.deliveries.clear();

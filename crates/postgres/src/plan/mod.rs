@@ -5,6 +5,7 @@ mod adoption;
 mod adoption_tests;
 mod conflict;
 mod credential;
+mod extension;
 mod forbidden;
 #[cfg(test)]
 mod interpreter;

@@ -4,17 +4,19 @@ use tenantdb_api::did_you_mean;
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Refusal, RefusalKind};
 
+use super::extension::Missing;
 use super::forbidden::{why_forbidden, why_forbidden_to_a_role};
-use crate::Taking;
 use crate::desired::Tenant;
-use crate::observe::{Observed, Setter, Shared};
+use crate::ledger::{Extension, Phase};
+use crate::observe::{Database, Observed, Setter};
 use crate::sql::name;
+use crate::{LEDGER, Taking};
 
 /// Checks the shared roles, extensions and settings of a tenant; all that is wrong is told at once.
 pub(super) fn check(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Result<(), Refusal> {
-    let shared = &observed.shared;
     let members = tenant.applied.member_of.iter().map(|role| check_membership(role, tenant, names, observed));
-    let extensions = tenant.applied.extensions.iter().map(|name| check_extension(name, tenant, shared));
+    let extensions = tenant.applied.extensions.iter();
+    let extensions = extensions.map(|extension| check_extension(extension, tenant, names, observed));
     let settings = tenant.applied.settings.iter().map(|setting| check_setting(setting, tenant, observed));
     let creation = check_creation(tenant, observed);
     all_at_once(members.chain(extensions).chain(settings).chain([creation]))
@@ -58,9 +60,17 @@ fn check_creation(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
     let Some(template) = tenant.create.template.as_ref().filter(|_| !shared.databases.is_empty()) else {
         return Ok(());
     };
-    let is_tenants = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(template.as_str()).is_some());
+    // A tenant's database stays one when somebody renames it.
+    let is_tenants = |found: &Database| {
+        let by_name = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(template.as_str()).is_some());
+        by_name || super::holder(found, observed).is_some()
+    };
     match shared.databases.get(template.as_str()) {
-        Some(found) if found.is_template && !is_tenants => Ok(()),
+        Some(found) if template.as_str() == LEDGER || is_tenants(found) => refuse(
+            format!("database `{template}` is never copied: a tenant's data, or the ledger, is in it"),
+            "leave it out; `template0` is an empty database",
+        ),
+        Some(found) if found.is_template => Ok(()),
         Some(_) => refuse(
             format!("database `{template}` can't be copied: it is no template"),
             "only what its owner marked is one: ALTER DATABASE … IS_TEMPLATE true",
@@ -97,28 +107,25 @@ fn check_membership(role: &str, tenant: &Tenant, names: &TenantNames, observed: 
     )
 }
 
-fn check_extension(name: &str, tenant: &Tenant, shared: &Shared) -> Result<(), Refusal> {
-    let Some(extensions) = &shared.extensions else { return Ok(()) };
-    match extensions.get(name) {
-        Some(available) if available.trusted => Ok(()),
-        Some(_) => Err(Refusal::new(
-            RefusalKind::Policy,
-            format!("extension `{name}` is not trusted: only a superuser can make it"),
-        )
-        .hint(format!(
-            "leave it out, and let a superuser run in database {}: CREATE EXTENSION {}",
-            tenant.names.database,
-            crate::sql::name(name)
-        ))),
-        None => {
-            let nearest = tenantdb_api::nearest(name, extensions.keys().map(String::as_str));
-            let hint = nearest.map_or_else(
-                || "install it on the server; Debian has most in postgresql-contrib".to_owned(),
-                |nearest| format!("did you mean `{nearest}`? Otherwise install it on the server"),
-            );
-            Err(Refusal::new(RefusalKind::Policy, format!("the server has no extension `{name}`")).hint(hint))
-        }
+/// An extension that has to be made. What is not as declared of one that is there is seen with what is inside.
+fn check_extension(
+    (extension, declared): (&String, &Extension),
+    tenant: &Tenant,
+    names: &TenantNames,
+    observed: &Observed,
+) -> Result<(), Refusal> {
+    let (database, owner) = (names.database.as_str(), names.owner.as_str());
+    let inside = observed.inside.get(database);
+    let row = super::row(observed, &tenant.claim).filter(|row| row.phase == Phase::Provisioned);
+    let was_made = inside.map_or_else(
+        || row.is_some_and(|row| row.applied.extensions.contains_key(extension)),
+        |inside| inside.extensions.contains_key(extension),
+    );
+    if was_made || (inside.is_none() && row.is_some()) {
+        return Ok(());
     }
+    let missing = Missing { name: extension, declared, tenant, database, owner, shared: &observed.shared, inside };
+    missing.making().map(drop)
 }
 
 fn check_setting((name, value): (&String, &String), tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {

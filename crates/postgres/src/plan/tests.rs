@@ -8,7 +8,8 @@ use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, RefusalKind, Ri
 use super::interpreter::World;
 use super::*;
 use crate::desired::Declarations;
-use crate::observe::{Database, Granted, Role, Shared};
+use crate::init::{self, InitScript};
+use crate::observe::{AvailableExtension, Database, ExtensionVersion, Granted, Installed, Role, Shared, Upgrade};
 
 pub(super) fn desired(spec: &str) -> Desired {
     let text = format!(
@@ -48,6 +49,7 @@ pub(super) fn empty_server() -> World {
     let shared = Shared {
         version: 18,
         login: "admin".to_owned(),
+        extensions: Some([available("hstore", "1.8", true), available("pg_trgm", "1.6", true)].into()),
         roles: BTreeMap::from([("admin".to_owned(), admin), ("readers".to_owned(), Role::default())]),
         ..Shared::default()
     };
@@ -58,7 +60,17 @@ pub(super) fn empty_server() -> World {
         locations: BTreeMap::from([(claim(), "cafe-secret.json".to_owned())]),
         refused: BTreeSet::new(),
     };
-    World::new(Observed { shared, ..Observed::default() }, place)
+    let upgrade = ["hstore", "1.4", "1.8"].map(str::to_owned);
+    let [extension, from, to] = upgrade;
+    let upgrades = BTreeSet::from([Upgrade { extension, from, to }]);
+    World::new(Observed { shared, upgrades, ..Observed::default() }, place)
+}
+
+/// An extension of which the server has one version.
+fn available(name: &str, version: &str, trusted: bool) -> (String, AvailableExtension) {
+    let facts = ExtensionVersion { trusted, relocatable: true, ..ExtensionVersion::default() };
+    let versions = BTreeMap::from([(version.to_owned(), facts)]);
+    (name.to_owned(), AvailableExtension { default_version: version.to_owned(), versions })
 }
 
 pub(super) fn planned(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
@@ -86,7 +98,7 @@ pub(super) fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
 }
 
 const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
-                    extensions: [pg_trgm], memberOf: [readers]}";
+                    extensions: [pg_trgm, {name: hstore, version: '1.8', schema: app}], memberOf: [readers]}";
 
 const IN_PLACE: &str = "{rotation: {strategy: InPlace}}";
 const PASSWORDLESS: &str = "{mode: None}";
@@ -119,6 +131,7 @@ fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
     ALTER DATABASE "cafe" ALLOW_CONNECTIONS true
     ALTER SCHEMA "public" OWNER TO "cafe"
     CREATE SCHEMA IF NOT EXISTS "app" AUTHORIZATION "cafe"
+    CREATE EXTENSION IF NOT EXISTS "hstore" WITH SCHEMA "app" VERSION '1.8'
     CREATE EXTENSION IF NOT EXISTS "pg_trgm" WITH SCHEMA "public"
     "#);
 }
@@ -272,6 +285,20 @@ const DRIFTS: &[(&str, Drift)] = &[
         schema(world, "public", Some("stranger"));
     }),
     ("a schema dropped", |world| schema(world, "app", None)),
+    ("an extension of another version", |world| {
+        extension(world, "hstore", |hstore| "1.4".clone_into(&mut hstore.version));
+    }),
+    ("an extension moved", |world| {
+        role(world, "admin").superuser = true;
+        extension(world, "hstore", |hstore| "public".clone_into(&mut hstore.schema));
+    }),
+    ("an extension made by the tenant in another version", |world| {
+        role(world, ESTATE).administers.insert("cafe".to_owned());
+        extension(world, "hstore", |hstore| {
+            "1.4".clone_into(&mut hstore.version);
+            "cafe".clone_into(&mut hstore.owner);
+        });
+    }),
     ("an extension dropped", |world| {
         if let Some(inside) = world.observed.inside.get_mut("cafe") {
             inside.extensions.remove("pg_trgm");
@@ -305,6 +332,11 @@ fn drop_role(world: &mut World, name: &str) {
     for database in world.observed.shared.databases.values_mut() {
         database.grants.remove(&Some(name.to_owned()));
     }
+}
+
+fn extension(world: &mut World, name: &str, change: fn(&mut Installed)) {
+    let inside = world.observed.inside.get_mut("cafe");
+    inside.and_then(|inside| inside.extensions.get_mut(name)).into_iter().for_each(change);
 }
 
 fn schema(world: &mut World, name: &str, owner: Option<&str>) {
@@ -428,6 +460,45 @@ fn a_password_that_takes_the_place_of_one_in_use_is_staged_and_asked_about() {
             .collect();
         assert_eq!(kinds(&plan), expected, "{name}");
     }
+}
+
+/// Two scripts that a database begins with.
+fn with_scripts(spec: &str, scripts: &[(&str, &str)]) -> Desired {
+    let scripts = scripts.iter().map(|(name, text)| InitScript::new((*name).to_owned(), (*text).to_owned()).unwrap());
+    let claim = claim();
+    desired(spec).beginning_with(&[((claim.namespace, claim.name), scripts.collect())].into())
+}
+
+#[test]
+fn each_script_is_run_once_wherever_its_run_breaks_off() {
+    for credentials in ["{}", IN_PLACE] {
+        let desired = with_scripts(&full_with(credentials), &[("b.sql", "SELECT 1"), ("a.sql", "SELECT 2")]);
+        let steps = only(&planned(&mut empty_server(), &desired)).steps.len();
+        for done in 0..=steps {
+            let mut world = empty_server();
+            let mut broken = planned(&mut world, &desired);
+            broken.tenants[0].steps.truncate(done);
+            world.apply(&broken);
+            heal(&mut world, &desired);
+            assert_eq!(world.ran, ["b.sql", "a.sql"], "after {done} steps");
+            let mut settings = world.observed.shared.roles.values().flat_map(|role| role.settings.values());
+            assert!(!settings.any(|value| init::is_mark(value)), "after {done} steps");
+        }
+    }
+}
+
+#[test]
+fn a_script_that_changed_or_came_late_is_told_and_a_new_database_begins_anew() {
+    let first = with_scripts("{}", &[("a.sql", "SELECT 1")]);
+    let mut world = applied(&first);
+    let later = with_scripts("{}", &[("a.sql", "SELECT 2"), ("b.sql", "SELECT 3")]);
+    let plan = planned(&mut world, &later);
+    assert!(plan.is_empty());
+    let told: Vec<&str> = only(&plan).conditions.iter().map(|condition| condition.kind).collect();
+    assert_eq!(told, ["InitChanged", "InitNotRun"]);
+    world.drop_database("cafe");
+    heal(&mut world, &later);
+    assert_eq!(world.ran, ["a.sql", "a.sql", "b.sql"]);
 }
 
 fn any_policy() -> impl Strategy<Value = DeletionPolicy> {

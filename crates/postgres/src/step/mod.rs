@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::tenant_database::Create;
-use tenantdb_core::{Generation, PlaceId, Slot};
+use tenantdb_core::{Digest, Generation, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use crate::access::Level;
+use crate::extension::{Change, Making};
+use crate::init::InitScript;
 use crate::ledger::Applied;
 use crate::{Membership, Taking};
 pub(crate) use statements::{REDACTED, administer_role, leave, reset, without};
@@ -361,6 +363,41 @@ pub enum PostgresStep {
         extension: String,
         /// The schema it is made in.
         schema: String,
+        /// Its version; the server's default when absent.
+        version: Option<String>,
+        /// Who makes it, and where.
+        making: Making,
+    },
+    /// Upgrades an extension, or moves it.
+    ChangeExtension {
+        /// Its name.
+        extension: String,
+        /// What it gets.
+        change: Change,
+        /// How the estate gets at it.
+        taking: Taking,
+    },
+    /// Runs a script, logged in with the credential in hand.
+    RunScript {
+        /// The login.
+        role: String,
+        /// The database.
+        database: String,
+        /// The script.
+        script: InitScript,
+    },
+    /// Notes in the ledger that a script was run, and takes its mark off the login.
+    RecordScript {
+        /// The login.
+        role: String,
+        /// The database.
+        database: String,
+        /// What the script was declared as.
+        name: String,
+        /// Which one it was.
+        digest: Digest,
+        /// What is declared for the parameter that carried the mark.
+        declared: Option<String>,
     },
     /// Notes in the ledger where the credential in hand was delivered.
     RecordDelivery {
@@ -488,6 +525,8 @@ pub(crate) enum Venue {
     Tenant,
     /// In the tenant's database, by itself.
     Inside,
+    /// In the tenant's database, logged in as the tenant.
+    Login,
 }
 
 impl PostgresStep {
@@ -503,9 +542,11 @@ impl PostgresStep {
             Self::CreateExtension { .. }
             | Self::GrantLevel { .. }
             | Self::EmptyLevels { .. }
+            | Self::ChangeExtension { .. }
             | Self::EmptySlot { .. }
             | Self::LeaveDatabase { .. }
             | Self::AdoptDatabase { .. } => Venue::Inside,
+            Self::RunScript { .. } => Venue::Login,
             _ => Venue::Ledger,
         }
     }

@@ -3,6 +3,8 @@
 use tenantdb_api::tenant_database::Create;
 
 use super::{PostgresStep, Proof, level};
+use crate::extension;
+use crate::init;
 use crate::ledger::CHANGED_MEANWHILE;
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, name, names, text, text_or_null, texts};
@@ -138,8 +140,16 @@ impl PostgresStep {
             Self::CreateSchema { schema, owner } => {
                 vec![format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", name(schema), name(owner))]
             }
-            Self::CreateExtension { extension, schema } => {
-                vec![format!("CREATE EXTENSION IF NOT EXISTS {} WITH SCHEMA {}", name(extension), name(schema))]
+            Self::CreateExtension { extension, schema, version, making } => {
+                extension::create(extension, schema, version.as_deref(), making)
+            }
+            Self::ChangeExtension { extension, change, taking } => {
+                taking.around_all(extension::change(extension, change))
+            }
+            // What is in it may be a secret.
+            Self::RunScript { role, script, .. } => vec![format!("-- logged in as {}: {}", name(role), script.name())],
+            Self::RecordScript { role, database, declared, .. } => {
+                vec![init::remove_mark(role, database, declared.as_deref())]
             }
             Self::EndSessions { database, own, strangers, options } => end_sessions(database, own, strangers, *options),
             Self::EndLocks { logins, roles, options } => end_locks(logins, roles, *options),

@@ -7,6 +7,7 @@ use tenantdb_core::Step;
 
 use super::{Adopted, PostgresStep, Proof, REDACTED};
 use crate::access::Level;
+use crate::extension::Change;
 use crate::{ESTATE, LEDGER};
 
 impl Step for PostgresStep {
@@ -24,7 +25,8 @@ impl Step for PostgresStep {
             | Self::CreateSlot { .. }
             | Self::CreateLevel { .. }
             | Self::CreateSchema { .. }
-            | Self::CreateExtension { .. } => Some('+'),
+            | Self::CreateExtension { .. }
+            | Self::RunScript { .. } => Some('+'),
             Self::Claim { adopted: Some(_), .. }
             | Self::AdoptDatabase { .. }
             | Self::RetireLogin { .. }
@@ -47,6 +49,7 @@ impl Step for PostgresStep {
             | Self::Comment { .. }
             | Self::OpenDatabase { drifted: true, .. }
             | Self::OwnSchema { .. }
+            | Self::ChangeExtension { .. }
             | Self::Settle { policies: Some(_), .. }
             | Self::Settle { returns: true, .. }
             | Self::Settle { note: Some(_), .. }
@@ -66,6 +69,7 @@ impl Step for PostgresStep {
             | Self::ForgetDatabase { .. }
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
+            | Self::RecordScript { .. }
             | Self::Settle { .. }
             | Self::RecordDeletion
             | Self::EmptySlot { .. }
@@ -169,7 +173,16 @@ impl Step for PostgresStep {
             Self::RecordDatabase { database } => format!("the ledger knows database {database}"),
             Self::OwnSchema { schema, owner, .. } => format!("schema {schema}: owned by {owner}"),
             Self::CreateSchema { schema, .. } => format!("schema {schema}"),
-            Self::CreateExtension { extension, schema } => format!("extension {extension} in schema {schema}"),
+            Self::CreateExtension { extension, schema, version, .. } => {
+                let version = version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+                format!("extension {extension}{version} in schema {schema}")
+            }
+            Self::ChangeExtension { extension, change, .. } => match change {
+                Change::Version { version, .. } => format!("extension {extension}: version {version}"),
+                Change::Schema(schema) => format!("extension {extension}: in schema {schema}"),
+            },
+            Self::RunScript { role, script, .. } => format!("script {}, logged in as {role}", script.name()),
+            Self::RecordScript { name, .. } => format!("the ledger knows that script {name} was run"),
             Self::RecordDelivery { location, .. } => format!("the ledger knows of {location}"),
             Self::Settle { policies, returns, note, .. } => settled(policies.as_ref(), *returns, note.as_ref()),
             Self::EndSessions { database, own, strangers, .. } => {

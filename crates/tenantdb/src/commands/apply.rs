@@ -21,7 +21,8 @@ pub async fn run(context: &Context, arguments: ApplyArguments) -> Result<Exit, E
     let began = Instant::now();
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
-    let request = Request { depth, prune: arguments.prune, reissue: arguments.reissue };
+    let request =
+        Request { depth, prune: arguments.prune, reissue: arguments.reissue, enforce: arguments.enforce_policy };
     let asking = Asking::of(arguments.yes, arguments.output);
     let mut told = Told::new(arguments.output);
     for server in input.targets(arguments.prune)? {

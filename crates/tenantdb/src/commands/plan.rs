@@ -16,7 +16,7 @@ use crate::server;
 pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
-    let request = Request { depth, prune: arguments.prune, ..Request::PLAIN };
+    let request = Request { depth, prune: arguments.prune, enforce: arguments.enforce_policy, ..Request::PLAIN };
     let mut shown = Shown::new(arguments.output);
     let mut exit = Exit::Done;
     for server in input.targets(arguments.prune)? {

@@ -55,7 +55,15 @@ on_every_server! {
         // Not even one that its owner could mark.
         server.psql("postgres", "ALTER DATABASE cafe IS_TEMPLATE true");
         let thief = declared.clone() + &tenant("thief", "{create: {template: cafe}}");
-        world.apply(&thief).exits(4).tells("database `cafe` can't be copied");
+        world.apply(&thief).exits(4).tells("database `cafe` is never copied");
+        // Nor one that was renamed, or left behind, nor the ledger.
+        server.psql("postgres", "ALTER DATABASE tenantdb IS_TEMPLATE true; ALTER DATABASE cafe RENAME TO caffe");
+        for template in ["tenantdb", "caffe"] {
+            let thief = tenant("thief", &format!("{{create: {{template: {template}}}}}"));
+            let refused = world.untouched(&server, || world.apply(&thief));
+            refused.exits(4).tells(&format!("database `{template}` is never copied"));
+        }
+        server.psql("postgres", "ALTER DATABASE caffe RENAME TO cafe");
         let typo = declared + &tenant("erp", "{create: {template: sead}}");
         world.apply(&typo).exits(4).tells("the server has no template `sead`").tells("did you mean `seed`?");
     }

@@ -8,7 +8,7 @@ use tenantdb_testkit::{Admin, TestServer, on_every_server};
 use crate::world::{World, query, tenant};
 
 /// Everything that can be declared, declared.
-const DECLARED: &str = "{comment: Orders, connectionLimit: 20, schemas: [app], extensions: [pg_trgm], \
+const DECLARED: &str = "{comment: Orders, connectionLimit: 20, schemas: [app], extensions: [pg_trgm, {name: hstore, version: '1.8'}], \
                         settings: {statement_timeout: 30s, timezone: UTC}, memberOf: [readers]}";
 
 /// One way in which a tenant stops being as declared.
@@ -270,6 +270,13 @@ const DRIFTS: &[Drift] = &[
         sql: "SET ROLE tenantdb_owner; GRANT strangers TO cafe_b",
         reason: "role cafe_b: no member of strangers  # tenantdb_owner granted it, and nothing declares it",
         look: Look::Shallow,
+    },
+    Drift {
+        name: "an extension of another version",
+        by: INSIDE,
+        sql: "DROP EXTENSION hstore; SET ROLE tenantdb_owner; CREATE EXTENSION hstore VERSION '1.4' SCHEMA public",
+        reason: "extension hstore: version 1.8  # it was 1.4",
+        look: Look::Refresh,
     },
     Drift {
         name: "database closed",

@@ -85,7 +85,7 @@ publish: {parameters: {sslmode: require}}
 naming: {database: \"{namespace}_{name}\", owner: \"{database}_user\"}
 allow:
   namespaces: {names: [cafe]}
-  names: \"{namespace}_.*\"
+  names: \"{namespace}_*\"
   adopt: Never
   memberOf: [readers]
   templates: [template0]

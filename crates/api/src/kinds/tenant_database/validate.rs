@@ -40,6 +40,7 @@ impl TenantDatabase {
         spec.create.iter().for_each(|create| check_create(create, &mut found));
         check_extensions(spec, &mut found);
         check_members(&spec.member_of, &mut found);
+        check_init(spec, &mut found);
         check_schemas(&spec.schemas, &mut found);
         settings::check("spec.settings", &spec.settings, &mut found);
         check_access(&spec.access, &mut found);
@@ -53,11 +54,7 @@ fn not_yet(path: &str) -> Violation {
 }
 
 fn refuse_unsupported(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
-    for (path, given) in [
-        ("spec.contact", !spec.contact.is_empty()),
-        ("spec.sizeLimit", spec.size_limit.is_some()),
-        ("spec.init", !spec.init.is_empty()),
-    ] {
+    for (path, given) in [("spec.contact", !spec.contact.is_empty()), ("spec.sizeLimit", spec.size_limit.is_some())] {
         if given {
             found.push(not_yet(path));
         }
@@ -83,11 +80,15 @@ fn check_extensions(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
     let mut seen = BTreeSet::new();
     for (index, extension) in spec.extensions.iter().enumerate() {
         let path = format!("spec.extensions[{index}]");
-        if extension.version.is_some() {
-            found.push(not_yet(&format!("{path}.version")));
+        if extension.version.as_ref().is_some_and(|version| version.is_empty() || version.contains('\0')) {
+            let violation = Violation::new(format!("{path}.version"), format!("{path}.version is no version"));
+            found.push(violation.hint("such as \"1.6\"; leave it out for whatever the server has"));
         }
-        if extension.schema.is_some() {
-            found.push(not_yet(&format!("{path}.schema")));
+        let schema = extension.schema.as_ref().map(SqlName::as_str);
+        if let Some(schema) = schema.filter(|schema| schema.starts_with("pg_") || *schema == "information_schema") {
+            let message = format!("the schema name `{schema}` is PostgreSQL's own");
+            let hint = "leave it out: an extension that belongs there gets there by itself";
+            found.push(Violation::new(format!("{path}.schema"), message).hint(hint));
         }
         if !seen.insert(&extension.name) {
             found.push(Violation::new(path, format!("the extension `{}` is listed twice", extension.name)));
@@ -106,6 +107,31 @@ fn check_members(roles: &[SqlName], found: &mut Vec<Violation>) {
         if !seen.insert(role) {
             found.push(Violation::new(path, format!("the role `{role}` is listed twice")));
         }
+    }
+}
+
+fn check_init(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
+    let mut seen = BTreeSet::new();
+    for (index, script) in spec.init.iter().enumerate() {
+        let path = format!("spec.init[{index}]");
+        match (&script.file, &script.config_map) {
+            (Some(file), None) if file.as_os_str().is_empty() => {
+                found.push(Violation::new(format!("{path}.file"), format!("{path}.file is empty")));
+            }
+            (Some(file), None) if !seen.insert(file) => {
+                found.push(Violation::new(path, format!("the script `{}` is listed twice", file.display())));
+            }
+            (Some(_), None) => {}
+            (None, Some(_)) => found.push(not_yet(&format!("{path}.configMap")).hint("only `file` is")),
+            _ => found.push(Violation::new(&path, format!("{path} must have exactly one of file and configMap"))),
+        }
+    }
+    if !spec.init.is_empty() && spec.credentials.mode == CredentialMode::None {
+        let violation = Violation::new(
+            "spec.init",
+            "scripts run logged in as the tenant, and `credentials.mode: None` has no password",
+        );
+        found.push(violation.hint("leave `init` out, and run them by hand"));
     }
 }
 

@@ -24,11 +24,8 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
     for (path, spec) in [
         ("spec.contact", "contact: {team: payments}"),
         ("spec.sizeLimit", "sizeLimit: 10Gi"),
-        ("spec.extensions[1].version", "extensions: [a, {name: b, version: '1'}]"),
-        ("spec.extensions[0].schema", "extensions: [{name: b, schema: c}]"),
         ("spec.settings.search_path", "settings: {search_path: a}"),
-        ("spec.init", "init: [{file: seed.sql}]"),
-        ("spec.init", "init: [{configMap: {name: a, key: b}}]"),
+        ("spec.init[1].configMap", "init: [{file: seed.sql}, {configMap: {name: a, key: b}}]"),
         ("spec.credentials.passwordFrom", "credentials: {passwordFrom: {secret: {name: a, key: b}}}"),
         ("spec.credentials.secretType", "credentials: {secretType: kubernetes.io/basic-auth}"),
         ("spec.credentials.secretPolicy", "credentials: {secretPolicy: Merge}"),
@@ -64,9 +61,28 @@ fn what_is_supported_is_accepted() {
         "credentials: {mode: Password, secretName: a, secretType: Opaque, secretPolicy: Create, formats: [default, env]}",
         "credentials: {keys: {URL: '{uri}', a.b-c_D: 'x{{{host}:{port}}}'}, rotation: {strategy: Alternate}, deliver: []}",
         "credentials: {mode: None, keys: {URL: '{uri}'}}",
-        "credentials: {rotation: {strategy: InPlace}}",
+        "credentials: {rotation: {strategy: InPlace}}, init: [{file: seed.sql}, {file: more/seed.sql}]",
     ] {
         assert_eq!(said(spec), [""; 0], "{spec}");
+    }
+}
+
+#[test]
+fn a_script_is_one_file_once_and_has_a_login_to_run_as() {
+    for (spec, message) in [
+        ("init: [{}]", "spec.init[0] must have exactly one of file and configMap"),
+        ("init: [{file: a, configMap: {name: a, key: b}}]", "spec.init[0] must have exactly one of file and configMap"),
+        ("init: [{file: ''}]", "spec.init[0].file is empty"),
+        ("init: [{file: a}, {file: a}]", "the script `a` is listed twice"),
+        (
+            "init: [{file: a}], credentials: {mode: None}",
+            "scripts run logged in as the tenant, and `credentials.mode: None` has no password",
+        ),
+        ("memberOf: [none]", "`none` is not the name of a role"),
+        ("extensions: [{name: a, version: ''}]", "spec.extensions[0].version is no version"),
+        ("extensions: [{name: a, schema: pg_catalog}]", "the schema name `pg_catalog` is PostgreSQL's own"),
+    ] {
+        assert_eq!(said(spec), [message], "{spec}");
     }
 }
 

@@ -1,8 +1,11 @@
 //! What is inside a tenant's database: schemas and extensions.
 
-use tenantdb_core::{Actor, Condition, Refusal, RefusalKind, Risk, Task};
+use std::collections::BTreeSet;
+
+use tenantdb_core::{Condition, Refusal, RefusalKind};
 
 use super::Planner;
+use super::extensions::NewExtension;
 use crate::Taking;
 use crate::ledger::Phase;
 use crate::observe::Inside;
@@ -28,8 +31,21 @@ impl Planner<'_> {
         let inside = self.inside.unwrap_or(&nothing);
         let owner = self.owner();
         let missing = self.missing();
+        let new_extensions = match self.new_extensions(self.inside.filter(|_| !unseen)) {
+            Ok(new) => new,
+            Err(refusal) => {
+                self.plan.refusal = Some(refusal);
+                Vec::new()
+            }
+        };
+        let (first, later): (Vec<_>, Vec<_>) = new_extensions.into_iter().partition(NewExtension::comes_first);
+        let made: BTreeSet<String> =
+            first.iter().filter(|new| new.makes_schema()).map(|new| new.schema.clone()).collect();
+        for new in first {
+            self.make_extension(new);
+        }
         let schemas = std::iter::once("public".to_owned()).chain(self.tenant.applied.schemas.clone());
-        for schema in schemas {
+        for schema in schemas.filter(|schema| !made.contains(schema)) {
             let owner = owner.clone();
             match inside.schemas.get(&schema) {
                 Some(found) if *found == owner => {}
@@ -46,17 +62,10 @@ impl Planner<'_> {
                 None => self.push(PostgresStep::CreateSchema { schema, owner }, "declared, not in the database"),
             }
         }
-        for extension in self.tenant.applied.extensions.difference(&inside.extensions) {
-            let fixed = self
-                .shared
-                .extensions
-                .as_ref()
-                .and_then(|all| all.get(extension))
-                .and_then(|available| available.schema.clone());
-            let schema = fixed.unwrap_or_else(|| "public".to_owned());
-            let step = PostgresStep::CreateExtension { extension: extension.clone(), schema };
-            self.plan.push(Task::Engine(step), "declared, not in the database", Risk::Safe, Actor::Estate);
+        for new in later {
+            self.make_extension(new);
         }
+        self.change_extensions(inside);
     }
 
     /// Whether a superuser's `public` has to stay as it was made.

@@ -34,8 +34,11 @@ impl Planner<'_> {
     pub(super) fn deliver_credential(&mut self) {
         let location = self.location();
         let (slot, generation, reason, probe, publish) = match self.custody.decision.clone() {
-            Decision::Keep | Decision::Refuse(_) => return,
-            Decision::Elsewhere { location } => return self.elsewhere(&location),
+            Decision::Keep | Decision::Refuse(_) => return self.run_scripts_with_held_login(),
+            Decision::Elsewhere { location } => {
+                self.run_scripts_with_held_login();
+                return self.elsewhere(&location);
+            }
             Decision::Issue { slot, generation, reason, replaces, .. } => {
                 (slot, generation, reason, true, Some(replaces))
             }
@@ -51,6 +54,9 @@ impl Planner<'_> {
         };
         if probe && self.tenant.applied.logins.has_password() {
             self.credential(CredentialStep::Probe, reason);
+        }
+        if self.tenant.applied.logins.has_password() {
+            self.run_scripts(self.names.slot(slot).as_str());
         }
         if let Some(replaces) = publish {
             let location = location.clone();

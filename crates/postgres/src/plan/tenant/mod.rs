@@ -4,6 +4,8 @@ mod account;
 mod adoption;
 mod content;
 mod delivery;
+mod extensions;
+mod init;
 mod levels;
 mod members;
 mod outsiders;
@@ -45,7 +47,9 @@ pub(super) fn plan(
     }
     let row = super::row(observed, &tenant.claim);
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
-    let planned = conflict(tenant, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
+    let refused_before = tenant.refused.clone();
+    let planned = refused_before.or_else(|| conflict(tenant, row, &names, desired, observed));
+    let planned = planned.map_or(Ok(()), Err).and_then(|()| {
         adoption_in_reach(tenant, row, &names, observed, room)?;
         if row.is_none() {
             room.take()?;
@@ -174,6 +178,7 @@ impl<'a> Planner<'a> {
         self.claim();
         self.database();
         self.take_credential();
+        self.record_scripts();
         // What is there passes first: the estate has nothing to say about its role before.
         let is_there = self.shared.roles.contains_key(self.names.owner.as_str());
         if is_there {
@@ -193,6 +198,7 @@ impl<'a> Planner<'a> {
         self.level_members();
         self.deliver_credential();
         self.made_otherwise();
+        self.tell_scripts();
         self.dismiss();
         // What is adopted was consented to as a whole; elsewhere the rest is not to wait for consent.
         if self.adopts {
@@ -474,7 +480,8 @@ impl<'a> Planner<'a> {
     fn stays(&self) -> Option<String> {
         let (before, now) = (&self.before, &self.tenant.applied);
         let schemas = before.schemas.difference(&now.schemas).map(|name| format!("schema {name}"));
-        let extensions = before.extensions.difference(&now.extensions).map(|name| format!("extension {name}"));
+        let extensions = before.extensions.keys().filter(|name| !now.extensions.contains_key(*name));
+        let extensions = extensions.map(|name| format!("extension {name}"));
         let stays: Vec<String> = schemas.chain(extensions).collect();
         (!stays.is_empty()).then(|| format!("left in place: {}", stays.join(", ")))
     }

@@ -207,7 +207,8 @@ impl Planner<'_> {
         let lasting = |scope: &Option<String>| {
             self.database.is_some() || self.tenant.is_account() || scope.as_ref() != Some(&database)
         };
-        let found: BTreeMap<_, _> = role.settings.iter().filter(|((scope, _), _)| lasting(scope)).collect();
+        let found = role.settings.iter().filter(|((scope, _), _)| lasting(scope));
+        let found: BTreeMap<_, _> = found.filter(|(setting, value)| !self.is_known_mark(setting, value)).collect();
         for (setting, value) in &found {
             let (database, parameter) = setting;
             if !wanted.contains_key(setting) {

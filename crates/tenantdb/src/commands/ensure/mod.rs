@@ -163,7 +163,7 @@ async fn ensure(
     connected: &Connected,
     arguments: &EnsureArguments,
 ) -> Result<Report, Error> {
-    let request = Request { depth: Depth::Deep, prune: false, reissue: arguments.reissue };
+    let request = Request { depth: Depth::Deep, prune: false, reissue: arguments.reissue, enforce: false };
     let looked = resolve::look(context, input, server, connected, None, request).await?;
     let lost = lost(&looked.plan);
     // Where nothing is asked for, what turns up meanwhile has nobody's consent.

@@ -18,7 +18,7 @@ const HOST: &str = "host";
 
 /// All that can be declared.
 pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
-                        extensions: [pg_trgm], memberOf: [readers]}";
+                        extensions: [{name: pg_trgm, version: '1.6'}], memberOf: [readers], init: [{file: seed.sql}]}";
 
 /// The same for tenants that log in themselves.
 const IN_PLACE: &str = "{connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
@@ -275,6 +275,7 @@ pub const SCENARIOS: &[Scenario] = &[
                          ALTER ROLE {tenant}_a SET work_mem = '1MB'; ALTER ROLE {tenant}_b RESET role; \
                          REVOKE {tenant} FROM {tenant}_b GRANTED BY tenantdb_owner; ALTER ROLE {tenant}_b LOGIN VALID UNTIL '2000-01-01'; \
                          ALTER SCHEMA public OWNER TO admin_user; DROP SCHEMA app; DROP EXTENSION pg_trgm; \
+                         SET ROLE tenantdb_owner; CREATE EXTENSION pg_trgm VERSION '1.5' SCHEMA public; RESET ROLE; \
                          COMMENT ON DATABASE {tenant} IS 'mine'; ALTER DATABASE {tenant} CONNECTION LIMIT 99; \
                          GRANT readers TO {tenant} WITH ADMIN OPTION GRANTED BY admin_user; \
                          GRANT CONNECT ON DATABASE {tenant} TO PUBLIC; ALTER DATABASE {tenant} OWNER TO admin_user"

@@ -59,6 +59,7 @@ impl Site {
         let server = TestServer::start(major, Admin::Plain);
         let world = World::on(&server);
         server.psql("postgres", "CREATE ROLE readers; GRANT readers TO admin_user WITH ADMIN OPTION");
+        world.write("seed.sql", "CREATE TABLE seeds AS SELECT current_user AS who;");
         Self {
             server,
             world,
