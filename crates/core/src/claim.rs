@@ -93,6 +93,14 @@ impl Claim {
         Self { authority: authority.clone(), ..self.clone() }
     }
 
+    /// The claim of a declaration that others name as `namespace/name`; `None` when that is none.
+    #[must_use]
+    pub fn at(path: &str, kind: &'static str, authority: &Authority) -> Option<Self> {
+        let (namespace, name) = path.split_once('/')?;
+        let (namespace, name) = (namespace.parse().ok()?, name.parse().ok()?);
+        Some(Self { authority: authority.clone(), kind, namespace, name, access: None })
+    }
+
     /// The claim of the declaration that this one stands in, and so the claim of its database.
     #[must_use]
     pub fn declaration(&self) -> Self {

@@ -166,8 +166,15 @@ impl Ledger {
 
     /// Who has the database of a declaration, `namespace/name`: of several projects' the one of this authority.
     pub(crate) fn declared_as(&self, path: &str, authority: &Authority) -> Option<&TenantRow> {
-        let of_name = || self.tenants.values().filter(|row| row.claim.path() == path);
-        of_name().find(|row| row.claim.authority == *authority).or_else(|| of_name().next())
+        let own = Claim::at(path, KIND, authority).and_then(|claim| self.tenants.get(&claim));
+        own.or_else(|| self.tenants.values().find(|row| row.claim.path() == path))
+    }
+
+    /// Who has the role of a declaration, `namespace/name`: of several projects' the one of this authority.
+    pub(crate) fn account_declared_as(&self, path: &str, authority: &Authority) -> Option<&TenantRow> {
+        let own = Claim::at(path, ROLE_KIND, authority).and_then(|claim| self.accounts.get(&claim));
+        let is_called = |row: &&TenantRow| row.claim.kind == ROLE_KIND && row.claim.path() == path;
+        own.or_else(|| self.accounts.values().find(is_called))
     }
 
     /// Reads what tells the ledger from every other; `None` when its tables were never made.

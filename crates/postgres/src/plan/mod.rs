@@ -45,10 +45,14 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
     for (claim, tenant) in &desired.tenants {
         tenants.insert(claim.clone(), tenant::plan(tenant, desired, observed, place, &mut room));
     }
-    for (claim, account) in &desired.accounts {
-        let plan = tenant::plan_account(account, desired, observed, place, &tenants);
-        tenants.insert(claim.clone(), plan);
-    }
+    let accounts: Vec<PostgresTenantPlan> = if desired.accounts.is_empty() {
+        Vec::new()
+    } else {
+        let around = tenant::Around::of(&tenants, observed);
+        let accounts = desired.accounts.values();
+        accounts.map(|account| tenant::plan_account(account, desired, observed, place, &around)).collect()
+    };
+    tenants.extend(accounts.into_iter().map(|plan| (plan.claim.clone(), plan)));
     let removals = desired.removals(observed);
     for (claim, why) in &removals {
         let mut plan = removal::plan(claim, *why, observed, place);

@@ -9,9 +9,9 @@ use tenantdb_core::{Actor, Claim, PlaceView, Refusal, RefusalKind, Risk, Task, T
 
 use super::{Planner, paused, told_only};
 use crate::Taking;
-use crate::access::{self, Consent};
+use crate::access::Consent;
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Phase, TenantRow};
+use crate::ledger::{KIND, Phase, ROLE_KIND, TenantRow};
 use crate::observe::Observed;
 use crate::plan::conflict::account_conflict;
 use crate::plan::credential::custody;
@@ -25,7 +25,7 @@ pub(in crate::plan) fn plan(
     desired: &Desired,
     observed: &Observed,
     place: &PlaceView,
-    databases: &BTreeMap<Claim, PostgresTenantPlan>,
+    around: &Around<'_>,
 ) -> PostgresTenantPlan {
     if account.reconcile == Reconcile::Paused {
         return paused(account, observed);
@@ -35,11 +35,32 @@ pub(in crate::plan) fn plan(
     let planned = account_conflict(account, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
         offer::check_account(account, &names, observed)?;
         let custody = custody(account, &names, row, &observed.shared, place, desired.reissue)?;
-        let reach = Reach::of(account, desired, observed, databases);
-        Ok(Planner::new(account, row, names.clone(), observed, place, custody).plan_account(reach))
+        let reach = Reach::of(account, &names, desired, observed, around);
+        Ok(Planner::new(account, row, names.clone(), observed, place, custody).plan_account(reach, around))
     });
     let planned = planned.unwrap_or_else(|refusal| refused(&account.claim, names.database.as_str(), refusal));
     if account.reconcile == Reconcile::Observe { told_only(planned) } else { planned }
+}
+
+/// What is known when accounts are planned, whose ever they are.
+pub(in crate::plan) struct Around<'a> {
+    /// What becomes of the databases.
+    plans: &'a BTreeMap<Claim, PostgresTenantPlan>,
+    /// The databases that roles were let into, by role.
+    open: BTreeMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> Around<'a> {
+    pub(in crate::plan) fn of(plans: &'a BTreeMap<Claim, PostgresTenantPlan>, observed: &'a Observed) -> Self {
+        let mut open: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (name, found) in &observed.shared.databases {
+            let let_in = found.grants.iter().filter(|(_, privileges)| privileges.contains("CONNECT"));
+            for role in let_in.filter_map(|(role, _)| role.as_deref()) {
+                open.entry(role).or_default().insert(name);
+            }
+        }
+        Self { plans, open }
+    }
 }
 
 /// The names of an account; its credential is for the first of its databases.
@@ -63,12 +84,13 @@ pub(super) fn let_in(
     let owner = names.owner.as_str();
     let path = tenant.claim.path();
     let ledger = observed.ledger.as_ref();
+    let role_of = |consent: &Consent| Claim::at(&consent.to, ROLE_KIND, &desired.authority);
     let role = |consent: &Consent| {
         if consent.is_own() {
             return Some((format!("{owner}_{}", consent.to), consent.level));
         }
-        let declared = desired.accounts.values().find(|account| consent.is_for(&account.claim, &tenant.claim));
-        let recorded = ledger?.accounts.values().find(|row| consent.is_for(&row.claim, &tenant.claim));
+        let declared = role_of(consent).and_then(|claim| desired.accounts.get(&claim));
+        let recorded = ledger?.account_declared_as(&consent.to, &desired.authority);
         let name = recorded.map(|row| row.owner.clone()).or_else(|| Some(declared?.names.owner.to_string()));
         let applied = declared.map(|account| &account.applied).or(recorded.map(|row| &row.applied))?;
         let (_, level) = applied.databases.iter().find(|(database, _)| *database == path)?;
@@ -91,7 +113,7 @@ impl<'a> Lent<'a> {
     /// The database of a declaration: one that is declared now, else one that the ledger knows.
     fn find(path: &str, account: &Claim, desired: &'a Desired, observed: &'a Observed) -> Option<Self> {
         let ledger = observed.ledger.as_ref();
-        let declared = desired.tenants.values().find(|tenant| tenant.claim.path() == path);
+        let declared = Claim::at(path, KIND, &desired.authority).and_then(|claim| desired.tenants.get(&claim));
         if let Some(Tenant { claim, names, applied, .. }) = declared {
             let recorded = ledger.and_then(|ledger| ledger.tenants.get(claim)).and_then(TenantRow::names);
             let names = recorded.unwrap_or_else(|| names.clone());
@@ -111,8 +133,6 @@ struct Reach {
     levels: BTreeSet<String>,
     /// The roles that databases' own plans take it into, or out of.
     settled_elsewhere: BTreeSet<String>,
-    /// The databases that are planned in the same run.
-    planned: BTreeSet<Claim>,
     /// What has to be done with before.
     after: BTreeSet<Claim>,
     /// What it does not get, and why.
@@ -120,21 +140,13 @@ struct Reach {
 }
 
 impl Reach {
-    fn of(
-        account: &Tenant,
-        desired: &Desired,
-        observed: &Observed,
-        plans: &BTreeMap<Claim, PostgresTenantPlan>,
-    ) -> Self {
-        let planned = desired.tenants.values().filter(|tenant| plans.contains_key(&tenant.claim));
-        let levels = planned.flat_map(|tenant| {
-            let row = crate::plan::row(observed, &tenant.claim);
-            let owner = row.map_or(tenant.names.owner.as_str(), |row| row.owner.as_str());
-            let before = row.map(|row| row.levels.clone()).unwrap_or_default();
-            access::levels(owner, &tenant.applied.access).into_keys().chain(before).collect::<Vec<_>>()
-        });
-        let mut reach =
-            Self { settled_elsewhere: levels.collect(), planned: plans.keys().cloned().collect(), ..Self::default() };
+    fn of(account: &Tenant, names: &TenantNames, desired: &Desired, observed: &Observed, around: &Around<'_>) -> Self {
+        let plans = around.plans;
+        let holder = |role: &str| observed.ledger.as_ref()?.roles.get(role);
+        let granted = observed.shared.roles.get(names.owner.as_str()).into_iter().flat_map(|role| &role.granted);
+        let levels = granted.map(|granted| &granted.role);
+        let levels = levels.filter(|role| holder(role).is_some_and(|holder| plans.contains_key(holder))).cloned();
+        let mut reach = Self { settled_elsewhere: levels.collect(), ..Self::default() };
         for (path, level) in &account.applied.databases {
             if let Err(denied) = reach.add(path, *level, account, desired, observed, plans) {
                 reach.denied.push(denied);
@@ -176,6 +188,9 @@ impl Reach {
             _ => return deny(format!("{path} lacks role {role}"), "apply its declaration again"),
         }
         self.databases.insert(lent.names.database.to_string());
+        if plan.is_some() {
+            self.settled_elsewhere.insert(role.clone());
+        }
         self.levels.insert(role);
         Ok(())
     }
@@ -188,7 +203,7 @@ impl Reach {
 }
 
 impl Planner<'_> {
-    fn plan_account(mut self, reach: Reach) -> PostgresTenantPlan {
+    fn plan_account(mut self, reach: Reach, around: &Around<'_>) -> PostgresTenantPlan {
         // The database in its credential has to let it in, or nothing can be delivered.
         let first_is_denied =
             !self.tenant.applied.databases.is_empty() && !reach.databases.contains(self.names.database.as_str());
@@ -206,7 +221,7 @@ impl Planner<'_> {
         if !first_is_denied {
             self.deliver_credential();
         }
-        self.keep_out(&reach.databases, &reach.planned);
+        self.keep_out(&reach.databases, around);
         self.settle();
         self.outsiders();
         if !self.plan.steps.is_empty() {
@@ -254,17 +269,16 @@ impl Planner<'_> {
         self.plan.steps.clear();
     }
 
-    /// Closes the databases of tenants that it should not get into.
-    fn keep_out(&mut self, databases: &BTreeSet<String>, planned: &BTreeSet<Claim>) {
+    /// Closes the databases of tenants that it should not get into; those that are planned in the same run see to that
+    /// themselves.
+    fn keep_out(&mut self, databases: &BTreeSet<String>, around: &Around<'_>) {
         let owner = self.owner();
         let Some(ledger) = &self.observed.ledger else { return };
-        let others = ledger.tenants.values().filter(|row| !planned.contains(&row.claim));
-        let granted = others.map(|row| &row.database).filter(|name| {
-            let found = self.shared.databases.get(*name);
-            found.is_some_and(|found| found.grants(&owner, "CONNECT")) && !databases.contains(*name)
-        });
-        let granted: Vec<String> = granted.cloned().collect();
-        for database in granted {
+        let open = around.open.get(owner.as_str()).into_iter().flatten();
+        let others = open.filter(|name| !databases.contains(**name));
+        let is_ours = |name: &str| ledger.database(name).is_some_and(|row| !around.plans.contains_key(&row.claim));
+        let others: Vec<String> = others.filter(|name| is_ours(name)).map(|name| (*name).to_owned()).collect();
+        for database in others {
             let step = PostgresStep::Dismiss { database, visitors: vec![owner.clone()], grantors: Vec::new() };
             self.plan.push(Task::Engine(step), "nothing declares it", Risk::Safe, Actor::Estate);
         }

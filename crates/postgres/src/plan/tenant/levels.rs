@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_core::{Actor, Refusal, RefusalKind, Risk, Task};
+use tenantdb_api::tenant_database::Reconcile;
+use tenantdb_core::{Actor, Claim, Refusal, RefusalKind, Risk, Task};
 
 use super::Planner;
 use crate::access::{self, Level};
@@ -54,7 +55,11 @@ impl Planner<'_> {
     /// Whether a member is the role of a database that is planned in the same run, and so leaves by its own plan.
     fn leaves_by_itself(&self, member: &str) -> bool {
         let holder = self.observed.ledger.as_ref().and_then(|ledger| ledger.roles.get(member));
-        holder.is_some_and(|holder| *holder != self.tenant.claim && self.planned.contains(holder))
+        let is_planned = |claim: &Claim| {
+            let tenant = self.databases.and_then(|databases| databases.get(claim));
+            tenant.is_some_and(|tenant| tenant.reconcile == Reconcile::Full)
+        };
+        holder.is_some_and(|holder| *holder != self.tenant.claim && is_planned(holder))
     }
 
     fn expel_from_level(&mut self, member: &str, role: &str) {

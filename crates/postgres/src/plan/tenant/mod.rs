@@ -11,7 +11,7 @@ mod members;
 mod outsiders;
 mod slots;
 
-pub(super) use account::{names as account_names, plan as plan_account};
+pub(super) use account::{Around, names as account_names, plan as plan_account};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,9 +47,8 @@ pub(super) fn plan(
     }
     let row = super::row(observed, &tenant.claim);
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
-    let refused_before = tenant.refused.clone();
-    let planned = refused_before.or_else(|| conflict(tenant, row, &names, desired, observed));
-    let planned = planned.map_or(Ok(()), Err).and_then(|()| {
+    let refusal = tenant.refused.clone().or_else(|| conflict(tenant, row, &names, desired, observed));
+    let plan = refusal.map_or(Ok(()), Err).and_then(|()| {
         adoption_in_reach(tenant, row, &names, observed, room)?;
         if row.is_none() {
             room.take()?;
@@ -60,14 +59,12 @@ pub(super) fn plan(
         if let Some(refusal) = planner.no_levels_here() {
             return Err(refusal);
         }
-        if !planner.all_levels().is_empty() {
-            planner.planned = desired.looked_at().map(|(claim, _)| claim.clone()).collect();
-        }
+        planner.databases = Some(&desired.tenants);
         planner.let_in = account::let_in(tenant, &names, desired, observed);
         Ok(planner.plan())
     });
-    let planned = planned.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal));
-    if tenant.reconcile == Reconcile::Observe { told_only(planned) } else { planned }
+    let plan = plan.unwrap_or_else(|refusal| refused(&tenant.claim, names.database.as_str(), refusal));
+    if tenant.reconcile == Reconcile::Observe { told_only(plan) } else { plan }
 }
 
 /// Refuses a database that is adopted, or half adopted, where only a superuser can do a part of it.
@@ -133,8 +130,8 @@ struct Planner<'a> {
     settled_elsewhere: BTreeSet<String>,
     /// Who is a member of which of the roles that carry what others may do in its database.
     let_in: BTreeMap<String, String>,
-    /// The databases that are planned in the same run, as far as that matters.
-    planned: BTreeSet<Claim>,
+    /// The databases that are declared together with its own.
+    databases: Option<&'a BTreeMap<Claim, Tenant>>,
     plan: PostgresTenantPlan,
 }
 
@@ -169,7 +166,7 @@ impl<'a> Planner<'a> {
             joined: tenant.applied.member_of.clone(),
             settled_elsewhere: BTreeSet::new(),
             let_in: BTreeMap::new(),
-            planned: BTreeSet::new(),
+            databases: None,
             plan,
         }
     }
