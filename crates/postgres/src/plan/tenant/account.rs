@@ -142,10 +142,14 @@ struct Reach {
 impl Reach {
     fn of(account: &Tenant, names: &TenantNames, desired: &Desired, observed: &Observed, around: &Around<'_>) -> Self {
         let plans = around.plans;
-        let holder = |role: &str| observed.ledger.as_ref()?.roles.get(role);
+        let is_planned_level = |role: &String| {
+            let ledger = observed.ledger.as_ref();
+            let row = ledger.and_then(|ledger| ledger.tenants.get(ledger.roles.get(role)?));
+            row.is_some_and(|row| row.levels.contains(role) && plans.contains_key(&row.claim))
+        };
         let granted = observed.shared.roles.get(names.owner.as_str()).into_iter().flat_map(|role| &role.granted);
         let levels = granted.map(|granted| &granted.role);
-        let levels = levels.filter(|role| holder(role).is_some_and(|holder| plans.contains_key(holder))).cloned();
+        let levels = levels.filter(|role| is_planned_level(role)).cloned();
         let mut reach = Self { settled_elsewhere: levels.collect(), ..Self::default() };
         for (path, level) in &account.applied.databases {
             if let Err(denied) = reach.add(path, *level, account, desired, observed, plans) {
