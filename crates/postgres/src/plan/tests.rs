@@ -97,6 +97,12 @@ pub(super) fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
     only(plan).steps.iter().flat_map(|step| step.task.statements()).collect()
 }
 
+/// A tenant, and a role that has no database of its own.
+fn with_a_role(spec: &str) -> Desired {
+    let role = "\n---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {name: watcher}";
+    desired(&format!("{spec}{role}"))
+}
+
 const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
                     extensions: [pg_trgm, {name: hstore, version: '1.8', schema: app}], memberOf: [readers]}";
 
@@ -134,6 +140,27 @@ fn a_new_tenant_is_made_with_the_statements_of_the_recipe() {
     CREATE EXTENSION IF NOT EXISTS "hstore" WITH SCHEMA "app" VERSION '1.8'
     CREATE EXTENSION IF NOT EXISTS "pg_trgm" WITH SCHEMA "public"
     "#);
+}
+
+#[test]
+fn a_role_that_nobody_can_let_into_the_servers_database_is_refused_whole() {
+    let closed = |doorkeepers: &[&str]| {
+        let mut world = empty_server();
+        let owner = "postgres".to_owned();
+        let doorkeepers = doorkeepers.iter().map(|name| (*name).to_owned()).collect();
+        let found = Database { owner: owner.clone(), allows_connections: true, doorkeepers, ..Database::default() };
+        world.observed.shared.roles.insert(owner.clone(), Role { superuser: true, ..Role::default() });
+        world.observed.shared.databases.insert(owner, found);
+        let plan = planned(&mut world, &with_a_role("{}"));
+        let watcher = plan.tenants.into_iter().find(|tenant| tenant.claim.name.as_str() == "watcher").unwrap();
+        (watcher.change, watcher.steps.len(), watcher.refusal.and_then(|refusal| refusal.hint))
+    };
+    let (change, steps, hint) = closed(&[]);
+    assert_eq!((change, steps), (TenantChange::Refused, 0));
+    let statement = "GRANT CONNECT ON DATABASE \"postgres\" TO \"admin\" WITH GRANT OPTION";
+    assert!(hint.is_some_and(|hint| hint.ends_with(statement)));
+    let (change, steps, hint) = closed(&[ESTATE]);
+    assert!(change == TenantChange::Create && steps > 0 && hint.is_none());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::Taking;
 use crate::access::Consent;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{KIND, Phase, ROLE_KIND, TenantRow};
-use crate::observe::Observed;
+use crate::observe::{Observed, Shared};
 use crate::plan::conflict::account_conflict;
 use crate::plan::credential::custody;
 use crate::plan::{PostgresTenantPlan, offer, refused};
@@ -34,12 +34,37 @@ pub(in crate::plan) fn plan(
     let names = names(account, desired, observed);
     let planned = account_conflict(account, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
         offer::check_account(account, &names, observed)?;
+        door(account, &names, &observed.shared)?;
         let custody = custody(account, &names, row, &observed.shared, place, desired.reissue)?;
         let reach = Reach::of(account, &names, desired, observed, around);
         Ok(Planner::new(account, row, names.clone(), observed, place, custody).plan_account(reach, around))
     });
     let planned = planned.unwrap_or_else(|refusal| refused(&account.claim, names.database.as_str(), refusal));
     if account.reconcile == Reconcile::Observe { told_only(planned) } else { planned }
+}
+
+/// Refuses an account that is to log in to the server's own database, where nobody can let it in.
+fn door(account: &Tenant, names: &TenantNames, shared: &Shared) -> Result<(), Refusal> {
+    if !account.applied.databases.is_empty() || !is_shut_out(names, shared) || way_in(names, shared).is_some() {
+        return Ok(());
+    }
+    let TenantNames { database, owner } = names;
+    let grantor = shared.grantor();
+    let statement = format!("GRANT CONNECT ON DATABASE {} TO {grantor} WITH GRANT OPTION", name(database));
+    let message = format!("database `{database}` is closed, and this administrator can't open it to `{owner}`");
+    let hint = format!("list a database in `databases`, or as a superuser run: {statement}");
+    Err(Refusal::new(RefusalKind::Policy, message).hint(hint))
+}
+
+/// Whether an account can't get into the database in its credential.
+fn is_shut_out(names: &TenantNames, shared: &Shared) -> bool {
+    let found = shared.databases.get(names.database.as_str());
+    found.is_some_and(|found| !found.grants(names.owner.as_str(), "CONNECT") && !found.lets_everyone_in())
+}
+
+/// How it can be let in there.
+fn way_in(names: &TenantNames, shared: &Shared) -> Option<Taking> {
+    Taking::of_door(shared, shared.databases.get(names.database.as_str())?)
 }
 
 /// What is known when accounts are planned, whose ever they are.
@@ -256,21 +281,14 @@ impl Planner<'_> {
 
     /// Without a database of a tenant's it logs in to the server's own.
     fn let_into_the_servers_own(&mut self) {
-        let (database, login) = (self.database_name(), self.owner());
-        let Some(found) = self.shared.databases.get(&database) else { return };
-        if found.grants(&login, "CONNECT") || found.lets_everyone_in() {
+        if !is_shut_out(&self.names, self.shared) {
             return;
         }
-        if let Some(taking) = Taking::of_door(self.shared, found) {
+        if let Some(taking) = way_in(&self.names, self.shared) {
+            let (database, login) = (self.database_name(), self.owner());
             let step = PostgresStep::Admit { database, login, taking: taking.clone() };
-            return self.take(step, "its credential is for it".to_owned(), &taking);
+            self.take(step, "its credential is for it".to_owned(), &taking);
         }
-        let grantor = self.shared.grantor();
-        let statement = format!("GRANT CONNECT ON DATABASE {} TO {grantor} WITH GRANT OPTION", name(&database));
-        let message = format!("database `{database}` is closed, and this administrator can't open it to `{login}`");
-        let hint = format!("list a database in `databases`, or as a superuser run: {statement}");
-        self.plan.refusal = Some(Refusal::new(RefusalKind::Policy, message).hint(hint));
-        self.plan.steps.clear();
     }
 
     /// Closes the databases of tenants that it should not get into; those that are planned in the same run see to that
