@@ -126,16 +126,6 @@ pub struct Subject {
     pub access: Option<ObjectName>,
 }
 
-impl Subject {
-    /// Whether a claim of that namespace is meant.
-    #[must_use]
-    pub fn is(&self, claim: &Claim) -> bool {
-        self.kind.as_ref().is_none_or(|kind| *kind == claim.kind)
-            && self.name == claim.name
-            && self.access == claim.access
-    }
-}
-
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let access = self.access.as_ref().map_or_else(String::new, |access| format!(":{access}"));

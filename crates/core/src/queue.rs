@@ -26,9 +26,10 @@ impl<S> Queue<S> {
 
     /// Whether a tenant can be begun, or how it comes out without that.
     pub(crate) fn check(&self, tenant: &TenantPlan<S>) -> Result<(), Hindrance> {
-        let Some(other) = tenant.after.iter().find(|claim| self.unsettled.contains_key(*claim)) else { return Ok(()) };
+        let unsettled = tenant.after.iter().find_map(|claim| Some((claim, *self.unsettled.get(claim)?)));
+        let Some((other, is_stale)) = unsettled else { return Ok(()) };
         let message = format!("it builds on {}, of which not all was done", other.path());
-        if self.unsettled[other] {
+        if is_stale {
             return Err(Hindrance::Stale(Failure::new(FailureKind::Stale, message)));
         }
         let refusal = Refusal::new(RefusalKind::Deferral, message);

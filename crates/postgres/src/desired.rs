@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::tenant_database::{
-    Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, TenantDatabaseSpec,
+    Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, SettingValue,
+    TenantDatabaseSpec,
 };
 use tenantdb_api::{
-    DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, Namespace, ObjectName, SqlName, TenantDatabase,
-    TenantRole, tenant_database,
+    ConnectionLimit, DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, Namespace, ObjectName,
+    SettingName, SqlName, TenantDatabase, TenantRole, tenant_database,
 };
 use tenantdb_core::names::{self, TenantNames};
 use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme, Refusal};
@@ -447,7 +448,7 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         create: spec.create.clone().unwrap_or_default(),
         refused: None,
         init: Vec::new(),
-        secret_name: secret_name(tenant),
+        secret_name: secret_name(&spec.credentials, &tenant.metadata.name, "secret"),
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
     }
@@ -462,13 +463,11 @@ fn formats(credentials: &Credentials) -> Vec<SecretFormat> {
 
 /// The attributes of a tenant, with the server's defaults beneath.
 fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
-    let defaults = &server.spec.defaults;
-    let settings = defaults.settings.iter().chain(&spec.settings);
     Applied {
         logins: login_scheme(&spec.credentials),
-        connection_limit: spec.connection_limit.or(defaults.connection_limit).map(tenantdb_api::ConnectionLimit::get),
+        connection_limit: connection_limit(server, spec.connection_limit),
         comment: spec.comment.clone(),
-        settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        settings: settings(server, &spec.settings),
         member_of: spec.member_of.iter().map(ToString::to_string).collect(),
         schemas: spec.schemas.iter().map(ToString::to_string).collect(),
         extensions: spec.extensions.iter().map(extension).collect(),
@@ -479,6 +478,15 @@ fn applied(server: &DatabaseServer, spec: &TenantDatabaseSpec) -> Applied {
         db_deletion_policy: spec.db_deletion_policy,
         role_deletion_policy: spec.role_deletion_policy,
     }
+}
+
+fn connection_limit(server: &DatabaseServer, declared: Option<ConnectionLimit>) -> Option<i32> {
+    declared.or(server.spec.defaults.connection_limit).map(ConnectionLimit::get)
+}
+
+fn settings(server: &DatabaseServer, declared: &BTreeMap<SettingName, SettingValue>) -> BTreeMap<String, String> {
+    let all = server.spec.defaults.settings.iter().chain(declared);
+    all.map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 fn extension(declared: &tenant_database::Extension) -> (String, Extension) {
@@ -494,13 +502,10 @@ fn login_scheme(credentials: &Credentials) -> LoginScheme {
     }
 }
 
-fn secret_name(tenant: &TenantDatabase) -> ObjectName {
-    let default = || format!("{}-secret", tenant.metadata.name);
-    match &tenant.spec.credentials.secret_name {
-        Some(name) => name.clone(),
-        // A name that is too long for its suffix keeps its beginning; the file or Secret is found by its label.
-        None => default().parse().unwrap_or_else(|_| tenant.metadata.name.clone()),
-    }
+fn secret_name(credentials: &Credentials, name: &ObjectName, suffix: &str) -> ObjectName {
+    // A name that is too long for its suffix is refused by `validate`, unless the Secret has one of its own.
+    let default = || format!("{name}-{suffix}").parse().unwrap_or_else(|_| name.clone());
+    credentials.secret_name.clone().unwrap_or_else(default)
 }
 
 /// The names that nobody may have.

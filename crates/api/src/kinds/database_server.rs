@@ -416,6 +416,11 @@ fn default_port() -> u16 {
     5432
 }
 
-fn default_maintenance_database() -> SqlName {
+/// The database that comes with every server, where an administrator works unless the declaration names another.
+///
+/// # Panics
+/// Never: it is a valid name.
+#[must_use]
+pub fn default_maintenance_database() -> SqlName {
     "postgres".parse().expect("a valid name")
 }

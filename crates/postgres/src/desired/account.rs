@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenantdb_api::database_server::default_maintenance_database;
 use tenantdb_api::tenant_database::{Access, AccessLevel, Adopt, Create, TenantDatabaseSpec};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName, SqlName, TenantDatabase, TenantRole};
 use tenantdb_core::names::{TenantNames, check_owner};
 use tenantdb_core::{Claim, LoginScheme};
 
-use super::{Recorded, Reserved, Tenant, formats, login_scheme};
+use super::{Recorded, Reserved, Tenant, connection_limit, formats, login_scheme, secret_name, settings};
 use crate::access::Consent;
 use crate::ledger::Applied;
 
 /// Whom a database consents to, and to what.
 pub(super) fn consents(spec: &TenantDatabaseSpec) -> Vec<Consent> {
     let consent = |Access { name, role, level, schemas }: &Access| {
-        let to = role.as_ref().map_or_else(|| name.as_ref().map(ToString::to_string), |role| Some(role.to_string()));
+        let to = role.as_ref().map(ToString::to_string).or_else(|| name.as_ref().map(ToString::to_string));
         Some(Consent { to: to?, level: *level, schemas: schemas.iter().map(ToString::to_string).collect() })
     };
     spec.access.iter().filter_map(consent).collect()
@@ -91,17 +92,15 @@ pub(super) fn role(
         check_owner(&name).map_err(|error| wrong(error.0))?
     };
     let database = server.spec.admin.as_ref().map(|admin| admin.maintenance_database.clone());
-    let names = TenantNames { database: database.unwrap_or_else(maintenance_database), owner };
+    let names = TenantNames { database: database.unwrap_or_else(default_maintenance_database), owner };
     let reserved = Reserved::of(server, admin);
     if let Some(why) = names.of_account().iter().find_map(|role| reserved.why(role)) {
         return Err(wrong(format!("the role name {why}")));
     }
-    let defaults = &server.spec.defaults;
-    let settings = defaults.settings.iter().chain(&spec.settings);
     let applied = Applied {
         logins: login_scheme(&spec.credentials),
-        connection_limit: spec.connection_limit.or(defaults.connection_limit).map(tenantdb_api::ConnectionLimit::get),
-        settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        connection_limit: connection_limit(server, spec.connection_limit),
+        settings: settings(server, &spec.settings),
         member_of: spec.member_of.iter().map(ToString::to_string).collect(),
         databases: spec.databases.iter().map(|one| (one.path(&claim.namespace).to_string(), one.level)).collect(),
         deletion_protection: spec.deletion_protection,
@@ -119,19 +118,8 @@ pub(super) fn role(
         refused: None,
         create: Create::default(),
         init: Vec::new(),
-        secret_name: secret_name(declared),
+        secret_name: secret_name(&spec.credentials, &metadata.name, "role-secret"),
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
     })
-}
-
-/// The database that comes with every server.
-fn maintenance_database() -> SqlName {
-    "postgres".parse().expect("a valid name")
-}
-
-fn secret_name(declared: &Declared<TenantRole>) -> ObjectName {
-    let TenantRole { metadata, spec } = &declared.resource;
-    let default = || format!("{}-role-secret", metadata.name).parse().unwrap_or_else(|_| metadata.name.clone());
-    spec.credentials.secret_name.clone().unwrap_or_else(default)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{AccessLevel, Reconcile};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Actor, Claim, PlaceView, Refusal, RefusalKind, Risk, Task, TenantChange};
+use tenantdb_core::{Actor, Claim, PlaceView, Refusal, RefusalKind, Risk, Task};
 
 use super::{Planner, paused, told_only};
 use crate::Taking;
@@ -256,11 +256,7 @@ impl Planner<'_> {
         if !self.plan.steps.is_empty() {
             self.plan.after = reach.after;
         }
-        let mut plan = self.finish();
-        if plan.steps.is_empty() && plan.refusal.is_none() {
-            plan.change = TenantChange::Unchanged;
-        }
-        plan
+        self.finish()
     }
 
     /// Opens the databases to it.

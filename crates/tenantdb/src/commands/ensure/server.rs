@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tenantdb_api::database_server::{
     Admin, Allow, CaSource, DatabaseServerSpec, Endpoint, EngineKind, Limits, Naming, PasswordSource, ServerSource,
-    TenantDefaults, Tls, TlsMode,
+    TenantDefaults, Tls, TlsMode, default_maintenance_database,
 };
 use tenantdb_api::{DatabaseServer, Declared, ObjectMeta};
 
@@ -78,7 +78,7 @@ fn described(environment: &impl Environment) -> Result<DatabaseServer, Error> {
             source: ServerSource { endpoint: Some(Endpoint { host, port }), ..ServerSource::default() },
             admin: Some(Admin {
                 username,
-                maintenance_database: "postgres".parse().expect("a name"),
+                maintenance_database: default_maintenance_database(),
                 password_from: PASSWORDS.map(password).into(),
                 password_passthrough: false,
             }),
