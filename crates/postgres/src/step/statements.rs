@@ -71,6 +71,9 @@ impl PostgresStep {
                 vec![format!("ALTER ROLE {} LOGIN PASSWORD {password}", name(role))]
             }
             Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
+            Self::EndLogins { roles, .. } => {
+                roles.iter().map(|role| format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))).collect()
+            }
             Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
             Self::TakePowers { role, powers, taking } => taking.around(without(role, powers)),
             Self::SetInherit { role, inherit } => {
@@ -172,7 +175,8 @@ impl PostgresStep {
             | Self::ForgetDatabase { .. }
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
-            | Self::RecordDeletion
+            | Self::TakeOver { .. }
+            | Self::RecordDeletion { .. }
             | Self::RecordOrphan { .. }
             | Self::Settle { .. }
             | Self::Forget => Vec::new(),

@@ -27,6 +27,7 @@ impl Step for PostgresStep {
             | Self::CreateExtension { .. } => Some('+'),
             Self::Claim { adopted: Some(_), .. }
             | Self::AdoptDatabase { .. }
+            | Self::TakeOver { .. }
             | Self::RetireLogin { .. }
             | Self::EnableLogin { .. }
             | Self::DisableLogin { .. }
@@ -51,7 +52,8 @@ impl Step for PostgresStep {
             | Self::Settle { returns: true, .. }
             | Self::Settle { note: Some(_), .. }
             | Self::RecordOrphan { database: true, logins: true } => Some('~'),
-            Self::EndSessions { .. }
+            Self::EndLogins { .. }
+            | Self::EndSessions { .. }
             | Self::EndLocks { .. }
             | Self::Dismiss { .. }
             | Self::DropLevels { .. }
@@ -67,7 +69,7 @@ impl Step for PostgresStep {
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
             | Self::Settle { .. }
-            | Self::RecordDeletion
+            | Self::RecordDeletion { .. }
             | Self::EmptySlot { .. }
             | Self::EmptyLevels { .. }
             | Self::RecordOrphan { .. }
@@ -101,6 +103,8 @@ impl Step for PostgresStep {
             Self::AdoptDatabase { database, from, owner, schemas, administer, .. } => {
                 handed_over(database, from, owner, schemas, *administer)
             }
+            Self::EndLogins { from, roles } => format!("logins {} of {from}", roles.join(", ")),
+            Self::TakeOver { from, database } => format!("database {database}: taken over from {from}"),
             Self::RetireLogin { role, .. } => format!("role {role}: may not log in any more, no password"),
             Self::CreateOwner { owner, tenant: true } => format!("role {owner}, the tenant, without login"),
             Self::CreateOwner { owner, .. } => format!("role {owner}, without login"),
@@ -179,7 +183,7 @@ impl Step for PostgresStep {
             Self::EndLocks { logins, roles, .. } => {
                 format!("sessions of {} that hold locks on {}", logins.join(", "), roles.join(", "))
             }
-            Self::RecordDeletion => "the ledger knows of the deletion".to_owned(),
+            Self::RecordDeletion { .. } => "the ledger knows of the deletion".to_owned(),
             Self::DropDatabase { database } => format!("database {database}, with all its data"),
             Self::EmptySlot { role, database, .. } => format!("what {role} owns in database {database}"),
             Self::LeaveDatabase { roles, database, .. } => {
@@ -195,6 +199,11 @@ impl Step for PostgresStep {
 
     fn statements(&self) -> Vec<String> {
         self.sql(REDACTED)
+    }
+
+    fn waits_for(&self) -> Option<&'static str> {
+        let drops = matches!(self, Self::DropDatabase { .. });
+        drops.then_some("the server writes all that changed to its disk first (a checkpoint)")
     }
 }
 

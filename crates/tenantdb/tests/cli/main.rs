@@ -20,6 +20,7 @@ mod managed;
 mod members;
 mod names;
 mod oracles;
+mod orphans;
 mod outputs;
 mod projects;
 mod terminal;

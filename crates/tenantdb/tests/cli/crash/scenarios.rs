@@ -24,6 +24,14 @@ pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statem
 const IN_PLACE: &str = "{connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
                         credentials: {rotation: {strategy: InPlace}}}";
 
+/// The same, so that it may be deleted.
+const FULL_UNPROTECTED: &str = "{comment: Orders, connectionLimit: 20, schemas: [app], extensions: [pg_trgm], \
+                                memberOf: [readers], deletionProtection: false}";
+
+/// What is declared of databases that others left behind.
+const TAKEN_OVER: &str =
+    "{comment: Bills, connectionLimit: 10, settings: {work_mem: 8MB}, schemas: [app], adopt: Existing}";
+
 /// What is declared of databases that somebody made by hand.
 const ADOPTED: &str = "{adopt: Existing, comment: Orders, schemas: [app], extensions: [pg_trgm]}";
 
@@ -59,6 +67,7 @@ enum Task {
     /// Declares a login beside each tenant that has no database of its own.
     Watch,
     Delete,
+    Purge,
     Retire,
 }
 
@@ -361,6 +370,32 @@ pub const SCENARIOS: &[Scenario] = &[
         more: NOTHING,
     },
     Scenario {
+        name: "purge of what deletions left behind",
+        before: Some("{deletionProtection: false}"),
+        damage: |site| {
+            in_use(site);
+            Run::of(&mut site.world.command(&DELETE)).exits(0);
+        },
+        task: Task::Purge,
+        left: Left::Nothing,
+        more: NOTHING,
+    },
+    Scenario {
+        name: "what another project left behind taken over",
+        before: Some(FULL_UNPROTECTED),
+        damage: |site| {
+            in_use(site);
+            Run::of(&mut site.world.command(&DELETE)).exits(0);
+            // Where its credentials were is another project's place now.
+            fs::remove_dir_all(site.folder()).unwrap();
+            site.forget();
+            site.world.write("tenantdb.yaml", "project: another\n");
+        },
+        task: Task::Apply { spec: TAKEN_OVER, options: &["--yes"] },
+        left: Left::Whole,
+        more: NOTHING,
+    },
+    Scenario {
         name: "adoption",
         before: None,
         damage: |site| {
@@ -424,7 +459,7 @@ impl Scenario {
         match &self.task {
             Task::Apply { spec, .. } => drop(site.world.write("tenants.yaml", &all(spec))),
             Task::Watch => drop(site.world.write("tenants.yaml", &(all(FULL) + &watching()))),
-            Task::Delete | Task::Retire => {}
+            Task::Delete | Task::Purge | Task::Retire => {}
         }
         site
     }
@@ -433,6 +468,7 @@ impl Scenario {
     pub fn command(&self, site: &Site) -> Command {
         match &self.task {
             Task::Delete => site.world.command(&DELETE),
+            Task::Purge => site.world.command(&[&["orphans", "--yes", "--purge"], &TENANTS[..]].concat()),
             Task::Retire => site.world.command(&[&["rotate", "--retire", "--yes"], &TENANTS[..]].concat()),
             Task::Apply { options, .. } => {
                 let mut command = site.world.command(&APPLIED);
@@ -448,7 +484,7 @@ impl Scenario {
     pub fn check(&self, site: &mut Site) {
         let left = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
         site.check(left, self.more);
-        if !matches!(self.task, Task::Delete) {
+        if !matches!(self.task, Task::Delete | Task::Purge) {
             site.is_as_declared();
         }
     }
