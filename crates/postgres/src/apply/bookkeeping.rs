@@ -153,6 +153,7 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
             ),
             audit(hold, action),
         ],
+        PostgresStep::RecordChange { action } => vec![audit(hold, action)],
         PostgresStep::RecordDeletion { overruled } => {
             let applied = overruled.as_ref();
             let applied =

@@ -423,6 +423,7 @@ impl World {
                     self.role(role).locked_by.retain(|login| !logins.contains(login));
                 }
             }
+            PostgresStep::RecordChange { .. } => {}
             PostgresStep::RecordDeletion { overruled } => {
                 let row = self.row(tenant);
                 row.phase = Phase::Deleting;

@@ -402,6 +402,11 @@ pub enum PostgresStep {
         /// What the audit trail calls it.
         action: String,
     },
+    /// Notes in the audit trail what was done after the rest had been.
+    RecordChange {
+        /// What.
+        action: String,
+    },
     /// Ends the sessions of these logins, or all but ours, in a database.
     EndSessions {
         /// The database.

@@ -176,6 +176,7 @@ impl PostgresStep {
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
             | Self::TakeOver { .. }
+            | Self::RecordChange { .. }
             | Self::RecordDeletion { .. }
             | Self::RecordOrphan { .. }
             | Self::Settle { .. }

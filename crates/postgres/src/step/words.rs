@@ -69,6 +69,7 @@ impl Step for PostgresStep {
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
             | Self::Settle { .. }
+            | Self::RecordChange { .. }
             | Self::RecordDeletion { .. }
             | Self::EmptySlot { .. }
             | Self::EmptyLevels { .. }
@@ -183,6 +184,7 @@ impl Step for PostgresStep {
             Self::EndLocks { logins, roles, .. } => {
                 format!("sessions of {} that hold locks on {}", logins.join(", "), roles.join(", "))
             }
+            Self::RecordChange { .. } => "the ledger knows of it".to_owned(),
             Self::RecordDeletion { .. } => "the ledger knows of the deletion".to_owned(),
             Self::DropDatabase { database } => format!("database {database}, with all its data"),
             Self::EmptySlot { role, database, .. } => format!("what {role} owns in database {database}"),

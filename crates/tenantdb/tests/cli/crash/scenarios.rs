@@ -67,7 +67,6 @@ enum Task {
     /// Declares a login beside each tenant that has no database of its own.
     Watch,
     Delete,
-    Purge,
     Retire,
 }
 
@@ -370,17 +369,6 @@ pub const SCENARIOS: &[Scenario] = &[
         more: NOTHING,
     },
     Scenario {
-        name: "purge of what deletions left behind",
-        before: Some("{deletionProtection: false}"),
-        damage: |site| {
-            in_use(site);
-            Run::of(&mut site.world.command(&DELETE)).exits(0);
-        },
-        task: Task::Purge,
-        left: Left::Nothing,
-        more: NOTHING,
-    },
-    Scenario {
         name: "what another project left behind taken over",
         before: Some(FULL_UNPROTECTED),
         damage: |site| {
@@ -459,7 +447,7 @@ impl Scenario {
         match &self.task {
             Task::Apply { spec, .. } => drop(site.world.write("tenants.yaml", &all(spec))),
             Task::Watch => drop(site.world.write("tenants.yaml", &(all(FULL) + &watching()))),
-            Task::Delete | Task::Purge | Task::Retire => {}
+            Task::Delete | Task::Retire => {}
         }
         site
     }
@@ -468,7 +456,6 @@ impl Scenario {
     pub fn command(&self, site: &Site) -> Command {
         match &self.task {
             Task::Delete => site.world.command(&DELETE),
-            Task::Purge => site.world.command(&[&["orphans", "--yes", "--purge"], &TENANTS[..]].concat()),
             Task::Retire => site.world.command(&[&["rotate", "--retire", "--yes"], &TENANTS[..]].concat()),
             Task::Apply { options, .. } => {
                 let mut command = site.world.command(&APPLIED);
@@ -484,7 +471,7 @@ impl Scenario {
     pub fn check(&self, site: &mut Site) {
         let left = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
         site.check(left, self.more);
-        if !matches!(self.task, Task::Delete | Task::Purge) {
+        if !matches!(self.task, Task::Delete) {
             site.is_as_declared();
         }
     }
