@@ -3,6 +3,7 @@
 mod access;
 mod adoption;
 mod apply;
+mod audit;
 mod bootstrap;
 mod canary;
 mod crash;
