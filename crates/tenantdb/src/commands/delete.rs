@@ -32,7 +32,7 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
     told.exit = exit;
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
-        let removed = remove(context, target, asking, |desired, claims| desired.removing(claims)).await;
+        let removed = remove(context, target, asking, Desired::removing).await;
         told.add(context, &server, number, removed);
     }
     told.finish(began.elapsed(), Totals::deletion_summary)

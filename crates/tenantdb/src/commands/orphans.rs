@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tenantdb_api::DatabaseServer;
 use tenantdb_core::Engine as _;
-use tenantdb_postgres::Postgres;
+use tenantdb_postgres::{Desired, Postgres};
 
 use super::consent::Asking;
 use super::named::{self, Hints};
@@ -35,7 +35,7 @@ async fn purge(context: &Context, arguments: OrphansArguments) -> Result<Exit, E
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
         let asking = Asking::of(yes, output);
-        let purged = delete::remove(context, target, asking, |desired, claims| desired.purging(claims)).await;
+        let purged = delete::remove(context, target, asking, Desired::purging).await;
         told.add(context, &server, number, purged);
     }
     told.finish(began.elapsed(), Totals::deletion_summary)
