@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenantdb_api::ObjectName;
 use tokio::sync::Semaphore;
@@ -18,11 +19,16 @@ use crate::{
 /// How often a tenant is looked at again because somebody else changed it meanwhile.
 const MAX_ROUNDS: usize = 8;
 
+/// How long a step may take before somebody is told what it waits for.
+const LONG: Duration = Duration::from_secs(2);
+
 /// What happens during a pass, as it happens.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A tenant's steps are begun.
     Started(Claim),
+    /// A step takes long, for a reason that is known.
+    Waiting(Claim, &'static str),
     /// A tenant is done with.
     Finished(Claim),
 }
@@ -287,7 +293,7 @@ impl<E: Engine> Pass<E> {
             events(Event::Started(tenant.claim.clone()));
             tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
             let mut outcome = TenantOutcome::of(&tenant);
-            outcome.failure = self.tenant(&tenant, &observed, &mut outcome).await.err();
+            outcome.failure = self.tenant(&tenant, &observed, &mut outcome, &*events).await.err();
             events(Event::Finished(tenant.claim.clone()));
             let failed = outcome.failure.is_some();
             tracing::debug!(tenant = tenant.claim.path(), failed, "ended");
@@ -300,10 +306,11 @@ impl<E: Engine> Pass<E> {
         tenant: &TenantPlan<E::Step>,
         observed: &E::Observed,
         outcome: &mut TenantOutcome,
+        events: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<(), Failure> {
         self.interrupt.check()?;
         let mut hold = self.engine.hold(tenant, observed, &self.interrupt).await?;
-        let result = self.steps(tenant, &mut hold, outcome).await;
+        let result = self.steps(tenant, &mut hold, outcome, events).await;
         self.engine.release(hold).await;
         result
     }
@@ -313,6 +320,7 @@ impl<E: Engine> Pass<E> {
         tenant: &TenantPlan<E::Step>,
         hold: &mut E::Hold,
         outcome: &mut TenantOutcome,
+        events: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<(), Failure> {
         let mut credential = CredentialInHand::default();
         let mut rest = tenant.steps.as_slice();
@@ -323,7 +331,9 @@ impl<E: Engine> Pass<E> {
                     let length = rest.iter().take_while(|step| engine_step(&step.task).is_some()).count();
                     let steps: Vec<&E::Step> =
                         rest[..length].iter().filter_map(|step| engine_step(&step.task)).collect();
-                    let done = self.engine.carry_out(hold, &steps, credential.login.as_ref()).await?;
+                    let tell = |what| events(Event::Waiting(tenant.claim.clone(), what));
+                    let work = self.engine.carry_out(hold, &steps, credential.login.as_ref());
+                    let done = telling(first.task.waits_for(), tell, work).await?;
                     &rest[..done.clamp(1, length)]
                 }
                 Task::Credential(step) => {
@@ -453,6 +463,17 @@ fn engine_step<S>(task: &Task<S>) -> Option<&S> {
         Task::Engine(step) => Some(step),
         Task::Credential(_) => None,
     }
+}
+
+/// Tells what work waits for, if it is known and takes long.
+async fn telling<T>(what: Option<&'static str>, tell: impl Fn(&'static str), work: impl Future<Output = T>) -> T {
+    let Some(what) = what else { return work.await };
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(LONG, &mut work).await {
+        return done;
+    }
+    tell(what);
+    work.await
 }
 
 fn missing(what: &str) -> Failure {

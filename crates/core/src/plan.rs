@@ -22,6 +22,10 @@ pub trait Step: Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     fn describe(&self) -> String;
     /// The statements it will send, with secrets left out.
     fn statements(&self) -> Vec<String>;
+    /// What it waits for when it takes long, as far as that is known.
+    fn waits_for(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// How much a step can hurt.
@@ -152,6 +156,13 @@ impl<S: Step> Step for Task<S> {
         match self {
             Self::Engine(step) => step.statements(),
             Self::Credential(_) => Vec::new(),
+        }
+    }
+
+    fn waits_for(&self) -> Option<&'static str> {
+        match self {
+            Self::Engine(step) => step.waits_for(),
+            Self::Credential(_) => None,
         }
     }
 }

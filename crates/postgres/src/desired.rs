@@ -21,7 +21,7 @@ use crate::access;
 use crate::init::InitScript;
 use crate::ledger::{Applied, Extension, KIND, Phase, ROLE_KIND, is_account};
 use crate::observe::{Observed, Wanted};
-use crate::{ESTATE, LEDGER};
+use crate::{ESTATE, LEDGER, plan};
 use taken::Taken;
 
 /// The names that the ledger recorded for tenants that are there already.
@@ -43,6 +43,8 @@ pub struct Desired {
     pub(crate) accounts: BTreeMap<Claim, Tenant>,
     /// What is to be removed by name.
     pub(crate) removals: BTreeSet<Claim>,
+    /// The orphans that are to be removed for good.
+    pub(crate) purges: BTreeSet<Claim>,
     /// Whose earlier login is to be taken away.
     pub(crate) retirements: BTreeSet<Claim>,
     /// All that the authority declares, on whatever server: what else it has here is to be removed as well. Without it,
@@ -65,6 +67,10 @@ pub(crate) enum Removal {
     Undeclared,
     /// The declaration of its database has it in `access` no more.
     Withdrawn,
+    /// Somebody named an orphan: all that its policies left goes as well.
+    Purged,
+    /// Somebody else takes its orphaned database over.
+    TakenOver,
 }
 
 /// The declarations for one server.
@@ -208,6 +214,7 @@ impl Desired {
             tenants: BTreeMap::new(),
             accounts: BTreeMap::new(),
             removals: BTreeSet::new(),
+            purges: BTreeSet::new(),
             retirements: BTreeSet::new(),
             declared: None,
             scope: None,
@@ -220,6 +227,13 @@ impl Desired {
     #[must_use]
     pub fn removing(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         self.removals.extend(claims);
+        self
+    }
+
+    /// The same server, with orphans that are to be removed for good.
+    #[must_use]
+    pub fn purging(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
+        self.purges.extend(claims);
         self
     }
 
@@ -281,19 +295,24 @@ impl Desired {
             let rest = held.clone().filter(|row| !declared.contains(&row.claim.declaration()));
             rest.map(|row| (row.claim.clone(), Removal::Undeclared))
         });
+        let asked: BTreeMap<Claim, Removal> = self.asked().collect();
         let with_its_database = ledger.accounts.keys().filter_map(|claim| {
-            let asked = claim.access.is_some() && self.removals.contains(&claim.declaration());
-            asked.then(|| (claim.clone(), Removal::Asked))
+            let why = claim.access.as_ref().and_then(|_| asked.get(&claim.declaration()))?;
+            Some((claim.clone(), *why))
         });
         let withdrawn = ledger.accounts.keys().filter(|claim| self.withdraws(claim));
         let withdrawn = withdrawn.map(|claim| (claim.clone(), Removal::Withdrawn));
+        let taken = plan::taken_over(self, observed).into_values();
+        let taken_over = taken.flat_map(|orphan| plan::further_logins(ledger, &orphan.claim));
+        let taken_over = taken_over.map(|claim| (claim, Removal::TakenOver));
         let in_scope = |claim: &Claim| self.scope.as_ref().is_none_or(|scope| scope.contains(claim));
-        let all = withdrawn.chain(undeclared).chain(with_its_database).chain(self.asked());
+        let all = taken_over.chain(withdrawn).chain(undeclared).chain(with_its_database).chain(asked.clone());
         all.filter(|(claim, _)| in_scope(claim)).collect()
     }
 
     fn asked(&self) -> impl Iterator<Item = (Claim, Removal)> {
-        self.removals.iter().map(|claim| (claim.clone(), Removal::Asked))
+        let removed = self.removals.iter().map(|claim| (claim.clone(), Removal::Asked));
+        removed.chain(self.purges.iter().map(|claim| (claim.clone(), Removal::Purged)))
     }
 
     /// Whether a further login's database is declared, and the login no more.

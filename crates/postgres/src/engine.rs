@@ -350,8 +350,10 @@ fn retiring(desired: &Desired, observed: &Observed) -> Vec<String> {
 /// The databases that have to be looked into, and for what: those that are not known to be as declared, or all, and those
 /// that are to be adopted.
 fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<(String, Wanted)> {
+    let taken = plan::taken_over(desired, observed);
     let needs = desired.looked_at().filter_map(|(claim, tenant)| {
-        let Some(row) = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(claim)) else {
+        let row = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(claim));
+        let Some(row) = row.or_else(|| taken.get(claim).copied()) else {
             let found = plan::to_adopt(tenant, observed).filter(|found| found.can_be_visited());
             return found.map(|_| (tenant.names.database.to_string(), tenant.wanted(tenant.names.owner.as_str())));
         };
@@ -450,7 +452,7 @@ impl Engine for Postgres {
         observed: &Observed,
         interrupt: &Interrupt,
     ) -> Result<Hold, Failure> {
-        let row = observed.ledger.as_ref().and_then(|ledger| ledger.row(&tenant.claim));
+        let row = apply::row(tenant, observed);
         let key = self.locks.take(&self.connections, &tenant.database, interrupt).await;
         Ok(Hold {
             claim: tenant.claim.clone(),

@@ -179,7 +179,8 @@ them back.
 
 Examples:
   tenantdb orphans
-  tenantdb orphans -o json")]
+  tenantdb orphans -o json
+  tenantdb orphans --purge orders --namespace shop")]
     Orphans(OrphansArguments),
     /// Show what was done to a database, when and by whom
     #[command(after_help = "\
@@ -226,11 +227,11 @@ impl Command {
             Self::Exec(arguments) => &arguments.place,
             Self::Rotate(arguments) => &arguments.place,
             Self::Delete(arguments) => &arguments.place,
+            Self::Orphans(arguments) => &arguments.place,
             Self::Server(ServerCommand::Takeover(arguments)) => &arguments.place,
             Self::Server(_)
             | Self::Init(_)
             | Self::Ensure(_)
-            | Self::Orphans(_)
             | Self::History(_)
             | Self::Schema(_)
             | Self::Completions(_)
@@ -460,6 +461,20 @@ impl SubjectArguments {
 /// What `orphans` takes.
 #[derive(Debug, Args)]
 pub struct OrphansArguments {
+    /// Remove these for good, with all their data; by the names that they were declared by; `role/NAME` for a `TenantRole`
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub purge: Vec<DeclaredName>,
+    /// Their namespace
+    #[arg(short, long, default_value = "default", requires = "purge")]
+    pub namespace: Namespace,
+    /// Whose they are, as the list tells; by default, those of this project
+    #[arg(long, value_name = "AUTHORITY", requires = "purge")]
+    pub of: Option<Authority>,
+    /// Consent to the loss of data
+    #[arg(short = 'y', long, requires = "purge")]
+    pub yes: bool,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,

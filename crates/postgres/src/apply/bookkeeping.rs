@@ -104,6 +104,12 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
             record_slot(Slot::Owner, role, SlotState::Retired, None, None, None),
             audit(hold, &format!("retire login {role}")),
         ],
+        PostgresStep::EndLogins { from, roles } => vec![
+            format!("DELETE FROM ledger.delivery WHERE tenant = {id}"),
+            retire_slots(id),
+            audit_of(from, &format!("end logins {}, for {}", roles.join(", "), hold.claim)),
+        ],
+        PostgresStep::TakeOver { from, .. } => take_over_orphan(hold, id, from),
         PostgresStep::CreateLevel { role } => record_level(id, role),
         PostgresStep::DropLevels { roles } => forget_levels(id, &hold.owner, roles),
         PostgresStep::ForgetDatabase { .. } => {
@@ -158,10 +164,15 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
             ),
             audit(hold, action),
         ],
-        PostgresStep::RecordDeletion => vec![
-            format!("UPDATE ledger.tenant SET phase = '{}' WHERE id = {id}", Phase::Deleting.as_str()),
-            audit(hold, "begin to delete"),
-        ],
+        PostgresStep::RecordChange { action } => vec![audit(hold, action)],
+        PostgresStep::RecordDeletion { overruled } => {
+            let applied = overruled.as_ref();
+            let applied =
+                applied.map_or_else(String::new, |applied| format!(", applied = {}", text(applied.to_stored())));
+            let word = if overruled.is_some() { "begin to purge" } else { "begin to delete" };
+            let phase = Phase::Deleting.as_str();
+            vec![format!("UPDATE ledger.tenant SET phase = '{phase}'{applied} WHERE id = {id}"), audit(hold, word)]
+        }
         PostgresStep::RecordOrphan { database, logins } => record_orphan(hold, id, *database, *logins),
         PostgresStep::Forget => {
             vec![format!("DELETE FROM ledger.tenant WHERE id = {id}"), audit(hold, "delete")]
@@ -229,14 +240,36 @@ fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<Stri
     }
     if !logins {
         statements.push(format!("DELETE FROM ledger.delivery WHERE tenant = {id}"));
-        statements.push(format!(
-            "UPDATE ledger.role SET state = '{}', login_digest = NULL, changed_at = now() \
-             WHERE tenant = {id} AND state IS NOT NULL",
-            SlotState::Retired.as_str()
-        ));
+        statements.push(retire_slots(id));
     }
     statements.push(audit(hold, "orphan"));
     statements
+}
+
+fn retire_slots(id: i64) -> String {
+    format!(
+        "UPDATE ledger.role SET state = '{}', login_digest = NULL, place = NULL, changed_at = now() \
+         WHERE tenant = {id} AND state IS NOT NULL",
+        SlotState::Retired.as_str()
+    )
+}
+
+/// Its roles and its database stay with the row, which is somebody else's from here on.
+fn take_over_orphan(hold: &Hold, id: i64, from: &Claim) -> Vec<String> {
+    let Claim { authority, kind, namespace, name, .. } = &hold.claim;
+    vec![
+        format!(
+            "UPDATE ledger.tenant SET authority = {}, kind = {}, namespace = {}, name = {}, phase = '{}', \
+             orphaned_at = NULL, adopted = false WHERE id = {id}",
+            text(authority.as_str()),
+            text(kind),
+            text(namespace.as_str()),
+            text(name.as_str()),
+            Phase::Claimed.as_str()
+        ),
+        audit_of(from, &format!("taken over by {}", hold.claim)),
+        audit(hold, &format!("take over from {from}")),
+    ]
 }
 
 /// The name of a further login as the ledger has it.
@@ -250,14 +283,18 @@ fn forget_scripts(id: i64) -> String {
 }
 
 fn audit(hold: &Hold, action: &str) -> String {
-    let Claim { authority, kind, namespace, name, .. } = &hold.claim;
+    audit_of(&hold.claim, action)
+}
+
+fn audit_of(claim: &Claim, action: &str) -> String {
+    let Claim { authority, kind, namespace, name, .. } = claim;
     format!(
         "INSERT INTO ledger.audit (authority, kind, namespace, name, access, action) VALUES ({}, {}, {}, {}, {}, {})",
         text(authority.as_str()),
         text(kind),
         text(namespace.as_str()),
         text(name.as_str()),
-        text(access(&hold.claim)),
+        text(access(claim)),
         text(action)
     )
 }

@@ -14,7 +14,7 @@ use self::proof::Proof;
 use crate::ESTATE;
 use crate::bootstrap::BootstrapStep;
 use crate::connect::{AdminLogin, Connections, PREPARED_TRANSACTION, Session, Statement};
-use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA};
+use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA, TenantRow};
 use crate::observe::Observed;
 use crate::sql::{self, Membership};
 use crate::step::{PostgresStep, Venue};
@@ -172,9 +172,21 @@ pub(crate) fn batch(steps: &[&PostgresStep]) -> usize {
     1 + others.iter().take_while(together).count()
 }
 
+/// What the ledger has of the tenant, or of the orphan that it takes over.
+pub(crate) fn row<'a>(tenant: &TenantPlan<PostgresStep>, observed: &'a Observed) -> Option<&'a TenantRow> {
+    let ledger = observed.ledger.as_ref()?;
+    let taken_over = || {
+        tenant.steps.iter().find_map(|step| match &step.task {
+            Task::Engine(PostgresStep::TakeOver { from, .. }) => ledger.row(from),
+            _ => None,
+        })
+    };
+    ledger.row(&tenant.claim).or_else(taken_over)
+}
+
 /// The tenant's role: as the ledger has it, or as the plan is about to claim it.
 pub(crate) fn owner(tenant: &TenantPlan<PostgresStep>, observed: &Observed) -> String {
-    let row = observed.ledger.as_ref().and_then(|ledger| ledger.row(&tenant.claim));
+    let row = row(tenant, observed);
     let claimed = || {
         tenant.steps.iter().find_map(|step| match &step.task {
             Task::Engine(PostgresStep::Claim { owner, .. }) => Some(owner.clone()),

@@ -8,7 +8,7 @@ use tenantdb_core::{Claim, LoginScheme, Refusal, RefusalKind};
 use super::adoption;
 use crate::access;
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Phase, TenantRow};
+use crate::ledger::{Ledger, Phase, TenantRow};
 use crate::observe::Observed;
 use crate::ownership;
 
@@ -179,7 +179,11 @@ fn someone_elses(tenant: &Tenant, names: &TenantNames, desired: &Desired, observ
             RefusalKind::Conflict,
             format!("{what} belongs to {holder}{left}, not to {} of {}", tenant.claim.path(), tenant.claim.authority),
         )
-        .hint(of_another(&tenant.claim, holder, &format!("{field}: {free}"), desired))
+        .hint(if orphaned {
+            of_an_orphan(tenant, names, ledger, &free)
+        } else {
+            of_another(&tenant.claim, holder, &format!("{field}: {free}"), desired)
+        })
     };
     if let Some(holder) = ledger.database(names.database.as_str()) {
         let orphaned = holder.phase == Phase::Orphaned;
@@ -187,6 +191,16 @@ fn someone_elses(tenant: &Tenant, names: &TenantNames, desired: &Desired, observ
     }
     let role = names.roles().into_iter().find_map(|role| ledger.roles.get(&role).map(|holder| (role, holder)));
     role.map(|(role, holder)| conflict(format!("role `{role}`"), holder, false, "owner"))
+}
+
+/// What to do about a database that another declaration left behind.
+fn of_an_orphan(tenant: &Tenant, names: &TenantNames, ledger: &Ledger, free: &str) -> String {
+    let owner = ledger.database(names.database.as_str()).map(|orphan| orphan.owner.as_str());
+    let other = owner.filter(|owner| *owner != names.owner.as_str());
+    let owner = other.map_or_else(String::new, |owner| format!("`owner: {owner}`"));
+    let adopt = if tenant.adopt == Adopt::Existing { "" } else { "`adopt: Existing`" };
+    let both = if owner.is_empty() || adopt.is_empty() { "" } else { " and " };
+    format!("set {adopt}{both}{owner} to take it over, which ends its earlier logins; else set `database: {free}`")
 }
 
 /// What to do about a name that another claim has: it may be the same declaration, in another project.

@@ -188,6 +188,31 @@ impl World {
                 let granted = if *login { vec!["CREATE", "TEMPORARY", "CONNECT"] } else { vec!["CREATE", "TEMPORARY"] };
                 database.grants.entry(Some(owner.clone())).or_default().extend(privileges(&granted));
             }
+            PostgresStep::EndLogins { from, roles } => {
+                for role in roles {
+                    self.role(role).login = false;
+                    self.accepted.remove(role);
+                }
+                let ledger = self.observed.ledger.as_mut().expect("a ledger");
+                retire(ledger.tenants.get_mut(from).expect("an orphan"));
+            }
+            PostgresStep::TakeOver { from, .. } => {
+                let logins = |role: &Role| role.login;
+                let ledger = self.observed.ledger.as_mut().expect("a ledger");
+                let mut row = ledger.tenants.remove(from).expect("an orphan");
+                let shared = &self.observed.shared;
+                assert!(!row.slots.values().any(|slot| shared.roles.get(&slot.role).is_some_and(logins)));
+                let inside =
+                    |slot: &SlotRow| shared.databases.values().any(|all| all.sessions.contains_key(&slot.role));
+                assert!(!row.slots.values().any(inside), "somebody is still in it");
+                (row.claim, row.phase, row.adopted) = (tenant.claim.clone(), Phase::Claimed, false);
+                ledger
+                    .roles
+                    .values_mut()
+                    .filter(|holder| *holder == from)
+                    .for_each(|holder| *holder = row.claim.clone());
+                assert!(ledger.tenants.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
+            }
             PostgresStep::RetireLogin { role, .. } => {
                 self.role(role).login = false;
                 self.accepted.remove(role);
@@ -446,7 +471,14 @@ impl World {
                     self.role(role).locked_by.retain(|login| !logins.contains(login));
                 }
             }
-            PostgresStep::RecordDeletion => self.row(tenant).phase = Phase::Deleting,
+            PostgresStep::RecordChange { .. } => {}
+            PostgresStep::RecordDeletion { overruled } => {
+                let row = self.row(tenant);
+                row.phase = Phase::Deleting;
+                if let Some(applied) = overruled {
+                    row.applied = (**applied).clone();
+                }
+            }
             PostgresStep::DropDatabase { database } => {
                 assert!(self.observed.shared.databases.contains_key(database), "no database {database}");
                 self.drop_database(database);
@@ -466,10 +498,7 @@ impl World {
                     row.scripts.clear();
                 }
                 if !logins {
-                    row.deliveries.clear();
-                    for slot in row.slots.values_mut() {
-                        (slot.state, slot.login) = (SlotState::Retired, None);
-                    }
+                    retire(row);
                 }
             }
             PostgresStep::Forget => {
@@ -522,6 +551,13 @@ fn unlimited() -> Role {
 
 fn retired(role: &str) -> SlotRow {
     SlotRow { role: role.to_owned(), state: SlotState::Retired, generation: Generation(0), login: None, place: None }
+}
+
+fn retire(row: &mut TenantRow) {
+    row.deliveries.clear();
+    for slot in row.slots.values_mut() {
+        (slot.state, slot.login, slot.place) = (SlotState::Retired, None, None);
+    }
 }
 
 fn privileges(names: &[&str]) -> BTreeSet<String> {

@@ -14,10 +14,12 @@ mod offer;
 mod removal;
 mod retirement;
 mod sighting;
+mod takeover;
 mod tenant;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::{
@@ -34,26 +36,28 @@ use crate::{ESTATE, LEDGER};
 
 pub(crate) use adoption::to_adopt;
 pub(crate) use sighting::seen;
+pub(crate) use takeover::{further_logins, taken_over};
 
 /// A tenant's plan.
 pub(crate) type PostgresTenantPlan = TenantPlan<PostgresStep>;
 
 /// Plans for one server.
 pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) -> Plan<PostgresStep> {
-    let mut tenants = BTreeMap::new();
-    let mut room = Room::new(desired, observed);
-    for (claim, tenant) in &desired.tenants {
-        tenants.insert(claim.clone(), tenant::plan(tenant, desired, observed, place, &mut room));
+    let taken = taken_over(desired, observed);
+    let after =
+        if taken.is_empty() { Cow::Borrowed(observed) } else { Cow::Owned(takeover::afterwards(observed, &taken)) };
+    let mut tenants = tenants(desired, &after, place);
+    let mut removals = desired.removals(observed);
+    for (claim, orphan) in &taken {
+        let Some(plan) = tenants.get_mut(claim) else { continue };
+        let further = observed.ledger.as_ref().map(|ledger| further_logins(ledger, &orphan.claim)).unwrap_or_default();
+        if plan.steps.is_empty() {
+            removals.retain(|claim, _| !further.contains(claim));
+        } else {
+            takeover::first(plan, orphan, observed);
+            plan.after.extend(further);
+        }
     }
-    let accounts: Vec<PostgresTenantPlan> = if desired.accounts.is_empty() {
-        Vec::new()
-    } else {
-        let around = tenant::Around::of(&tenants, observed);
-        let accounts = desired.accounts.values();
-        accounts.map(|account| tenant::plan_account(account, desired, observed, place, &around)).collect()
-    };
-    tenants.extend(accounts.into_iter().map(|plan| (plan.claim.clone(), plan)));
-    let removals = desired.removals(observed);
     for (claim, why) in &removals {
         let mut plan = removal::plan(claim, *why, observed, place);
         plan.after = if *why == Removal::Withdrawn {
@@ -78,6 +82,23 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
         tenants: tenants.into_values().collect(),
         conditions: conditions(desired, observed),
     }
+}
+
+/// Plans for what is declared.
+fn tenants(desired: &Desired, observed: &Observed, place: &PlaceView) -> BTreeMap<Claim, PostgresTenantPlan> {
+    let mut tenants = BTreeMap::new();
+    let mut room = Room::new(desired, observed);
+    for (claim, tenant) in &desired.tenants {
+        tenants.insert(claim.clone(), tenant::plan(tenant, desired, observed, place, &mut room));
+    }
+    if !desired.accounts.is_empty() {
+        let around = tenant::Around::of(&tenants, observed);
+        let accounts = desired.accounts.values();
+        let accounts: Vec<PostgresTenantPlan> =
+            accounts.map(|account| tenant::plan_account(account, desired, observed, place, &around)).collect();
+        tenants.extend(accounts.into_iter().map(|plan| (plan.claim.clone(), plan)));
+    }
+    tenants
 }
 
 /// What is delivered for each tenant, and was for each that is removed.

@@ -10,7 +10,7 @@ use tenantdb_core::{
 
 use super::{PostgresTenantPlan, empty, refused};
 use crate::desired::Removal;
-use crate::ledger::{self, Phase, TenantRow};
+use crate::ledger::{self, Applied, Phase, TenantRow};
 use crate::observe::{Database, Observed, Tie};
 use crate::ownership;
 use crate::sql::name;
@@ -20,17 +20,29 @@ use crate::{ESTATE, Taking};
 /// Plans the removal of one tenant.
 pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
     let Some(row) = super::row(observed, claim) else { return unknown(claim, observed) };
+    match why {
+        Removal::Purged => return purge(row, observed, place),
+        Removal::TakenOver => return remove(row, why, observed, place),
+        Removal::Asked | Removal::Undeclared | Removal::Withdrawn => {}
+    }
     if row.phase == Phase::Orphaned {
-        let message = "it was deleted before, and its policies left it behind; to remove it for good, apply its \
-                       declaration with `deletionProtection: false`, `dbDeletionPolicy: Delete` and \
-                       `roleDeletionPolicy: Delete`, and delete it again";
-        let conditions = vec![Condition { kind: "LeftBehind", message: message.to_owned() }];
+        let message = format!(
+            "it was deleted before, and its policies left it behind; to remove it for good: tenantdb orphans --purge {} \
+             -n {}",
+            claim.name, claim.namespace
+        );
+        let conditions = vec![Condition { kind: "LeftBehind", message }];
         return PostgresTenantPlan { conditions, ..empty(claim, &row.database) };
     }
     let protects = row.phase != Phase::Deleting && !never_made(row) && why != Removal::Withdrawn;
     if protects && row.applied.deletion_protection == DeletionProtection::On {
         return refused(claim, &row.database, protection(why));
     }
+    remove(row, why, observed, place)
+}
+
+fn remove(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
+    let claim = &row.claim;
     let other = || (!ledger::is_account(claim)).then(|| another_database(row, observed)).flatten();
     let refusal = super::incomplete(row).or_else(other);
     if let Some(refusal) = refusal.or_else(|| tied_elsewhere(row, observed)) {
@@ -39,9 +51,25 @@ pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &Pla
     Planner { row, why, observed, place, plan: empty(claim, &row.database) }.plan()
 }
 
+/// Removes what a deletion left behind. No policy of its declaration counts any more, which is gone.
+fn purge(row: &TenantRow, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
+    let applied = Applied {
+        deletion_protection: DeletionProtection::Off,
+        db_deletion_policy: DeletionPolicy::Delete,
+        role_deletion_policy: DeletionPolicy::Delete,
+        ..row.applied.clone()
+    };
+    let begun = row.phase == Phase::Deleting && row.applied == applied;
+    if row.phase != Phase::Orphaned && !begun {
+        let refusal = Refusal::new(RefusalKind::Conflict, "it is no orphan");
+        return refused(&row.claim, &row.database, refusal.hint("`tenantdb delete` is for what is declared"));
+    }
+    remove(&TenantRow { applied, ..row.clone() }, Removal::Purged, observed, place)
+}
+
 fn protection(why: Removal) -> Refusal {
     let (message, hint) = match why {
-        Removal::Asked => (
+        Removal::Asked | Removal::Purged => (
             "it is protected from deletion",
             "set `deletionProtection: false` in its declaration, apply that, and delete it then",
         ),
@@ -50,7 +78,7 @@ fn protection(why: Removal) -> Refusal {
             "declare it again; to remove it, apply it with `deletionProtection: false` first",
         ),
         // What was let into a database is protected by nothing but its declaration.
-        Removal::Withdrawn => ("`access` has it no more", "list it again"),
+        Removal::Withdrawn | Removal::TakenOver => ("`access` has it no more", "list it again"),
     };
     Refusal::new(RefusalKind::Protection, message).hint(hint)
 }
@@ -140,7 +168,7 @@ impl Planner<'_> {
     fn account(mut self) -> PostgresTenantPlan {
         let policies = (self.row.applied.db_deletion_policy, self.row.applied.role_deletion_policy);
         let is_further = self.row.claim.access.is_some();
-        let goes = self.why == Removal::Withdrawn || policies.1 == DeletionPolicy::Delete;
+        let goes = self.goes_alone() || policies.1 == DeletionPolicy::Delete;
         self.plan.change = if goes { TenantChange::Delete } else { TenantChange::Orphan };
         if goes {
             self.begin();
@@ -227,6 +255,8 @@ impl Planner<'_> {
             Removal::Asked => "deleted, as its policies say",
             Removal::Undeclared => "no longer declared, as its policies say",
             Removal::Withdrawn => "no longer in its database's `access`",
+            Removal::TakenOver => "its database is taken over",
+            Removal::Purged => "left behind, and removed for good",
         }
     }
 
@@ -242,12 +272,18 @@ impl Planner<'_> {
 
     /// A login that its database's declaration withdrew takes no data along.
     fn risk(&self) -> Risk {
-        if self.why == Removal::Withdrawn { Risk::Disruptive } else { Risk::Destructive }
+        if self.goes_alone() { Risk::Disruptive } else { Risk::Destructive }
+    }
+
+    /// Whether it goes and its database stays, whatever the policies say.
+    fn goes_alone(&self) -> bool {
+        matches!(self.why, Removal::Withdrawn | Removal::TakenOver)
     }
 
     /// Notes the deletion, and takes the credential away before it stops working.
     fn begin(&mut self) {
-        self.destroy(PostgresStep::RecordDeletion);
+        let overruled = (self.why == Removal::Purged).then(|| Box::new(self.row.applied.clone()));
+        self.destroy(PostgresStep::RecordDeletion { overruled });
         let Some(delivery) = self.row.deliveries.last() else { return };
         let here = delivery.delivered.place == self.place.id;
         if !here {

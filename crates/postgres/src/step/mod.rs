@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::tenant_database::Create;
-use tenantdb_core::{Digest, Generation, PlaceId, Slot};
+use tenantdb_core::{Claim, Digest, Generation, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use crate::access::Level;
@@ -71,6 +71,20 @@ pub enum PostgresStep {
         taking: Taking,
         /// Whether the server knows membership options.
         options: bool,
+    },
+    /// Keeps the logins of an orphan from logging in, for whoever takes it over.
+    EndLogins {
+        /// Who left it behind.
+        from: Claim,
+        /// Their names.
+        roles: Vec<String>,
+    },
+    /// Gives an orphan to the claim in hand, in the ledger.
+    TakeOver {
+        /// Who left it behind.
+        from: Claim,
+        /// Its database.
+        database: String,
     },
     /// Takes away the login that a tenant's role had before it was adopted.
     RetireLogin {
@@ -425,6 +439,11 @@ pub enum PostgresStep {
         /// What the audit trail calls it.
         action: String,
     },
+    /// Notes in the audit trail what was done after the rest had been.
+    RecordChange {
+        /// What.
+        action: String,
+    },
     /// Ends the sessions of these logins, or all but ours, in a database.
     EndSessions {
         /// The database.
@@ -446,7 +465,10 @@ pub enum PostgresStep {
         options: bool,
     },
     /// Notes in the ledger that a deletion has begun.
-    RecordDeletion,
+    RecordDeletion {
+        /// What counts from here on as last applied, where the policies are overruled.
+        overruled: Option<Box<Applied>>,
+    },
     /// Destroys a database.
     DropDatabase {
         /// The database.

@@ -73,6 +73,9 @@ impl PostgresStep {
                 vec![format!("ALTER ROLE {} LOGIN PASSWORD {password}", name(role))]
             }
             Self::DisableLogin { role } => vec![format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))],
+            Self::EndLogins { roles, .. } => {
+                roles.iter().map(|role| format!("ALTER ROLE {} NOLOGIN PASSWORD NULL", name(role))).collect()
+            }
             Self::LiftExpiry { role } => vec![format!("ALTER ROLE {} VALID UNTIL 'infinity'", name(role))],
             Self::TakePowers { role, powers, taking } => taking.around(without(role, powers)),
             Self::SetInherit { role, inherit } => {
@@ -182,7 +185,9 @@ impl PostgresStep {
             | Self::ForgetDatabase { .. }
             | Self::RecordDatabase { .. }
             | Self::RecordDelivery { .. }
-            | Self::RecordDeletion
+            | Self::TakeOver { .. }
+            | Self::RecordChange { .. }
+            | Self::RecordDeletion { .. }
             | Self::RecordOrphan { .. }
             | Self::Settle { .. }
             | Self::Forget => Vec::new(),

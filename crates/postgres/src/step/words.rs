@@ -29,6 +29,7 @@ impl Step for PostgresStep {
             | Self::RunScript { .. } => Some('+'),
             Self::Claim { adopted: Some(_), .. }
             | Self::AdoptDatabase { .. }
+            | Self::TakeOver { .. }
             | Self::RetireLogin { .. }
             | Self::EnableLogin { .. }
             | Self::DisableLogin { .. }
@@ -54,7 +55,8 @@ impl Step for PostgresStep {
             | Self::Settle { returns: true, .. }
             | Self::Settle { note: Some(_), .. }
             | Self::RecordOrphan { database: true, logins: true } => Some('~'),
-            Self::EndSessions { .. }
+            Self::EndLogins { .. }
+            | Self::EndSessions { .. }
             | Self::EndLocks { .. }
             | Self::Dismiss { .. }
             | Self::DropLevels { .. }
@@ -71,7 +73,8 @@ impl Step for PostgresStep {
             | Self::RecordDelivery { .. }
             | Self::RecordScript { .. }
             | Self::Settle { .. }
-            | Self::RecordDeletion
+            | Self::RecordChange { .. }
+            | Self::RecordDeletion { .. }
             | Self::EmptySlot { .. }
             | Self::EmptyLevels { .. }
             | Self::RecordOrphan { .. }
@@ -105,6 +108,8 @@ impl Step for PostgresStep {
             Self::AdoptDatabase { database, from, owner, schemas, administer, .. } => {
                 handed_over(database, from, owner, schemas, *administer)
             }
+            Self::EndLogins { from, roles } => format!("logins {} of {from}", roles.join(", ")),
+            Self::TakeOver { from, database } => format!("database {database}: taken over from {from}"),
             Self::RetireLogin { role, .. } => format!("role {role}: may not log in any more, no password"),
             Self::CreateOwner { owner, tenant: true } => format!("role {owner}, the tenant, without login"),
             Self::CreateOwner { owner, .. } => format!("role {owner}, without login"),
@@ -192,7 +197,8 @@ impl Step for PostgresStep {
             Self::EndLocks { logins, roles, .. } => {
                 format!("sessions of {} that hold locks on {}", logins.join(", "), roles.join(", "))
             }
-            Self::RecordDeletion => "the ledger knows of the deletion".to_owned(),
+            Self::RecordChange { .. } => "the ledger knows of it".to_owned(),
+            Self::RecordDeletion { .. } => "the ledger knows of the deletion".to_owned(),
             Self::DropDatabase { database } => format!("database {database}, with all its data"),
             Self::EmptySlot { role, database, .. } => format!("what {role} owns in database {database}"),
             Self::LeaveDatabase { roles, database, .. } => {
@@ -208,6 +214,11 @@ impl Step for PostgresStep {
 
     fn statements(&self) -> Vec<String> {
         self.sql(REDACTED)
+    }
+
+    fn waits_for(&self) -> Option<&'static str> {
+        let drops = matches!(self, Self::DropDatabase { .. });
+        drops.then_some("the server writes all that changed to its disk first (a checkpoint)")
     }
 }
 

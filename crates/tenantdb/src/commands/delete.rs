@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tenantdb_api::Diagnostics;
-use tenantdb_core::Depth;
+use tenantdb_core::{Claim, Depth, Report};
 use tenantdb_postgres::{Desired, Observed};
 
 use super::Context;
@@ -32,7 +32,7 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
     told.exit = exit;
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
-        let removed = remove(context, target, asking).await;
+        let removed = remove(context, target, asking, Desired::removing).await;
         told.add(context, &server, number, removed);
     }
     told.finish(began.elapsed(), Totals::deletion_summary)
@@ -49,14 +49,21 @@ fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>
     Ok(input.servers.into_iter().filter(|server| !server.is_empty()).map(target).collect())
 }
 
-async fn remove(context: &Context, target: Target, asking: Asking) -> Result<tenantdb_core::Report, Error> {
+/// Removes what a target names, in the way that `removing` declares it.
+pub async fn remove(
+    context: &Context,
+    target: Target,
+    asking: Asking,
+    removing: fn(Desired, Vec<Claim>) -> Desired,
+) -> Result<Report, Error> {
     let server = &target.server.resource;
     // A local server that was never started holds nothing, and is not made to see that.
     let (connected, is_new) = match server::look(server, &context.home, &context.interrupt)? {
         Some(connected) => (connected, false),
         None => (server::unconnected(server, &context.home, &context.interrupt)?, true),
     };
-    let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).removing(target.claims);
+    let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone());
+    let desired = removing(desired, target.claims);
     let looked = look(&connected, desired, is_new).await;
     let report = match looked {
         Ok(looked) => carry_out(&connected, looked, asking).await,

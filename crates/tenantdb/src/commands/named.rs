@@ -19,15 +19,34 @@ pub struct Target {
     pub claims: Vec<Claim>,
 }
 
-/// Finds each name in the ledgers of the servers that were used from here; `on_several` is what to do about one that is on
-/// more than one of them.
+/// What to do about a name that can't be taken.
+pub struct Hints {
+    /// One that is on several servers.
+    pub on_several: &'static str,
+    /// One that is another project's.
+    pub of_another: &'static str,
+}
+
+/// Finds each of our names in the ledgers of the servers that were used from here; `on_several` is what to do about one
+/// that is on more than one of them.
 pub async fn find(
     context: &Context,
     namespace: &Namespace,
     names: &[DeclaredName],
-    on_several: &str,
+    on_several: &'static str,
 ) -> Result<(Vec<Target>, Exit), Error> {
-    let authority = input::authority(&context.home)?;
+    let of_another = "run it in the folder of that project; `tenantdb server takeover` is for one that is lost";
+    find_of(context, input::authority(&context.home)?, namespace, names, Hints { on_several, of_another }).await
+}
+
+/// The same for the names of an authority.
+pub async fn find_of(
+    context: &Context,
+    authority: Authority,
+    namespace: &Namespace,
+    names: &[DeclaredName],
+    Hints { on_several, of_another }: Hints,
+) -> Result<(Vec<Target>, Exit), Error> {
     let mut targets = Vec::new();
     let mut unfound: Vec<&DeclaredName> = names.iter().collect();
     let (mut known, mut others) = (Vec::new(), Vec::new());
@@ -74,7 +93,7 @@ pub async fn find(
     if let Some(other) = others.iter().find(|claim| claim.name == *name) {
         return Err(Error::input(
             format!("{} is a database of {}, and not of {authority}", other.path(), other.authority),
-            "run it in the folder of that project; `tenantdb server takeover` is for one that is lost",
+            of_another,
         ));
     }
     let otherwise = "`tenantdb status` lists them all; -n names another namespace";

@@ -1,17 +1,47 @@
 //! `tenantdb orphans`.
 
+use std::time::Instant;
+
 use tenantdb_api::DatabaseServer;
 use tenantdb_core::Engine as _;
-use tenantdb_postgres::Postgres;
+use tenantdb_postgres::{Desired, Postgres};
 
-use super::{Context, status, take_in};
+use super::consent::Asking;
+use super::named::{self, Hints};
+use super::{Context, delete, status, take_in};
 use crate::arguments::{OrphansArguments, Output};
 use crate::error::{Error, Exit};
+use crate::input;
 use crate::output::json::{self, Orphans, Status};
+use crate::output::report::{Told, Totals};
 use crate::output::{style, table, units};
 
-/// Lists what deletions left behind, whoever's it was.
+/// Lists what deletions left behind, whoever's it was, or removes some of it for good.
 pub async fn run(context: &Context, arguments: OrphansArguments) -> Result<Exit, Error> {
+    if arguments.purge.is_empty() { list(context, &arguments).await } else { purge(context, arguments).await }
+}
+
+async fn purge(context: &Context, arguments: OrphansArguments) -> Result<Exit, Error> {
+    let began = Instant::now();
+    let OrphansArguments { purge, namespace, of, yes, output, place: _ } = arguments;
+    let authority = of.map_or_else(|| input::authority(&context.home), Ok)?;
+    let hints = Hints {
+        on_several: "`tenantdb server forget` makes this home forget the one that is not meant",
+        of_another: "`tenantdb orphans` tells whose it is; `--of AUTHORITY` removes it all the same",
+    };
+    let (targets, exit) = named::find_of(context, authority, &namespace, &purge, hints).await?;
+    let mut told = Told::new(output);
+    told.exit = exit;
+    for target in targets {
+        let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
+        let asking = Asking::of(yes, output);
+        let purged = delete::remove(context, target, asking, Desired::purging).await;
+        told.add(context, &server, number, purged);
+    }
+    told.finish(began.elapsed(), Totals::deletion_summary)
+}
+
+async fn list(context: &Context, arguments: &OrphansArguments) -> Result<Exit, Error> {
     let mut found = Orphans::default();
     let mut exit = Exit::Done;
     for server in context.home.servers()? {

@@ -2,9 +2,12 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tenantdb_core::Event;
+
+use super::style;
 
 /// A bar over the tenants of a pass.
 pub struct Progress(ProgressBar);
@@ -25,8 +28,16 @@ impl Progress {
     /// What moves the bar.
     pub fn listener(&self) -> Arc<dyn Fn(Event) + Send + Sync> {
         let bar = self.0.clone();
+        let told = AtomicBool::new(false);
         Arc::new(move |event| match event {
             Event::Started(claim) => bar.set_message(claim.path()),
+            // Without a bar it is told once, whatever the number of those that wait.
+            Event::Waiting(claim, what) if bar.is_hidden() => {
+                if !told.swap(true, Ordering::Relaxed) {
+                    style::note(&format!("{}: {what}", claim.path()));
+                }
+            }
+            Event::Waiting(claim, what) => bar.set_message(format!("{}: {what}", claim.path())),
             Event::Finished(_) => bar.inc(1),
         })
     }

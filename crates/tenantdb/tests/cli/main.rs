@@ -3,6 +3,7 @@
 mod access;
 mod adoption;
 mod apply;
+mod audit;
 mod bootstrap;
 mod canary;
 mod crash;
@@ -22,6 +23,7 @@ mod managed;
 mod members;
 mod names;
 mod oracles;
+mod orphans;
 mod outputs;
 mod policy;
 mod projects;

@@ -252,7 +252,9 @@ impl Planner<'_> {
         }
         self.keep_out(&reach.databases, around);
         self.settle();
+        let settled = self.plan.steps.len();
         self.outsiders();
+        self.record_since(settled);
         if !self.plan.steps.is_empty() {
             self.plan.after = reach.after;
         }

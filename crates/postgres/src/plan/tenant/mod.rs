@@ -203,10 +203,12 @@ impl<'a> Planner<'a> {
         }
         self.drop_levels();
         self.settle();
+        let settled = self.plan.steps.len();
         if !self.adopts {
             self.outsiders();
         }
         self.strangers();
+        self.record_since(settled);
         self.legacy_login();
         self.foreign_objects();
         self.finish()
@@ -481,6 +483,16 @@ impl<'a> Planner<'a> {
         let extensions = extensions.map(|name| format!("extension {name}"));
         let stays: Vec<String> = schemas.chain(extensions).collect();
         (!stays.is_empty()).then(|| format!("left in place: {}", stays.join(", ")))
+    }
+
+    /// What is done once the rest was noted goes into the audit trail as well.
+    fn record_since(&mut self, settled: usize) {
+        let late = self.plan.steps.iter().skip(settled).filter(|step| step.task.sign().is_some());
+        let changes: Vec<String> = late.map(|step| step.task.describe()).collect();
+        if !changes.is_empty() {
+            let action = format!("update: {}", changes.join("; "));
+            self.push(PostgresStep::RecordChange { action }, "done");
+        }
     }
 
     /// What the audit trail says of the changes.

@@ -24,6 +24,14 @@ pub const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statem
 const IN_PLACE: &str = "{connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
                         credentials: {rotation: {strategy: InPlace}}}";
 
+/// The same, so that it may be deleted.
+const FULL_UNPROTECTED: &str = "{comment: Orders, connectionLimit: 20, schemas: [app], extensions: [pg_trgm], \
+                                memberOf: [readers], deletionProtection: false}";
+
+/// What is declared of databases that others left behind.
+const TAKEN_OVER: &str =
+    "{comment: Bills, connectionLimit: 10, settings: {work_mem: 8MB}, schemas: [app], adopt: Existing}";
+
 /// What is declared of databases that somebody made by hand.
 const ADOPTED: &str = "{adopt: Existing, comment: Orders, schemas: [app], extensions: [pg_trgm]}";
 
@@ -358,6 +366,21 @@ pub const SCENARIOS: &[Scenario] = &[
         before: Some("{deletionProtection: false}"),
         damage: in_use,
         task: Task::Delete,
+        left: Left::Whole,
+        more: NOTHING,
+    },
+    Scenario {
+        name: "what another project left behind taken over",
+        before: Some(FULL_UNPROTECTED),
+        damage: |site| {
+            in_use(site);
+            Run::of(&mut site.world.command(&DELETE)).exits(0);
+            // Where its credentials were is another project's place now.
+            fs::remove_dir_all(site.folder()).unwrap();
+            site.forget();
+            site.world.write("tenantdb.yaml", "project: another\n");
+        },
+        task: Task::Apply { spec: TAKEN_OVER, options: &["--yes"] },
         left: Left::Whole,
         more: NOTHING,
     },
