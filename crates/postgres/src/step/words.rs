@@ -46,6 +46,7 @@ impl Step for PostgresStep {
             | Self::LimitDatabase { .. }
             | Self::Comment { .. }
             | Self::OpenDatabase { drifted: true, .. }
+            | Self::EmptySlot { stays: true, .. }
             | Self::OwnSchema { .. }
             | Self::Settle { policies: Some(_), .. }
             | Self::Settle { returns: true, .. }
@@ -68,7 +69,7 @@ impl Step for PostgresStep {
             | Self::RecordDelivery { .. }
             | Self::Settle { .. }
             | Self::RecordDeletion
-            | Self::EmptySlot { .. }
+            | Self::EmptySlot { stays: false, .. }
             | Self::EmptyLevels { .. }
             | Self::RecordOrphan { .. }
             | Self::Forget => None,
@@ -181,7 +182,10 @@ impl Step for PostgresStep {
             }
             Self::RecordDeletion => "the ledger knows of the deletion".to_owned(),
             Self::DropDatabase { database } => format!("database {database}, with all its data"),
-            Self::EmptySlot { role, database, .. } => format!("what {role} owns in database {database}"),
+            Self::EmptySlot { role, database, stays: false, .. } => format!("what {role} owns in database {database}"),
+            Self::EmptySlot { role, owner, .. } => {
+                format!("login {role}: what it owns is {owner}'s, and nothing is granted to it")
+            }
             Self::LeaveDatabase { roles, database, .. } => {
                 format!("what {} may do in database {database}", roles.join(", "))
             }
