@@ -1,6 +1,8 @@
 //! Roles that are to be dropped, and what other tenants put in their way: privileges in databases of their own, and locks.
 
-use crate::ledger::TenantRow;
+use std::collections::BTreeMap;
+
+use crate::ledger::{self, TenantRow};
 use crate::observe::{Observed, Tie};
 use crate::step::PostgresStep;
 
@@ -14,8 +16,7 @@ pub(super) fn untie(roles: &[String], row: &TenantRow, observed: &Observed) -> V
 
 /// Takes away what other tenants granted to the roles in their own databases.
 fn leave_others(roles: &[String], row: &TenantRow, observed: &Observed) -> Vec<PostgresStep> {
-    let elsewhere = observed.ties.iter().filter(|(database, _)| **database != row.database);
-    let left = elsewhere.filter_map(|(database, ties)| {
+    let left = elsewhere(row, observed).filter_map(|(database, ties)| {
         let roles: Vec<String> = roles.iter().filter(|role| ties.contains_key(*role)).cloned().collect();
         leave(roles, database, observed)
     });
@@ -34,8 +35,17 @@ pub(super) fn leave(roles: Vec<String>, database: &str, observed: &Observed) -> 
 /// What ties a role to another database than its tenant's, where nobody but a superuser can untie it: things that it owns
 /// there are not its to destroy, and what was granted to it in a database that is no tenant's is not ours to take.
 pub(super) fn stuck<'a>(role: &str, row: &TenantRow, observed: &'a Observed) -> Option<(&'a String, Tie)> {
-    let elsewhere = observed.ties.iter().filter(|(database, _)| **database != row.database);
-    let tied = elsewhere.filter_map(|(database, ties)| Some((database, *ties.get(role)?)));
+    let mut tied = elsewhere(row, observed).filter_map(|(database, ties)| Some((database, *ties.get(role)?)));
     let is_tenants = |database: &str| observed.ledger.as_ref().is_some_and(|all| all.database(database).is_some());
-    tied.into_iter().find(|(database, tie)| !(is_tenants(database) && *tie == Tie::Privileges))
+    tied.find(|(database, tie)| !(is_tenants(database) && *tie == Tie::Privileges))
+}
+
+/// What ties roles to databases that are not their tenant's own. An account has none: its credential names one of those
+/// that it is let into.
+fn elsewhere<'a>(
+    row: &TenantRow,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a String, &'a BTreeMap<String, Tie>)> {
+    let own = (!ledger::is_account(&row.claim)).then(|| row.database.clone());
+    observed.ties.iter().filter(move |(database, _)| own.as_ref() != Some(*database))
 }

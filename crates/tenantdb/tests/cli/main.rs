@@ -13,6 +13,7 @@ mod docs;
 mod drift;
 mod ensure;
 mod everyday;
+mod hostile;
 mod input;
 mod isolation;
 mod logins;

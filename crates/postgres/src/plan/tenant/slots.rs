@@ -226,9 +226,9 @@ impl Planner<'_> {
         let database = self.database_name();
         let Some(ties) = self.observed.ties.get(&database).filter(|_| self.database.is_some()) else { return };
         let slots = self.custody.slots.values().filter(|slot| slot.slot != Slot::Owner);
-        let tied: Vec<(String, Tie)> =
+        let having: Vec<(String, Tie)> =
             slots.filter_map(|slot| Some((slot.role.clone(), *ties.get(&slot.role)?))).collect();
-        for (role, tie) in tied {
+        for (role, tie) in having {
             let (owner, options) = (self.owner(), self.shared.has_membership_options());
             let reason = match tie {
                 Tie::Owner => "it had made something as itself",
