@@ -118,16 +118,11 @@ on_every_server! {
                 "statement_timeout = 1",
                 "lock_timeout = 1",
                 "idle_session_timeout = 1",
-                "role = cafe",
                 "default_transaction_read_only = on",
                 "search_path = public",
                 "row_security = on",
                 "timezone = 'Pacific/Chatham'",
             ] {
-                // There it is the login that looks, and the server warns that it can't be who it is told to be.
-                if (database, setting) == ("postgres", "role = cafe") {
-                    continue;
-                }
                 server.psql("template1", &format!("SET default_transaction_read_only = off; ALTER DATABASE {database} SET {setting}"));
             }
         }
