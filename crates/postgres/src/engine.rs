@@ -19,7 +19,7 @@ use crate::ledger::{Applied, Ledger, Phase, TenantRow};
 use crate::observe::{self, Inside, Observed, Setting, Shared, Wanted};
 use crate::probe::Probes;
 use crate::step::PostgresStep;
-use crate::{ESTATE, LEDGER, plan};
+use crate::{ESTATE, LEDGER, access, plan};
 
 /// How long to wait for someone who works on a tenant.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -181,9 +181,12 @@ impl Postgres {
         maintenance.close().await;
         let mut observed = observed?;
         let leaving = leaving(desired, &observed);
+        let tied: Vec<String> = slots(desired, &observed).into_iter().chain(leaving.iter().cloned()).collect();
+        if !tied.is_empty() {
+            observed.ties = observe::read_ties(&*self.connections.ledger().await?, &tied).await?;
+        }
         if !leaving.is_empty() {
             let session = self.connections.ledger().await?;
-            observed.ties = observe::read_ties(&session, &leaving).await?;
             let holders = observe::read_lock_holders(&session).await?;
             for (database, logins) in holders.databases {
                 observed.shared.databases.entry(database).and_modify(|found| found.locked_by = logins);
@@ -337,7 +340,20 @@ fn trusted_ledger(shared: &Shared) -> Result<bool, Failure> {
 fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
     let removals = desired.removals(observed);
     let rows = removals.keys().filter_map(|claim| observed.ledger.as_ref()?.row(claim));
-    rows.flat_map(TenantRow::roles).cloned().collect()
+    let levels = desired.looked_at().filter_map(|(claim, tenant)| {
+        let row = observed.ledger.as_ref()?.tenants.get(claim)?;
+        let wanted = access::levels(&row.owner, &tenant.applied.access);
+        Some(row.levels.iter().filter(move |role| !wanted.contains_key(*role)))
+    });
+    rows.flat_map(TenantRow::roles).chain(levels.flatten()).cloned().collect()
+}
+
+/// The logins that take turns: they only act as the role that they share, and own nothing.
+fn slots(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let claims = desired.looked_at().chain(desired.looked_at_accounts());
+    let rows = claims.filter_map(|(claim, _)| observed.ledger.as_ref()?.row(claim));
+    let slots = rows.flat_map(|row| row.slots.values().filter(|slot| slot.role != row.owner));
+    slots.map(|slot| slot.role.clone()).collect()
 }
 
 /// The logins that are to be taken away once nobody uses them.

@@ -15,6 +15,13 @@ pub(crate) struct Privileges {
     pub(crate) lacks: bool,
     /// Whether it has something else.
     pub(crate) exceeds: bool,
+    /// Whether something is its own.
+    pub(crate) owns: bool,
+}
+
+impl Privileges {
+    /// What a role has that is not there.
+    pub(crate) const MISSING: Self = Self { lacks: true, exceeds: false, owns: false };
 }
 
 /// What to look for in a database.
@@ -32,14 +39,14 @@ pub(super) async fn read(session: &Session, wanted: &Wanted) -> Result<BTreeMap<
         let schemas: Vec<&str> = level.schemas.iter().map(String::as_str).collect();
         let (tables, sequences) = (level.on_tables(), level.on_sequences());
         let rows = session.query(QUERY, &[&role, &wanted.owner, &schemas, &tables, &sequences]).await?;
-        let held = rows.first().map(|row| Privileges { lacks: row.get(0), exceeds: row.get(1) });
-        Ok::<_, Failure>((role.clone(), held.unwrap_or(Privileges { lacks: true, exceeds: false })))
+        let held = rows.first().map(|row| Privileges { lacks: row.get(0), exceeds: row.get(1), owns: row.get(2) });
+        Ok::<_, Failure>((role.clone(), held.unwrap_or(Privileges::MISSING)))
     });
     Ok(try_join_all(levels).await?.into_iter().collect())
 }
 
 /// What should be and what is are both lists of (kind of thing, which, privilege). Default privileges stand for what
-/// will be made. What is owned by others, and column privileges, come from `pg_shdepend`: nothing of that should be.
+/// will be made. What it owns, and column privileges, come from `pg_shdepend`: nothing of that should be.
 const QUERY: &str = "\
 WITH r AS (
     SELECT g.oid AS role, o.oid AS owner FROM pg_catalog.pg_roles g, pg_catalog.pg_roles o
@@ -70,7 +77,7 @@ WITH r AS (
         FROM r, pg_catalog.pg_default_acl s, pg_catalog.aclexplode(s.defaclacl) a
         WHERE a.grantee = r.role AND s.defaclrole = r.owner
 ), odd AS (
-    SELECT FROM r, pg_catalog.pg_shdepend s, pg_catalog.pg_database d
+    SELECT s.deptype = 'o' AS owned FROM r, pg_catalog.pg_shdepend s, pg_catalog.pg_database d
     WHERE d.datname = pg_catalog.current_database() AND s.dbid = d.oid AND s.refobjid = r.role
     AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
     AND (s.deptype <> 'a' OR s.objsubid <> 0 OR s.classid NOT IN ('pg_catalog.pg_class'::pg_catalog.regclass,
@@ -78,5 +85,6 @@ WITH r AS (
 )
 SELECT EXISTS (SELECT kind, oid, privilege FROM should EXCEPT SELECT kind, oid, privilege FROM found),
     EXISTS (SELECT kind, oid, privilege FROM found EXCEPT SELECT kind, oid, privilege FROM should)
-    OR EXISTS (SELECT FROM found WHERE is_grantable) OR EXISTS (SELECT FROM odd)
+    OR EXISTS (SELECT FROM found WHERE is_grantable) OR EXISTS (SELECT FROM odd WHERE NOT owned),
+    EXISTS (SELECT FROM odd WHERE owned)
 FROM r";

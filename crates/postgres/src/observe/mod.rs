@@ -33,7 +33,7 @@ pub struct Observed {
     pub(crate) ledger: Option<Ledger>,
     /// What was found inside the databases that were visited.
     pub(crate) inside: BTreeMap<String, Inside>,
-    /// What ties roles that are to be dropped to databases, by database and role.
+    /// What ties roles to databases that should be tied to none: those to be dropped, and slots. By database and role.
     pub(crate) ties: BTreeMap<String, BTreeMap<String, Tie>>,
     /// What is to be set and the server refuses, with its reason.
     pub(crate) refused: BTreeMap<Setting, Failure>,

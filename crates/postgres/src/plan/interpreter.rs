@@ -285,7 +285,10 @@ impl World {
             }
             PostgresStep::SetInherit { role, inherit } => self.role(role).inherit = *inherit,
             PostgresStep::GrantMembership { role, owner, .. } => {
-                self.role(role).member_of.insert(owner.clone());
+                let (owner, grantor) = (owner.clone(), ESTATE.to_owned());
+                let role = self.role(role);
+                role.member_of.insert(owner.clone());
+                role.granted.push(Granted { role: owner, grantor, inherit: false, set: true, admin: false });
             }
             PostgresStep::Admit { database, login, .. } => {
                 self.database(database).grants.entry(Some(login.clone())).or_default().extend(privileges(&["CONNECT"]));
@@ -486,8 +489,17 @@ impl World {
             PostgresStep::LeaveDatabase { roles, database, .. } => {
                 self.observed.ties.entry(database.clone()).or_default().retain(|role, _| !roles.contains(role));
             }
-            PostgresStep::EmptySlot { role, database, .. } => {
-                self.database(database).grants.remove(&Some(role.clone()));
+            PostgresStep::EmptySlot { role, database, stays, .. } => {
+                if let Some(ties) = self.observed.ties.get_mut(database) {
+                    ties.remove(role);
+                }
+                for found in self.observed.shared.databases.values_mut() {
+                    found.grants.remove(&Some(role.clone()));
+                }
+                if *stays {
+                    let let_in = privileges(&["CONNECT", "TEMPORARY"]);
+                    self.database(database).grants.insert(Some(role.clone()), let_in);
+                }
             }
             PostgresStep::DropRoles { roles } => self.drop_roles(roles),
             PostgresStep::RecordOrphan { database, logins } => {

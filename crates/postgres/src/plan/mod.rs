@@ -5,6 +5,7 @@ mod adoption;
 mod adoption_tests;
 mod conflict;
 mod credential;
+mod departure;
 mod extension;
 mod forbidden;
 #[cfg(test)]

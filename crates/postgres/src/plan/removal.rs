@@ -1,6 +1,6 @@
 //! What it takes to remove a tenant, as far as the policies say that the ledger recorded when it was last applied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
@@ -8,7 +8,7 @@ use tenantdb_core::{
     TenantChange, Version,
 };
 
-use super::{PostgresTenantPlan, empty, refused};
+use super::{PostgresTenantPlan, departure, empty, refused};
 use crate::desired::Removal;
 use crate::ledger::{self, Applied, Phase, TenantRow};
 use crate::observe::{Database, Observed, Tie};
@@ -224,8 +224,14 @@ impl Planner<'_> {
             let (owner, options) = (self.row.owner.clone(), self.observed.shared.has_membership_options());
             self.destroy(PostgresStep::EmptyLevels { roles: roles.clone(), owner, options });
         }
-        self.leave_others(&roles);
+        self.untie(&roles);
         self.destroy(PostgresStep::DropLevels { roles });
+    }
+
+    fn untie(&mut self, roles: &[String]) {
+        for step in departure::untie(roles, self.row, self.observed) {
+            self.destroy(step);
+        }
     }
 
     /// Its database, if it is there and ours. Before the ledger knows which one is, somebody else may have made it.
@@ -346,66 +352,33 @@ impl Planner<'_> {
         self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers: Vec::new(), options });
         for role in self.slots() {
             let (database, owner) = (database.clone(), owner.clone());
-            self.destroy(PostgresStep::EmptySlot { role, owner, database, options });
+            self.destroy(PostgresStep::EmptySlot { role, owner, database, stays: false, options });
         }
     }
 
     fn drop_roles(&mut self, roles: Vec<String>) {
         let roles: Vec<String> = roles.into_iter().filter(|role| self.made(role)).collect();
         if !roles.is_empty() {
-            self.leave_others(&roles);
-            let logins = self.observed.lock_holders(&roles, &self.row.claim);
-            if !logins.is_empty() {
-                let options = self.observed.shared.has_membership_options();
-                self.destroy(PostgresStep::EndLocks { logins, roles: roles.clone(), options });
-            }
+            self.untie(&roles);
             self.destroy(PostgresStep::DropRoles { roles });
         }
     }
-
-    /// Takes away what other tenants granted to the roles in their own databases, which keeps them from being dropped.
-    fn leave_others(&mut self, roles: &[String]) {
-        let options = self.observed.shared.has_membership_options();
-        let elsewhere = entanglements(self.row, self.observed);
-        for (database, entangled) in elsewhere {
-            let roles: Vec<String> = roles.iter().filter(|role| entangled.contains_key(*role)).cloned().collect();
-            let holder = self.observed.ledger.as_ref().and_then(|ledger| ledger.database(database));
-            if let (Some(holder), false) = (holder, roles.is_empty()) {
-                let exists = |role: &&String| self.observed.shared.roles.contains_key(*role);
-                let holders = holder.roles().into_iter().filter(exists).cloned().collect();
-                let database = database.clone();
-                self.destroy(PostgresStep::LeaveDatabase { roles, holders, database, options });
-            }
-        }
-    }
 }
 
-/// The other databases in which the tenant's roles have privileges or own something, by role.
-fn entanglements<'a>(
-    row: &'a TenantRow,
-    observed: &'a Observed,
-) -> impl Iterator<Item = (&'a String, &'a BTreeMap<String, Tie>)> {
-    observed.ties.iter().filter(|(database, _)| **database != row.database)
-}
-
-/// What nobody but a superuser can untie: things that its roles own elsewhere are not its to destroy, and what was
-/// granted to them in a database that is no tenant's is not ours to take.
+/// Roles of it that can not be dropped before a superuser unties them.
 fn tied_elsewhere(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
     if row.applied.role_deletion_policy == DeletionPolicy::Orphan {
         return None;
     }
     let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
-    let roles = row.roles();
-    let ours = |role: &String| roles.contains(role) && !(stays && *role == row.owner);
-    entanglements(row, observed).find_map(|(database, ties)| {
-        let tenants = observed.ledger.as_ref().is_some_and(|ledger| ledger.database(database).is_some());
-        let (role, tie) = ties.iter().find(|(role, tie)| ours(role) && !(tenants && **tie == Tie::Privileges))?;
-        let (what, verb) = match tie {
-            Tie::Owner => ("owns something", "REASSIGN OWNED BY … TO …"),
-            Tie::Privileges => ("has privileges", "DROP OWNED BY …"),
-        };
-        let message = format!("its role `{role}` {what} in database `{database}`, which is not its own");
-        let hint = format!("as a superuser run in database `{database}`: {}", verb.replacen('…', &name(role), 1));
-        Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
-    })
+    let roles = row.roles().into_iter().filter(|role| !(stays && **role == row.owner));
+    let (role, (database, tie)) =
+        roles.into_iter().find_map(|role| Some((role, departure::stuck(role, row, observed)?)))?;
+    let (what, verb) = match tie {
+        Tie::Owner => ("owns something", "REASSIGN OWNED BY … TO …"),
+        Tie::Privileges => ("has privileges", "DROP OWNED BY …"),
+    };
+    let message = format!("its role `{role}` {what} in database `{database}`, which is not its own");
+    let hint = format!("as a superuser run in database `{database}`: {}", verb.replacen('…', &name(role), 1));
+    Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
 }

@@ -482,6 +482,8 @@ pub enum PostgresStep {
         owner: String,
         /// The database.
         database: String,
+        /// Whether it goes on logging in to the database.
+        stays: bool,
         /// Whether the server knows membership options.
         options: bool,
     },

@@ -157,15 +157,8 @@ impl PostgresStep {
             Self::EndSessions { database, own, strangers, options } => end_sessions(database, own, strangers, *options),
             Self::EndLocks { logins, roles, options } => end_locks(logins, roles, *options),
             Self::DropDatabase { database } => vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name(database))],
-            Self::EmptySlot { role, owner, options, .. } => {
-                let (slot, owner) = (name(role), name(owner));
-                let options = Membership::Full.options(*options);
-                vec![
-                    format!("GRANT {owner}, {slot} TO {ESTATE}{options}"),
-                    format!("REASSIGN OWNED BY {slot} TO {owner}"),
-                    format!("DROP OWNED BY {slot}"),
-                    format!("REVOKE {owner}, {slot} FROM {ESTATE}"),
-                ]
+            Self::EmptySlot { role, owner, database, stays, options } => {
+                empty_slot(role, owner, database, *stays, *options)
             }
             Self::LeaveDatabase { roles, holders, options, .. } => {
                 let options = Membership::Full.options(*options);
@@ -232,6 +225,21 @@ fn retire(role: &str, database: &str) -> Vec<String> {
         format!("REVOKE CONNECT ON DATABASE {database} FROM {role}"),
         unused,
     ]
+}
+
+/// Hands what a slot owns to its tenant. What is taken away besides is all that it was granted, its way into the
+/// database as well (PostgreSQL documentation, DROP OWNED).
+fn empty_slot(slot: &str, owner: &str, database: &str, stays: bool, options: bool) -> Vec<String> {
+    let (slot, owner) = (name(slot), name(owner));
+    let options = Membership::Full.options(options);
+    let let_in = stays.then(|| format!("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {slot}", name(database)));
+    let emptied = [
+        format!("GRANT {owner}, {slot} TO {ESTATE}{options}"),
+        format!("REASSIGN OWNED BY {slot} TO {owner}"),
+        format!("DROP OWNED BY {slot}"),
+        format!("REVOKE {owner}, {slot} FROM {ESTATE}"),
+    ];
+    emptied.into_iter().chain(let_in).collect()
 }
 
 /// Lets a tenant make schemas, extensions and temporary tables: whatever its logins do there, they do as the tenant.

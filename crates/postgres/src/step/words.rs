@@ -49,6 +49,7 @@ impl Step for PostgresStep {
             | Self::LimitDatabase { .. }
             | Self::Comment { .. }
             | Self::OpenDatabase { drifted: true, .. }
+            | Self::EmptySlot { stays: true, .. }
             | Self::OwnSchema { .. }
             | Self::ChangeExtension { .. }
             | Self::Settle { policies: Some(_), .. }
@@ -75,7 +76,7 @@ impl Step for PostgresStep {
             | Self::Settle { .. }
             | Self::RecordChange { .. }
             | Self::RecordDeletion { .. }
-            | Self::EmptySlot { .. }
+            | Self::EmptySlot { stays: false, .. }
             | Self::EmptyLevels { .. }
             | Self::RecordOrphan { .. }
             | Self::Forget => None,
@@ -200,7 +201,10 @@ impl Step for PostgresStep {
             Self::RecordChange { .. } => "the ledger knows of it".to_owned(),
             Self::RecordDeletion { .. } => "the ledger knows of the deletion".to_owned(),
             Self::DropDatabase { database } => format!("database {database}, with all its data"),
-            Self::EmptySlot { role, database, .. } => format!("what {role} owns in database {database}"),
+            Self::EmptySlot { role, database, stays: false, .. } => format!("what {role} owns in database {database}"),
+            Self::EmptySlot { role, owner, .. } => {
+                format!("login {role}: what it owns is {owner}'s, and nothing is granted to it")
+            }
             Self::LeaveDatabase { roles, database, .. } => {
                 format!("what {} may do in database {database}", roles.join(", "))
             }

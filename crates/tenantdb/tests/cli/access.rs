@@ -14,10 +14,12 @@ fn tried(server: &TestServer, credential: &BTreeMap<String, String>, sql: &str) 
 /// Insufficient privilege.
 const DENIED: &str = "42501";
 
-const BOTH: &str = "{access: [{name: reporting, level: ReadOnly}, {name: worker, level: ReadWrite}], schemas: [app]}";
+/// Two further logins, one that reads and one that writes.
+pub const BOTH: &str =
+    "{access: [{name: reporting, level: ReadOnly}, {name: worker, level: ReadWrite}], schemas: [app]}";
 
 /// A tenant with a table before its further logins were declared.
-fn with_a_table(server: &TestServer) -> World {
+pub fn with_a_table(server: &TestServer) -> World {
     let world = World::on(server);
     world.apply(&tenant("cafe", "{schemas: [app]}")).exits(0);
     let owner = world.credential("default", "cafe-secret");
@@ -27,7 +29,8 @@ fn with_a_table(server: &TestServer) -> World {
     world
 }
 
-fn role(name: &str, spec: &str) -> String {
+/// The declaration of a role without a database.
+pub fn role(name: &str, spec: &str) -> String {
     format!("---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
@@ -271,48 +274,6 @@ on_every_server! {
                     assert_eq!(tried(&server, &there, make), if may == May::Own { "" } else { DENIED }, "{who}");
                 }
             }
-        }
-    }
-
-    fn what_is_changed_by_hand_is_given_back_or_taken_away(server: TestServer) {
-        let world = with_a_table(&server);
-        let grafana = role("grafana", "{databases: [{name: cafe, level: ReadOnly}]}");
-        let declared = BOTH.replace("access: [", "access: [{role: default/grafana, level: ReadOnly}, ");
-        world.apply(&(tenant("cafe", &declared) + &tenant("erp", "{}") + &grafana)).exits(0);
-        let (owner, reading) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-reporting"));
-        server.psql("postgres", "CREATE ROLE stranger LOGIN");
-        for (by, sql, reason) in [
-            (None, "REVOKE SELECT ON orders FROM cafe_ro", "role cafe_ro: may read what cafe has and will have  # it lacked some of them"),
-            (None, "GRANT DELETE ON orders TO cafe_ro", "# it had other privileges"),
-            (None, "GRANT SELECT (what) ON orders TO cafe_ro", "# it had other privileges"),
-            (None, "REVOKE USAGE ON SCHEMA app FROM cafe_ro", "# it lacked some of them"),
-            (None, "GRANT CREATE ON SCHEMA app TO cafe_rw", "# it had other privileges"),
-            (None, "ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM cafe_ro", "# it lacked some of them"),
-            (None, "ALTER DEFAULT PRIVILEGES GRANT TRUNCATE ON TABLES TO cafe_rw", "# it had other privileges"),
-            (Some("postgres"), "GRANT cafe_rw TO stranger GRANTED BY tenantdb_owner", "role stranger: no member of cafe_rw"),
-            (Some("postgres"), "GRANT cafe_rw TO erp_a GRANTED BY tenantdb_owner", "role erp_a: no member of cafe_rw"),
-            (Some("postgres"), "REVOKE cafe_ro FROM cafe_reporting GRANTED BY tenantdb_owner", "role cafe_reporting: member of cafe_ro"),
-            (Some("postgres"), "REVOKE CONNECT ON DATABASE cafe FROM cafe_reporting", "database cafe: open to cafe_reporting"),
-            (Some("postgres"), "ALTER ROLE cafe_ro LOGIN PASSWORD 'x'", "role cafe_ro: may not log in"),
-            (Some("postgres"), "ALTER ROLE cafe_reporting LOGIN PASSWORD 'x'", "role cafe_reporting: may not log in"),
-            (Some("postgres"), "ALTER ROLE cafe_reporting_a NOINHERIT", "login cafe_reporting_a: INHERIT"),
-            (Some("postgres"), "ALTER ROLE cafe_reporting_a SET work_mem = '1MB'", "login cafe_reporting_a: work_mem unset"),
-            (Some("postgres"), "GRANT cafe TO grafana GRANTED BY tenantdb_owner", "role grafana: no member of cafe"),
-            (Some("postgres"), "GRANT CONNECT ON DATABASE erp TO grafana", "database erp: open to grafana"),
-        ] {
-            match by {
-                None => drop(query(&server, &owner, sql).unwrap()),
-                // Before PostgreSQL 16 nobody but the bootstrap superuser is a grantor.
-                Some(database) => drop(server.psql(database, if server.major() < 16 { sql.split(" GRANTED BY").next().unwrap() } else { sql })),
-            }
-            let planned = world.run_on(&["plan", "--exit-code", "--refresh"]);
-            let one_line: Vec<String> = planned.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-            let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(one_line.iter().any(|line| line.contains(&reason)), "{sql}: no `{reason}` in\n{}\n{}", planned.stdout, planned.stderr);
-            world.run_on(&["apply", "--refresh", "--yes"]).exits(0);
-            world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
-            assert_eq!(tried(&server, &reading, "SELECT count(*) FROM orders"), "1", "{sql}");
-            assert_eq!(tried(&server, &reading, "DELETE FROM orders"), DENIED, "{sql}");
         }
     }
 }

@@ -13,6 +13,8 @@ use page::Page;
 use sandbox::{Sandbox, matches, normalise, root};
 use tenantdb_testkit::{available, query_at};
 
+use crate::drift::kinds;
+
 /// The versions that pages and examples are tried on.
 const MAJORS: [u32; 2] = [18, 15];
 
@@ -141,6 +143,20 @@ fn the_reference_lists_every_field() {
         fs::write(&path, &filled).unwrap();
     }
     assert!(page == filled, "the tables are not those of the types; {REWRITE}=1 rewrites them");
+}
+
+/// The guide lists the kinds of drift that are tried on every server.
+#[test]
+fn the_guide_lists_every_kind_of_drift() {
+    let path = root().join("docs/guide/drift.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (before, after) = page.split_once("<!-- kinds of drift -->").expect("the table begins");
+    let (_, after) = after.split_once("<!-- end -->").expect("the table ends");
+    let filled = format!("{before}<!-- kinds of drift -->\n\n{}\n<!-- end -->{after}", kinds::table());
+    if page != filled && std::env::var_os(REWRITE).is_some() {
+        fs::write(&path, &filled).unwrap();
+    }
+    assert!(page == filled, "the table is not that of the tests; {REWRITE}=1 rewrites it");
 }
 
 /// The rows of the reference's list of what is not supported yet: each is still refused for that reason.

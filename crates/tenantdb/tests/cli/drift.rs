@@ -1,321 +1,31 @@
 //! What somebody changes by hand is found, named and put back, and what was handed out goes on working.
 
+pub mod kinds;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tenantdb_testkit::{Admin, TestServer, on_every_server};
 
+use self::kinds::{By, DRIFTS, Drift, Healed, Look, OF_ACCESS};
+use crate::access::{BOTH, role, with_a_table};
 use crate::world::{World, query, tenant};
 
 /// Everything that can be declared, declared.
 const DECLARED: &str = "{comment: Orders, connectionLimit: 20, schemas: [app], extensions: [pg_trgm, {name: hstore, version: '1.8'}], \
                         settings: {statement_timeout: 30s, timezone: UTC}, memberOf: [readers]}";
 
-/// One way in which a tenant stops being as declared.
-struct Drift {
-    /// What happened, for the test's own messages.
-    name: &'static str,
-    /// Who did it.
-    by: By,
-    /// The statements that did it.
-    sql: &'static str,
-    /// What the plan says of it.
-    reason: &'static str,
-    /// How closely one has to look.
-    look: Look,
-}
-
-/// Who changes something.
-#[derive(Clone, Copy)]
-enum By {
-    /// A superuser, in this database.
-    Superuser(&'static str),
-    /// The tenant itself, with its own credential.
-    Tenant,
-}
-
-/// How closely one has to look to see it.
-#[derive(Clone, Copy, PartialEq)]
-enum Look {
-    /// The usual look is enough.
-    Shallow,
-    /// Only `--refresh` finds it.
-    Refresh,
-}
-
-const CATALOG: By = By::Superuser("postgres");
-const INSIDE: By = By::Superuser("cafe");
-
-const DRIFTS: &[Drift] = &[
-    Drift {
-        name: "comment changed",
-        by: CATALOG,
-        sql: "COMMENT ON DATABASE cafe IS 'Invoices'",
-        reason: "comment \"Orders\"  # it was \"Invoices\"",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "comment removed",
-        by: CATALOG,
-        sql: "COMMENT ON DATABASE cafe IS NULL",
-        reason: "comment \"Orders\"  # it was removed",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "limit of a slot lowered",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_a CONNECTION LIMIT 1",
-        reason: "login cafe_a: at most 20 sessions  # it was 1",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "limit of the spare slot removed",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_b CONNECTION LIMIT -1",
-        reason: "login cafe_b: at most 20 sessions  # it was unlimited",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "limit of the database lowered",
-        by: CATALOG,
-        sql: "ALTER DATABASE cafe CONNECTION LIMIT 2",
-        reason: "database cafe: at most 23 sessions in all  # it was 2",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "powers of a slot and of the tenant's role",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_a CREATEDB CREATEROLE; ALTER ROLE cafe CREATEROLE",
-        reason: "role cafe_a: no CREATEDB, no CREATEROLE  # it was CREATEDB CREATEROLE",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "setting changed",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_a IN DATABASE cafe SET statement_timeout = '1s'",
-        reason: "login cafe_a: statement_timeout = 30s  # it was 1s",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "setting removed",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_b IN DATABASE cafe RESET statement_timeout",
-        reason: "login cafe_b: statement_timeout = 30s  # it was unset",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "setting added",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_a SET work_mem = '1MB'",
-        reason: "login cafe_a: work_mem unset  # it was 1MB, which is not declared",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "the tenant removed its login's role",
-        by: By::Tenant,
-        sql: "SET ROLE NONE; ALTER ROLE cafe_a RESET role",
-        reason: "login cafe_a: role = cafe  # it was unset",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "the tenant set its login's role in its database",
-        by: By::Tenant,
-        sql: "SET ROLE NONE; ALTER ROLE cafe_a IN DATABASE cafe SET role = 'none'",
-        reason: "login cafe_a: role unset in database cafe  # it was none, which is not declared",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "the tenant lifted its own timeout",
-        by: By::Tenant,
-        sql: "SET ROLE NONE; ALTER ROLE cafe_a SET statement_timeout = 0",
-        reason: "login cafe_a: statement_timeout unset  # it was 0, which is not declared",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "CONNECT granted to PUBLIC",
-        by: CATALOG,
-        sql: "GRANT CONNECT ON DATABASE cafe TO PUBLIC",
-        reason: "database cafe: closed to PUBLIC  # every login could connect",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "CONNECT taken from a slot",
-        by: CATALOG,
-        sql: "REVOKE CONNECT ON DATABASE cafe FROM cafe_a",
-        reason: "database cafe: open to cafe_a  # a privilege was taken away",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "CREATE taken from the tenant",
-        by: CATALOG,
-        sql: "REVOKE CREATE ON DATABASE cafe FROM cafe",
-        reason: "database cafe: cafe may create in it  # a privilege was taken away",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "slot dropped",
-        by: INSIDE,
-        sql: "DROP OWNED BY cafe_a; DROP ROLE cafe_a",
-        reason: "login cafe_a, at most 20 sessions, statement_timeout = 30s, timezone = UTC  # gone from the server",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "spare slot dropped",
-        by: INSIDE,
-        sql: "DROP OWNED BY cafe_b; DROP ROLE cafe_b",
-        reason: "spare login cafe_b, at most 20 sessions, statement_timeout = 30s, timezone = UTC  # gone from the server",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "slot may not log in",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_a NOLOGIN",
-        reason: "login cafe_a: may log in  # its login was taken away",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "spare slot may log in",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_b LOGIN PASSWORD 'hunter2'",
-        reason: "role cafe_b: may not log in, no password  # it could log in, and holds no credential",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "membership revoked",
-        by: CATALOG,
-        sql: "REVOKE cafe FROM cafe_a GRANTED BY tenantdb_owner",
-        reason: "login cafe_a: member of cafe  # it was no member",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "the tenant's role may log in",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe LOGIN PASSWORD 'hunter2'",
-        reason: "role cafe: may not log in, no password  # the tenant's role could log in",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "slot expired",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_a VALID UNTIL '2000-01-01'",
-        reason: "login cafe_a: valid for good  # its password was made to expire",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "slot inherits",
-        by: CATALOG,
-        sql: "ALTER ROLE cafe_a INHERIT",
-        reason: "login cafe_a: NOINHERIT  # it was INHERIT",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "schema public given back to the database's owner",
-        by: INSIDE,
-        sql: "ALTER SCHEMA public OWNER TO pg_database_owner",
-        reason: "schema public: owned by cafe  # it was owned by pg_database_owner",
-        look: Look::Refresh,
-    },
-    Drift {
-        name: "schema public given to another tenant",
-        by: INSIDE,
-        sql: "ALTER SCHEMA public OWNER TO erp",
-        reason: "schema public: owned by cafe  # it was owned by erp",
-        look: Look::Refresh,
-    },
-    Drift {
-        name: "declared schema dropped",
-        by: By::Tenant,
-        sql: "DROP SCHEMA app",
-        reason: "schema app  # declared, not in the database",
-        look: Look::Refresh,
-    },
-    Drift {
-        name: "declared schema given to another tenant",
-        by: INSIDE,
-        sql: "ALTER SCHEMA app OWNER TO erp",
-        reason: "schema app: owned by cafe  # it was owned by erp",
-        look: Look::Refresh,
-    },
-    Drift {
-        name: "extension dropped",
-        by: INSIDE,
-        sql: "DROP EXTENSION pg_trgm",
-        reason: "extension pg_trgm in schema public  # declared, not in the database",
-        look: Look::Refresh,
-    },
-    Drift {
-        name: "the tenant thrown out of a shared role",
-        by: CATALOG,
-        sql: "SET ROLE tenantdb_owner; REVOKE readers FROM cafe",
-        reason: "role cafe: member of readers  # it was no member",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "the tenant let others join a shared role",
-        by: CATALOG,
-        sql: "SET ROLE tenantdb_owner; GRANT readers TO cafe WITH ADMIN OPTION",
-        reason: "role cafe: no member of readers  # it was one with ADMIN",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "the tenant let into another role",
-        by: CATALOG,
-        sql: "SET ROLE tenantdb_owner; GRANT strangers TO cafe",
-        reason: "role cafe: no member of strangers  # tenantdb_owner granted it, and nothing declares it",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "a slot let into another role",
-        by: CATALOG,
-        sql: "SET ROLE tenantdb_owner; GRANT strangers TO cafe_b",
-        reason: "role cafe_b: no member of strangers  # tenantdb_owner granted it, and nothing declares it",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "an extension of another version",
-        by: INSIDE,
-        sql: "DROP EXTENSION hstore; SET ROLE tenantdb_owner; CREATE EXTENSION hstore VERSION '1.4' SCHEMA public",
-        reason: "extension hstore: version 1.8  # it was 1.4",
-        look: Look::Refresh,
-    },
-    Drift {
-        name: "database closed",
-        by: CATALOG,
-        sql: "ALTER DATABASE cafe ALLOW_CONNECTIONS false",
-        reason: "database cafe: accepts connections  # it accepted no connections",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "database given to another tenant",
-        by: CATALOG,
-        sql: "ALTER DATABASE cafe OWNER TO erp",
-        reason: "database cafe: owned by tenantdb_owner  # it was owned by erp",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "database dropped",
-        by: CATALOG,
-        sql: "DROP DATABASE cafe WITH (FORCE)",
-        reason: "database cafe, at most 23 sessions in all  # gone from the server",
-        look: Look::Shallow,
-    },
-    Drift {
-        name: "the tenant changed its password",
-        by: By::Tenant,
-        sql: "SET ROLE NONE; ALTER ROLE cafe_a PASSWORD 'hunter2'",
-        reason: "login cafe_a: may log in  # the server refuses the delivered one",
-        look: Look::Refresh,
-    },
-];
-
-/// A tenant with everything declared, beside another one, and the way back from each drift.
+/// A tenant beside another one, and the way back from each drift.
 struct Settled<'a> {
     server: &'a TestServer,
     world: World,
     credential: BTreeMap<String, String>,
+    /// What holds while it is as declared.
+    holds: fn(&Self),
 }
 
 impl<'a> Settled<'a> {
+    /// A tenant with everything declared.
     fn on(server: &'a TestServer) -> Self {
         let world = World::on(server);
         let erp = tenant("erp", "{}");
@@ -324,55 +34,100 @@ impl<'a> Settled<'a> {
         server.psql("postgres", "GRANT readers, strangers TO tenantdb_owner WITH ADMIN OPTION");
         world.apply(&(tenant("cafe", DECLARED) + &erp)).exits(0);
         let credential = world.credential("default", "cafe-secret");
-        Self { server, world, credential }
+        Self { server, world, credential, holds: Self::acts_as_the_tenant }
+    }
+
+    /// A tenant with a table, and others who may read it.
+    fn with_access(server: &'a TestServer) -> Self {
+        let world = with_a_table(server);
+        let grafana = role("grafana", "{databases: [{name: cafe, level: ReadOnly}]}");
+        let declared = BOTH.replace("access: [", "access: [{role: default/grafana, level: ReadOnly}, ");
+        world.apply(&(tenant("cafe", &declared) + &tenant("erp", "{}") + &grafana)).exits(0);
+        server.psql("postgres", "CREATE ROLE stranger LOGIN");
+        let credential = world.credential("default", "cafe-secret");
+        Self { server, world, credential, holds: Self::is_only_read }
+    }
+
+    /// Which of these are not found, named and healed.
+    fn unhealed(&self, drifts: &'static [Drift]) -> Vec<&'static str> {
+        let drifts = drifts.iter().filter(|drift| drift.from <= self.server.major());
+        let unhealed = drifts.filter(|drift| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.is_healed_of(drift)));
+            if outcome.is_err() {
+                eprintln!("^ that was: {}\n", drift.name);
+            }
+            outcome.is_err()
+        });
+        unhealed.map(|drift| drift.name).collect()
     }
 
     fn is_healed_of(&self, drift: &Drift) {
+        let sql = drift.sql(self.server.major());
         match drift.by {
-            By::Superuser(database) => drop(self.server.psql(database, drift.sql)),
-            By::Tenant => drop(query(self.server, &self.credential, drift.sql).unwrap()),
+            By::Administrator(database) | By::Superuser(database) => drop(self.server.psql(database, &sql)),
+            By::Tenant => drop(query(self.server, &self.credential, &sql).unwrap()),
         }
         let look: &[&str] = if drift.look == Look::Refresh { &["--refresh"] } else { &[] };
         let on = |command: &[&str]| self.world.run_on(&[command, look].concat());
         if drift.look == Look::Refresh {
             self.world.run_on(&["plan", "--exit-code"]).exits(0);
         }
-        let planned = on(&["plan", "--exit-code"]).exits(3);
-        assert!(aligned(&planned.stdout).contains(drift.reason), "no `{}` in:\n{}", drift.reason, planned.stdout);
-        on(&["apply"]).exits(0);
+        if drift.healed == Healed::BySuperuser && self.server.admin() == Admin::Plain {
+            let told = on(&["plan"]).stderr;
+            let (_, statement) = told.split_once("as a superuser run: ").expect("a statement");
+            self.server.psql("cafe", statement.lines().next().unwrap());
+        } else {
+            let planned = on(&["plan", "--exit-code"]).exits(3);
+            assert!(
+                plain(&planned.stdout).contains(&plain(drift.reason)),
+                "no `{}` in:\n{}",
+                drift.reason,
+                planned.stdout
+            );
+        }
+        if drift.healed == Healed::WithConsent {
+            on(&["apply"]).exits(4).tells("needs consent");
+            on(&["apply", "--yes"]).exits(0);
+        } else {
+            on(&["apply"]).exits(0);
+        }
         self.is_as_declared();
     }
 
     fn is_as_declared(&self) {
         self.world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
         assert_eq!(self.world.credential("default", "cafe-secret"), self.credential);
+        (self.holds)(self);
+    }
+
+    fn acts_as_the_tenant(&self) {
         let who = "SELECT current_user || ' ' || session_user || ' ' || current_setting('statement_timeout')";
         assert_eq!(query(self.server, &self.credential, who).unwrap(), "cafe cafe_a 30s");
     }
+
+    fn is_only_read(&self) {
+        let reading = self.world.credential("default", "cafe-secret-reporting");
+        assert_eq!(query(self.server, &reading, "SELECT count(*) FROM orders").unwrap(), "1");
+        query(self.server, &reading, "DELETE FROM orders").expect_err("it may only read");
+    }
 }
 
-/// A plan without the blanks that line its reasons up.
-fn aligned(plan: &str) -> String {
-    let one_line = |line: &str| match line.split_once("  # ") {
-        Some((change, reason)) => format!("{}  # {reason}", change.trim_end()),
-        None => line.to_owned(),
-    };
-    plan.lines().map(one_line).collect::<Vec<_>>().join("\n")
+/// A plan without the blanks that line it up.
+fn plain(plan: &str) -> String {
+    plan.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 on_every_server! {
     fn every_drift_is_named_and_healed_and_the_credential_stays(server: TestServer) {
-        let settled = Settled::on(&server);
-        let unhealed = DRIFTS.iter().filter(|drift| {
-            let outcome = catch_unwind(AssertUnwindSafe(|| settled.is_healed_of(drift)));
-            if outcome.is_err() {
-                eprintln!("^ that was: {}\n", drift.name);
-            }
-            outcome.is_err()
-        });
-        let unhealed: Vec<&str> = unhealed.map(|drift| drift.name).collect();
+        let unhealed = Settled::on(&server).unhealed(DRIFTS);
         assert!(unhealed.is_empty(), "not healed: {}", unhealed.join(", "));
     }
+
+    fn what_others_may_do_is_given_back_or_taken_away(server: TestServer) {
+        let unhealed = Settled::with_access(&server).unhealed(OF_ACCESS);
+        assert!(unhealed.is_empty(), "not healed: {}", unhealed.join(", "));
+    }
+
     async fn a_stranger_who_came_in_is_put_out_with_consent_only(server: TestServer) {
         let settled = Settled::on(&server);
         let erp = settled.world.credential("default", "erp-secret");

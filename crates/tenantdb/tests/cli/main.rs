@@ -15,6 +15,7 @@ mod drift;
 mod ensure;
 mod everyday;
 mod extensions;
+mod hostile;
 mod init;
 mod input;
 mod isolation;

@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{AccessLevel, Reconcile};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Actor, Claim, PlaceView, Refusal, RefusalKind, Risk, Task};
+use tenantdb_core::{Actor, Claim, Condition, PlaceView, Refusal, RefusalKind, Risk, Task};
 
 use super::{Planner, paused, told_only};
 use crate::Taking;
 use crate::access::Consent;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{KIND, Phase, ROLE_KIND, TenantRow};
-use crate::observe::{Observed, Shared};
+use crate::observe::{Observed, Shared, Tie};
 use crate::plan::conflict::account_conflict;
 use crate::plan::credential::custody;
-use crate::plan::{PostgresTenantPlan, offer, refused};
-use crate::sql::name;
+use crate::plan::{PostgresTenantPlan, departure, offer, refused};
+use crate::sql::{name, names as names_of};
 use crate::step::PostgresStep;
 
 /// Plans for one account, once it is planned what becomes of the databases.
@@ -251,6 +251,7 @@ impl Planner<'_> {
             self.deliver_credential();
         }
         self.keep_out(&reach.databases, around);
+        self.only_by_level(&reach.databases);
         self.settle();
         let settled = self.plan.steps.len();
         self.outsiders();
@@ -286,6 +287,30 @@ impl Planner<'_> {
             let (database, login) = (self.database_name(), self.owner());
             let step = PostgresStep::Admit { database, login, taking: taking.clone() };
             self.take(step, "its credential is for it".to_owned(), &taking);
+        }
+    }
+
+    /// Its logins have what their role has. What was granted to one of them itself is taken back; what one of them owns
+    /// stays: handed to the tenant, a function of it would run as the tenant.
+    fn only_by_level(&mut self, databases: &BTreeSet<String>) {
+        let owner = self.owner();
+        let slots = self.custody.slots.values().map(|slot| &slot.role).filter(|role| **role != owner);
+        let slots: Vec<String> = slots.cloned().collect();
+        for (database, ties) in self.observed.ties.iter().filter(|(database, _)| databases.contains(*database)) {
+            let tied = |tie: Tie| slots.iter().filter(move |role| ties.get(*role) == Some(&tie)).cloned();
+            let owning: Vec<String> = tied(Tie::Owner).collect();
+            if let Some(step) = departure::leave(tied(Tie::Privileges).collect(), database, self.observed) {
+                self.push(step, "it had been granted something itself");
+            }
+            if !owning.is_empty() {
+                let message = format!(
+                    "{} owns something in database {database}; once you know what, as a superuser run there: REASSIGN \
+                     OWNED BY {} TO …",
+                    owning.join(", "),
+                    names_of(&owning)
+                );
+                self.plan.conditions.push(Condition { kind: "OwnedByOthers", message });
+            }
         }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::Reconcile;
-use tenantdb_core::{Actor, Claim, Refusal, RefusalKind, Risk, Task};
+use tenantdb_core::{Actor, Claim, Condition, Refusal, RefusalKind, Risk, Task};
 
 use super::Planner;
 use crate::access::{self, Level};
 use crate::ledger::Phase;
-use crate::observe::Privileges;
+use crate::observe::{Privileges, Tie};
+use crate::plan::departure;
 use crate::step::PostgresStep;
 use crate::{ESTATE, Taking};
 
@@ -95,8 +96,12 @@ impl Planner<'_> {
         for (role, level) in wanted {
             let missing = !self.shared.roles.contains_key(&role);
             let held = self.inside.and_then(|inside| inside.levels.get(&role).copied());
-            let held = held.unwrap_or(Privileges { lacks: true, exceeds: false });
+            let held = held.unwrap_or(Privileges::MISSING);
+            if held.owns {
+                self.level_owns(&role);
+            }
             let reason = match held {
+                Privileges { exceeds: true, owns: true, .. } => continue,
                 Privileges { exceeds: true, .. } => "it had other privileges",
                 Privileges { lacks: true, .. } if missing => "declared in `access`",
                 Privileges { lacks: true, .. } => "it lacked some of them",
@@ -105,6 +110,17 @@ impl Planner<'_> {
             let (owner, options) = (self.owner(), self.shared.has_membership_options());
             self.push(PostgresStep::GrantLevel { role, owner, level, anew: held.exceeds, options }, reason);
         }
+    }
+
+    /// What it owns stays: handed to the tenant, a function of it would run as the tenant.
+    fn level_owns(&mut self, role: &str) {
+        let (role_name, owner) = (crate::sql::name(role), crate::sql::name(&self.names.owner));
+        let message = format!(
+            "{role} owns something in database {}, which should be {}'s; once you know what, as a superuser run there: \
+             REASSIGN OWNED BY {role_name} TO {owner}",
+            self.names.database, self.names.owner
+        );
+        self.plan.conditions.push(Condition { kind: "OwnedByOthers", message });
     }
 
     /// Why nobody else can be let into this database, or not where the declaration says.
@@ -139,7 +155,12 @@ impl Planner<'_> {
     pub(super) fn drop_levels(&mut self) {
         let Some(row) = self.row else { return };
         let wanted = self.wanted_levels();
-        let roles: Vec<String> = row.levels.iter().filter(|role| !wanted.contains_key(*role)).cloned().collect();
+        let unneeded = row.levels.iter().filter(|role| !wanted.contains_key(*role));
+        let (roles, stuck): (Vec<&String>, Vec<&String>) = unneeded.partition(|role| self.can_go(role));
+        for role in stuck {
+            self.level_stays(role);
+        }
+        let roles: Vec<String> = roles.into_iter().cloned().collect();
         if roles.is_empty() {
             return;
         }
@@ -147,9 +168,33 @@ impl Planner<'_> {
         let there: Vec<String> = roles.iter().filter(|role| self.shared.roles.contains_key(*role)).cloned().collect();
         if !there.is_empty() && self.database.is_some() {
             let (owner, options) = (self.owner(), self.shared.has_membership_options());
-            self.push(PostgresStep::EmptyLevels { roles: there, owner, options }, reason);
+            self.push(PostgresStep::EmptyLevels { roles: there.clone(), owner, options }, reason);
+        }
+        for step in departure::untie(&there, row, self.observed) {
+            let risk = if matches!(step, PostgresStep::EndLocks { .. }) { Risk::Disruptive } else { Risk::Safe };
+            self.plan.push(Task::Engine(step), reason, risk, Actor::Estate);
         }
         self.push(PostgresStep::DropLevels { roles }, reason);
+    }
+
+    /// Whether a level can be dropped: what it owns would go with it.
+    fn can_go(&self, role: &str) -> bool {
+        let Some(row) = self.row else { return true };
+        let here = self.observed.ties.get(&row.database).and_then(|ties| ties.get(role));
+        here != Some(&Tie::Owner) && departure::stuck(role, row, self.observed).is_none()
+    }
+
+    /// Nobody is a member of it any more, so that it does no harm.
+    fn level_stays(&mut self, role: &str) {
+        let Some((database, _)) = self.row.and_then(|row| departure::stuck(role, row, self.observed)) else {
+            return self.level_owns(role);
+        };
+        let message = format!(
+            "nothing in `access` needs {role} any more, and it is named in database {database}, which is no tenant's; as \
+             a superuser run there: DROP OWNED BY {}",
+            crate::sql::name(role)
+        );
+        self.plan.conditions.push(Condition { kind: "LevelStays", message });
     }
 
     fn wanted_levels(&self) -> BTreeMap<String, Level> {

@@ -191,6 +191,7 @@ impl<'a> Planner<'a> {
         self.levels();
         self.open();
         self.inside();
+        self.empty_slots();
         self.grant_levels();
         self.level_members();
         self.deliver_credential();

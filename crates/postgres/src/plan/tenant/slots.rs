@@ -8,7 +8,7 @@ use tenantdb_credentials::{Decision, SlotState};
 use super::{Planner, shown_limit};
 use crate::access;
 use crate::ledger::TenantRow;
-use crate::observe::Role;
+use crate::observe::{Granted, Role, Tie};
 use crate::plan::credential::SlotPlan;
 use crate::step::{self, PostgresStep, Proof};
 use crate::{Membership, Taking};
@@ -181,16 +181,62 @@ impl Planner<'_> {
             self.push(PostgresStep::SetInherit { role: name.to_owned(), inherit }, reason);
         }
         let memberships = if inherit { &role.inherits } else { &role.member_of };
-        if memberships.contains(&owner) {
+        let of_owner = role.granted.iter().filter(|granted| granted.role == owner);
+        let (excess, plain): (Vec<&Granted>, Vec<&Granted>) = of_owner.partition(|granted| self.exceeds(granted));
+        let taken = excess.iter().filter(|granted| self.leave_own(name, granted)).count();
+        if memberships.contains(&owner) && (taken == 0 || !plain.is_empty()) {
             return;
         }
+        let reason = if taken == 0 { "it was no member" } else { "only to switch to it" };
         let (role, options) = (name.to_owned(), self.shared.has_membership_options());
         let step = if inherit {
             PostgresStep::JoinRole { role: owner, member: role, options, taking: Taking::AsEstate }
         } else {
             PostgresStep::GrantMembership { role, owner, options }
         };
-        self.push(step, "it was no member");
+        self.push(step, reason);
+    }
+
+    /// Whether a slot may do more with its membership than a tenant's login should: let others in, or use the role's
+    /// privileges without switching to it, and so own what it makes.
+    fn exceeds(&self, granted: &Granted) -> bool {
+        let inherits = self.acting() == Membership::Switch && self.shared.has_membership_options() && granted.inherit;
+        granted.admin || inherits
+    }
+
+    /// Takes such a membership back, or says why not.
+    fn leave_own(&mut self, member: &str, granted: &Granted) -> bool {
+        let options = [(granted.admin, "ADMIN"), (granted.inherit, "INHERIT")];
+        let options: Vec<&str> = options.into_iter().filter(|(has, _)| *has).map(|(_, option)| option).collect();
+        let (role, options) = (granted.role.clone(), options.join(" "));
+        let grantor = self.shared.has_membership_options().then(|| granted.grantor.clone());
+        let Some(taking) = Taking::of_granted(self.shared, granted) else {
+            let statement = step::leave(&role, member, grantor.as_deref());
+            let message = format!("{member} is a member of {role} with {options}; as a superuser run: {statement}");
+            self.plan.conditions.push(Condition { kind: "MoreThanItsOwn", message });
+            return false;
+        };
+        let step = PostgresStep::LeaveRole { role, member: member.to_owned(), grantor, taking: taking.clone() };
+        self.take(step, format!("it was one with {options}"), &taking);
+        true
+    }
+
+    /// A slot acts as its tenant's role, and has nothing of its own: what it has is out of the other slot's reach.
+    pub(super) fn empty_slots(&mut self) {
+        let database = self.database_name();
+        let Some(ties) = self.observed.ties.get(&database).filter(|_| self.database.is_some()) else { return };
+        let slots = self.custody.slots.values().filter(|slot| slot.slot != Slot::Owner);
+        let having: Vec<(String, Tie)> =
+            slots.filter_map(|slot| Some((slot.role.clone(), *ties.get(&slot.role)?))).collect();
+        for (role, tie) in having {
+            let (owner, options) = (self.owner(), self.shared.has_membership_options());
+            let reason = match tie {
+                Tie::Owner => "it had made something as itself",
+                Tie::Privileges => "it had been granted something itself",
+            };
+            let step = PostgresStep::EmptySlot { role, owner, database: database.clone(), stays: true, options };
+            self.push(step, reason);
+        }
     }
 
     /// A slot belongs wholly to tenantdb: what is set on it and not declared is drift.

@@ -1,0 +1,51 @@
+//! Roles that are to be dropped, and what other tenants put in their way: privileges in databases of their own, and locks.
+
+use std::collections::BTreeMap;
+
+use crate::ledger::{self, TenantRow};
+use crate::observe::{Observed, Tie};
+use crate::step::PostgresStep;
+
+/// What has to be done before roles of a tenant can be dropped, beside emptying its own database of them.
+pub(super) fn untie(roles: &[String], row: &TenantRow, observed: &Observed) -> Vec<PostgresStep> {
+    let options = observed.shared.has_membership_options();
+    let logins = observed.lock_holders(roles, &row.claim);
+    let locks = (!logins.is_empty()).then(|| PostgresStep::EndLocks { logins, roles: roles.to_vec(), options });
+    leave_others(roles, row, observed).into_iter().chain(locks).collect()
+}
+
+/// Takes away what other tenants granted to the roles in their own databases.
+fn leave_others(roles: &[String], row: &TenantRow, observed: &Observed) -> Vec<PostgresStep> {
+    let left = elsewhere(row, observed).filter_map(|(database, ties)| {
+        let roles: Vec<String> = roles.iter().filter(|role| ties.contains_key(*role)).cloned().collect();
+        leave(roles, database, observed)
+    });
+    left.collect()
+}
+
+/// Takes away what roles were granted in a tenant's database; nothing where there is nothing, or nobody to do it for.
+pub(super) fn leave(roles: Vec<String>, database: &str, observed: &Observed) -> Option<PostgresStep> {
+    let holder = observed.ledger.as_ref()?.database(database).filter(|_| !roles.is_empty())?;
+    let exists = |role: &&String| observed.shared.roles.contains_key(*role);
+    let holders = holder.roles().into_iter().filter(exists).cloned().collect();
+    let options = observed.shared.has_membership_options();
+    Some(PostgresStep::LeaveDatabase { roles, holders, database: database.to_owned(), options })
+}
+
+/// What ties a role to another database than its tenant's, where nobody but a superuser can untie it: things that it owns
+/// there are not its to destroy, and what was granted to it in a database that is no tenant's is not ours to take.
+pub(super) fn stuck<'a>(role: &str, row: &TenantRow, observed: &'a Observed) -> Option<(&'a String, Tie)> {
+    let mut tied = elsewhere(row, observed).filter_map(|(database, ties)| Some((database, *ties.get(role)?)));
+    let is_tenants = |database: &str| observed.ledger.as_ref().is_some_and(|all| all.database(database).is_some());
+    tied.find(|(database, tie)| !(is_tenants(database) && *tie == Tie::Privileges))
+}
+
+/// What ties roles to databases that are not their tenant's own. An account has none: its credential names one of those
+/// that it is let into.
+fn elsewhere<'a>(
+    row: &TenantRow,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a String, &'a BTreeMap<String, Tie>)> {
+    let own = (!ledger::is_account(&row.claim)).then(|| row.database.clone());
+    observed.ties.iter().filter(move |(database, _)| own.as_ref() != Some(*database))
+}

@@ -1,0 +1,246 @@
+//! Tenants that mean harm: what they plant never runs as anyone else, and nothing that they do keeps others from being
+//! healed or removed.
+
+use tenantdb_testkit::{Admin, TestServer, on_every_server};
+
+use crate::access::{BOTH, role, with_a_table};
+use crate::world::{Run, World, query, tenant};
+
+/// Something for every way in which a statement of ours could run what a tenant made: operators and functions that fit
+/// better than the server's own, relations of the catalogs' names, triggers, defaults, policies, indexes. Each notes who
+/// ran it.
+const BAIT: &str = "
+    CREATE TABLE seen (who name);
+    CREATE FUNCTION spy() RETURNS bool SECURITY DEFINER LANGUAGE plpgsql
+        AS $$ BEGIN INSERT INTO public.seen VALUES (session_user); RETURN true; END $$;
+    CREATE FUNCTION spy_text(text, name) RETURNS text LANGUAGE sql AS $$ SELECT public.spy()::text $$;
+    CREATE FUNCTION spy_bool(name, text) RETURNS bool LANGUAGE sql AS $$ SELECT public.spy() $$;
+    CREATE FUNCTION spy_oid(oid, regclass) RETURNS bool LANGUAGE sql AS $$ SELECT public.spy() $$;
+    CREATE FUNCTION spy_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM public.spy(); RETURN new; END $$;
+    CREATE OPERATOR || (LEFTARG = text, RIGHTARG = name, FUNCTION = spy_text);
+    CREATE OPERATOR = (LEFTARG = name, RIGHTARG = text, FUNCTION = spy_bool);
+    CREATE OPERATOR <> (LEFTARG = name, RIGHTARG = text, FUNCTION = spy_bool);
+    CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = spy_oid);
+    CREATE FUNCTION lower(name) RETURNS text LANGUAGE sql AS $$ SELECT public.spy()::text $$;
+    CREATE FUNCTION format(text, name) RETURNS text LANGUAGE sql AS $$ SELECT public.spy()::text $$;
+    CREATE FUNCTION starts_with(name, text) RETURNS bool LANGUAGE sql AS $$ SELECT public.spy() $$;
+    CREATE FUNCTION set_config(text, name, bool) RETURNS text LANGUAGE sql AS $$ SELECT public.spy()::text $$;
+    CREATE VIEW pg_roles AS SELECT rolname, oid, spy() FROM pg_catalog.pg_roles;
+    CREATE VIEW pg_class AS SELECT *, spy() FROM pg_catalog.pg_class;
+    CREATE VIEW pg_namespace AS SELECT *, spy() FROM pg_catalog.pg_namespace;
+    CREATE VIEW pg_database AS SELECT *, spy() FROM pg_catalog.pg_database;
+    CREATE TABLE bait (id int DEFAULT spy()::int CHECK (spy()), who name);
+    CREATE TRIGGER spy BEFORE INSERT OR UPDATE OR DELETE ON bait FOR EACH ROW EXECUTE FUNCTION spy_trigger();
+    CREATE POLICY spy ON bait USING (spy());
+    ALTER TABLE bait ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE bait FORCE ROW LEVEL SECURITY;
+    INSERT INTO bait VALUES (1, 'cafe');
+    CREATE MATERIALIZED VIEW copied AS SELECT spy()";
+
+/// Who else than the tenant ran anything of it.
+fn victims(server: &TestServer, database: &str) -> String {
+    let others =
+        "SELECT string_agg(DISTINCT who::text, ', ') FROM public.seen WHERE NOT starts_with(who::text, 'cafe')";
+    server.psql(database, &format!("SET search_path = pg_catalog; {others}"))
+}
+
+/// Runs what a run says that a superuser has to run.
+fn run_as_told(server: &TestServer, database: &str, run: &Run) {
+    let (_, statement) = run.stderr.split_once("as a superuser run").expect("a statement");
+    let (_, statement) = statement.split_once(": ").unwrap();
+    server.psql(database, statement.lines().next().unwrap());
+}
+
+fn exists(server: &TestServer, pattern: &str) -> String {
+    server.psql(
+        "postgres",
+        &format!("SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname ~ '{pattern}'"),
+    )
+}
+
+on_every_server! {
+    fn nothing_that_a_tenant_planted_runs_as_anyone_else(server: TestServer) {
+        let world = World::on(&server);
+        world.write("tenantdb.yaml", "project: shared\n");
+        let erp = tenant("erp", "{}");
+        world.apply(&(tenant("cafe", "{}") + &erp)).exits(0);
+        let cafe = world.credential("default", "cafe-secret");
+        query(&server, &cafe, BAIT).unwrap();
+        server.psql("cafe", "SET search_path = public, pg_catalog; SELECT 'a'::text || 'b'::name");
+        assert_eq!(victims(&server, "cafe"), "postgres", "the bait works on whoever looks at public first");
+        server.psql("cafe", "DELETE FROM seen");
+
+        let removable = "deletionProtection: false, dbDeletionPolicy: Orphan, roleDeletionPolicy: Delete";
+        let more = format!("{{schemas: [app], extensions: [pg_trgm], settings: {{statement_timeout: 30s}}, access: [{{name: reporting, level: ReadOnly}}, {{name: worker, level: ReadWrite}}], {removable}}}");
+        world.apply(&(tenant("cafe", &more) + &erp)).exits(0);
+        query(&server, &cafe, "GRANT CREATE ON SCHEMA public TO cafe_a; SET ROLE NONE; SET search_path = public, pg_catalog; \
+             CREATE TABLE own (who name DEFAULT session_user CHECK (public.spy())); \
+             CREATE TRIGGER spy BEFORE INSERT ON own FOR EACH ROW EXECUTE FUNCTION public.spy_trigger()").unwrap();
+        server.psql("cafe", "ALTER SCHEMA app OWNER TO erp; ALTER SCHEMA public OWNER TO erp");
+        server.psql("postgres", "ALTER DATABASE cafe OWNER TO erp; GRANT CONNECT ON DATABASE cafe TO PUBLIC; ALTER DATABASE cafe SET search_path = public, pg_catalog");
+        query(&server, &cafe, "REVOKE SELECT ON bait FROM cafe_ro; GRANT TRUNCATE ON bait TO cafe_rw").unwrap();
+        world.run_on(&["plan", "--refresh"]).exits(0);
+        world.run_on(&["apply", "--refresh", "--yes"]).exits(0);
+        world.run_on(&["plan", "--refresh", "--exit-code"]).exits(0);
+        world.run(&["status"]).exits(0);
+        world.apply(&(tenant("cafe", &format!("{{schemas: [app], {removable}}}")) + &erp));
+        world.run_on(&["apply", "--yes"]).exits(0);
+        world.run(&["delete", "cafe", "--yes"]).exits(0);
+        assert_eq!(victims(&server, "cafe"), "");
+        world.run_on(&["apply", "--refresh", "--yes"]).exits(0);
+        assert_eq!(victims(&server, "cafe"), "");
+    }
+
+    fn an_adopted_database_is_taken_without_running_anything_of_it(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("erp", "{}")).exits(0);
+        server.psql("postgres", "CREATE ROLE cafe LOGIN PASSWORD 'mine'");
+        server.psql("postgres", "CREATE DATABASE cafe OWNER cafe");
+        server.psql_as("cafe", "mine", "cafe", BAIT).unwrap();
+        server.psql("postgres", "ALTER DATABASE cafe SET search_path = public, pg_catalog");
+        let adopted = tenant("cafe", "{adopt: Existing, schemas: [app], access: [{name: reporting, level: ReadOnly}]}");
+        let run = world.declare(&adopted).run_on(&["apply", "--yes", "--refresh"]);
+        if server.admin() == Admin::Plain {
+            assert_ne!(run.code, Some(1), "{}", run.stderr);
+        } else {
+            run.exits(0);
+        }
+        world.run_on(&["plan", "--refresh"]);
+        assert_eq!(victims(&server, "cafe"), "");
+    }
+
+    fn settings_of_a_database_do_not_reach_the_administrator(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{comment: one}")).exits(0);
+        for database in ["cafe", "tenantdb", "postgres"] {
+            for setting in [
+                "client_min_messages = error",
+                "statement_timeout = 1",
+                "lock_timeout = 1",
+                "idle_session_timeout = 1",
+                "default_transaction_read_only = on",
+                "search_path = public",
+                "row_security = on",
+                "timezone = 'Pacific/Chatham'",
+            ] {
+                server.psql("template1", &format!("SET default_transaction_read_only = off; ALTER DATABASE {database} SET {setting}"));
+            }
+        }
+        let more = tenant("cafe", "{comment: two, schemas: [app], extensions: [pg_trgm], access: [{name: reporting, level: ReadOnly}]}");
+        world.apply(&more).exits(0);
+        world.run_on(&["plan", "--refresh", "--exit-code"]).exits(0);
+        world.run(&["status"]).exits(0).says("Ready");
+    }
+
+    fn a_level_goes_although_another_tenant_names_it(server: TestServer) {
+        let world = with_a_table(&server);
+        let (erp, grafana) = (tenant("erp", "{}"), role("grafana", "{deletionProtection: false, roleDeletionPolicy: Delete, databases: [{name: cafe, level: ReadOnly}]}"));
+        let declared = BOTH.replace("access: [", "access: [{role: default/grafana, level: ReadOnly}, ");
+        world.apply(&(tenant("cafe", &declared) + &erp + &grafana)).exits(0);
+        let (cafe, hostile) = (world.credential("default", "cafe-secret"), world.credential("default", "erp-secret"));
+        let all = "cafe_ro, cafe_rw, cafe_reporting, cafe_reporting_a, grafana, grafana_a";
+        let named = format!("CREATE TABLE t (id int); GRANT SELECT ON t TO {all}; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {all}; CREATE POLICY p ON t TO {all}");
+        query(&server, &hostile, &named).unwrap();
+        query(&server, &cafe, &named).unwrap();
+
+        let fewer = tenant("cafe", "{access: [{name: worker, level: ReadWrite}], schemas: [app]}");
+        world.apply(&(fewer + &erp));
+        world.run(&["delete", "role/grafana", "--yes"]).exits(0);
+        world.run_on(&["apply", "--yes", "--refresh"]).exits(0);
+        assert_eq!(exists(&server, "^(cafe_r|grafana)"), "cafe_rw");
+        world.apply(&(tenant("cafe", "{schemas: [app]}") + &erp));
+        world.run_on(&["apply", "--yes", "--refresh"]).exits(0);
+        assert_eq!(exists(&server, "^(cafe_[rw]|grafana)"), "");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        assert_eq!(query(&server, &hostile, "SELECT count(*) FROM t").unwrap(), "0");
+    }
+
+    async fn a_lock_that_another_tenant_holds_on_a_level_is_ended_with_consent(server: TestServer) {
+        let world = with_a_table(&server);
+        world.apply(&(tenant("cafe", BOTH) + &tenant("erp", "{}"))).exits(0);
+        let erp = world.credential("default", "erp-secret");
+        let hostile = server.connect(&erp["username"], &erp["password"], "erp").await.unwrap();
+        hostile.batch_execute("CREATE TABLE t (); BEGIN; GRANT SELECT ON t TO cafe_rw").await.unwrap();
+        let lower = BOTH.replace("ReadWrite", "ReadOnly");
+        world.apply(&(tenant("cafe", &lower) + &tenant("erp", "{}"))).exits(4).tells("needs consent: sessions of erp_a that hold locks on cafe_rw");
+        world.run_on(&["apply", "--yes"]).exits(0);
+        assert_eq!(exists(&server, "^cafe_rw$"), "");
+        hostile.simple_query("SELECT 1").await.expect_err("what held the lock is ended");
+    }
+
+    fn a_level_that_is_named_where_only_a_superuser_can_take_it_back_stays_and_is_told(server: TestServer) {
+        let world = with_a_table(&server);
+        world.apply(&(tenant("cafe", BOTH) + &tenant("erp", "{}"))).exits(0);
+        let mut hostile = world.credential("default", "erp-secret");
+        hostile.insert("database".to_owned(), "postgres".to_owned());
+        query(&server, &hostile, "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO cafe_rw").unwrap();
+        let lower = BOTH.replace("ReadWrite", "ReadOnly");
+        let told = world.apply(&(tenant("cafe", &lower) + &tenant("erp", "{}"))).exits(0).tells("LevelStays");
+        assert_eq!(exists(&server, "^cafe_rw$"), "cafe_rw");
+        let worker = world.credential("default", "cafe-secret-worker");
+        query(&server, &worker, "DELETE FROM orders").expect_err("it may not write any more");
+        run_as_told(&server, "postgres", &told);
+        world.run_on(&["apply"]).exits(0);
+        assert_eq!(exists(&server, "^cafe_rw$"), "");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn what_a_further_login_made_never_becomes_the_tenants_by_itself(server: TestServer) {
+        let world = with_a_table(&server);
+        world.apply(&tenant("cafe", BOTH)).exits(0);
+        let (owner, reading) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-reporting"));
+        query(&server, &owner, "GRANT CREATE ON SCHEMA public TO cafe_reporting_a").unwrap();
+        let escalation = "CREATE FUNCTION become() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'WITH gone AS (DELETE FROM public.orders RETURNING 1) SELECT count(*) FROM gone'";
+        query(&server, &reading, escalation).unwrap();
+
+        let told = world.run_on(&["apply", "--refresh"]).exits(0).tells("OwnedByOthers");
+        told.tells("cafe_reporting_a owns something in database cafe");
+        assert_eq!(query(&server, &reading, "SELECT become()").unwrap_err().split(':').next(), Some("42501"));
+        server.psql("cafe", "DROP FUNCTION become()");
+        world.run_on(&["apply"]).exits(0).says("what cafe_reporting_a may do in database cafe");
+        query(&server, &reading, escalation).expect_err("it may make nothing any more");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn a_password_that_a_tenant_gave_its_own_role_lets_nobody_in(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        let cafe = world.credential("default", "cafe-secret");
+        query(&server, &cafe, "ALTER ROLE cafe PASSWORD 'mine'").unwrap();
+        assert!(server.psql_as("cafe", "mine", "cafe", "SELECT 1").is_err());
+        server.psql("postgres", "ALTER ROLE cafe LOGIN");
+        let refused = server.psql_as("cafe", "mine", "cafe", "SELECT 1").unwrap_err();
+        assert!(refused.starts_with("42501"), "it has no CONNECT of its own: {refused}");
+        world.run_on(&["apply"]).exits(0).says("role cafe: may not log in, no password");
+        let left = "SELECT rolcanlogin::text || coalesce(rolpassword, '') FROM pg_authid WHERE rolname = 'cafe'";
+        assert_eq!(server.psql("postgres", left), "false");
+    }
+
+    fn what_can_not_be_prevented_is_as_the_documentation_says(server: TestServer) {
+        let world = with_a_table(&server);
+        world.apply(&(tenant("cafe", BOTH) + &tenant("erp", "{comment: a secret}"))).exits(0);
+        let (owner, reading) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-reporting"));
+        let names = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'erp'";
+        assert_eq!(query(&server, &reading, names).unwrap(), "a secret");
+
+        query(&server, &reading, "SELECT lo_from_bytea(0, 'kept')").unwrap();
+        world.run_on(&["plan", "--refresh"]).exits(0).tells("cafe_reporting_a owns something in database cafe");
+        server.psql("cafe", "DROP OWNED BY cafe_reporting_a");
+
+        query(&server, &owner, "CREATE FUNCTION clear() RETURNS void SECURITY DEFINER LANGUAGE sql AS 'DELETE FROM public.orders'").unwrap();
+        query(&server, &reading, "SELECT clear()").unwrap();
+        assert_eq!(query(&server, &owner, "SELECT count(*) FROM orders").unwrap(), "0");
+        query(&server, &owner, "REVOKE EXECUTE ON FUNCTION clear() FROM PUBLIC").unwrap();
+        query(&server, &reading, "SELECT clear()").expect_err("a tenant may keep its functions to itself");
+    }
+
+    fn a_database_that_waits_in_the_ledgers_place_is_never_entered(server: TestServer) {
+        let world = World::on(&server);
+        server.psql("postgres", "CREATE ROLE mallory LOGIN CREATEDB PASSWORD 'm'");
+        server.psql_as("mallory", "m", "postgres", "CREATE DATABASE tenantdb").unwrap();
+        server.psql_as("mallory", "m", "tenantdb", "CREATE SCHEMA ledger; CREATE TABLE ledger.server (who name)").unwrap();
+        world.apply(&tenant("cafe", "{}")).exits(1).tells("is owned by mallory, not by tenantdb_owner");
+        assert_eq!(server.psql("tenantdb", "SELECT count(*) FROM ledger.server"), "0");
+        assert_eq!(exists(&server, "^(cafe|tenantdb_owner)"), "");
+    }
+}
