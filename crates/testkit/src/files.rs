@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::{FsFlags, statvfs};
 use rand::RngExt as _;
 
 use crate::account::{Account, give, unprivileged_account};
@@ -16,13 +17,40 @@ pub(crate) fn target_directory() -> PathBuf {
     tagged.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"))
 }
 
-/// The directory under which servers keep their data: in the system's temporary directory, or in `/tmp` when the
-/// account that servers run as can't enter that one.
+/// Free memory, in bytes, from which on scratch files are kept there: some hundred small clusters.
+const PLENTY: u64 = 4 << 30;
+
+/// Where to make what is gone after a test: in memory where there is plenty of it, else on disk. The account that
+/// servers run as can get there.
+#[must_use]
+pub fn scratch_directory() -> PathBuf {
+    in_memory().unwrap_or_else(on_disk)
+}
+
+#[allow(clippy::useless_conversion, reason = "the numbers are narrower on other systems")]
+fn in_memory() -> Option<PathBuf> {
+    let path = Path::new("/dev/shm");
+    let found = statvfs(path).ok()?;
+    let free = u64::from(found.blocks_available()) * u64::from(found.fragment_size());
+    (free >= PLENTY && !found.flags().contains(FsFlags::ST_NOEXEC)).then(|| path.to_owned())
+}
+
+/// The system's temporary directory, or `/tmp` when the account that servers run as can't enter that one.
+fn on_disk() -> PathBuf {
+    unprivileged_account().map_or_else(std::env::temp_dir, |_| PathBuf::from("/tmp"))
+}
+
+/// The directory under which servers keep their data: on disk for those whose writes should reach one.
+pub(crate) fn server_directory(fsync: bool) -> PathBuf {
+    own_directory(&if fsync { on_disk() } else { scratch_directory() })
+}
+
+/// The directory for what test processes share.
 pub(crate) fn base_directory() -> PathBuf {
-    let parent = match unprivileged_account() {
-        None => std::env::temp_dir(),
-        Some(_) => PathBuf::from("/tmp"),
-    };
+    own_directory(&on_disk())
+}
+
+fn own_directory(parent: &Path) -> PathBuf {
     let uid = nix::unistd::Uid::effective().as_raw();
     let base = parent.join(format!("tenantdb-testkit-{uid}"));
     match DirBuilder::new().mode(0o755).create(&base) {

@@ -23,12 +23,12 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// A new, empty one.
-    pub(crate) fn new() -> Self {
+    /// A new, empty one; on disk if writes should reach it.
+    pub(crate) fn new(fsync: bool) -> Self {
         static SWEPT: Once = Once::new();
-        let base = files::base_directory();
-        let _sweeping = files::lock(&base.join("sweep-lock"));
-        SWEPT.call_once(|| sweep(&base));
+        let _sweeping = files::lock(&files::base_directory().join("sweep-lock"));
+        SWEPT.call_once(|| [true, false].map(files::server_directory).iter().for_each(|base| sweep(base)));
+        let base = files::server_directory(fsync);
         let path = files::new_directory(&base, "server-", None);
         let lock = files::lock(&path.join("lock"));
         let watch = watch(&path);

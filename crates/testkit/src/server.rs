@@ -19,7 +19,7 @@ use crate::{binaries, files, template};
 const SUPERUSER: &str = "postgres";
 const PLAIN: &str = "admin_user";
 
-/// A PostgreSQL cluster of a test's own: on 127.0.0.1, with its data in a temporary directory, stopped and deleted when
+/// A PostgreSQL cluster of a test's own: on 127.0.0.1, with its data in memory or in a temporary directory, stopped and deleted when
 /// dropped, and also when the test process is killed.
 ///
 /// Logins need a password (SCRAM) over TCP; there is no Unix socket. `log_statement = all`. Writes don't reach the
@@ -68,7 +68,7 @@ impl TestServer {
         let bin = binaries::bin_dir(options.major);
         let account = unprivileged_account();
         let template = template::of(&bin);
-        let home = Home::new();
+        let home = Home::new(options.fsync);
         let data = home.path().join("data");
         files::copy_tree(&template.data, &data, account, false);
         let server = Self {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
-use tenantdb_testkit::{ADMIN_PASSWORD_VARIABLE, TestServer, unprivileged_account};
+use tenantdb_testkit::{ADMIN_PASSWORD_VARIABLE, TestServer, scratch_directory};
 pub use tenantdb_testkit::{server_manifest as server_yaml, tenant_manifest as tenant};
 
 /// A folder for a test: the program's home, and the declarations it is given.
@@ -31,9 +31,9 @@ pub struct Run {
 impl World {
     /// A world that knows no server yet. Local servers run as another account, which has to get to its home.
     pub fn new() -> Self {
-        let parent = unprivileged_account().map_or_else(std::env::temp_dir, |_| PathBuf::from("/tmp"));
         let open = fs::Permissions::from_mode(0o755);
-        let folder = tempfile::Builder::new().prefix("tenantdb-cli-").permissions(open).tempdir_in(parent).unwrap();
+        let folder =
+            tempfile::Builder::new().prefix("tenantdb-cli-").permissions(open).tempdir_in(scratch_directory()).unwrap();
         let home = folder.path().join("home");
         Self { folder, home, environment: BTreeMap::new() }
     }

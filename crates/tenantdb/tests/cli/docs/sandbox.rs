@@ -31,12 +31,11 @@ pub struct Sandbox {
 impl Sandbox {
     /// A machine that has the server programs of a version, and the repository's examples.
     pub fn new(major: u32) -> Self {
-        let parent = if nix::unistd::Uid::effective().is_root() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
         // The account that a local server runs as has to get through.
         let folder = tempfile::Builder::new()
             .prefix("tenantdb-docs-")
             .permissions(fs::Permissions::from_mode(0o755))
-            .tempdir_in(parent)
+            .tempdir_in(tenantdb_testkit::scratch_directory())
             .unwrap();
         fs::create_dir(folder.path().join("bin")).unwrap();
         fs::create_dir(folder.path().join("work")).unwrap();
