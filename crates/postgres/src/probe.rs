@@ -107,7 +107,7 @@ async fn probe(
     delivery: &Delivery,
     login: &Login,
 ) -> Result<(), Failure> {
-    let session = connections.login(address, delivery.database.as_str(), login).await?;
+    let session = connections.probe(address, delivery.database.as_str(), login).await?;
     let rows =
         session.query("SELECT session_user::text, current_user::text, pg_catalog.current_database()::text", &[]).await;
     session.close().await;

@@ -122,25 +122,41 @@ impl Connections {
         self.open(database, Speaker::Admin, Some(permit)).await
     }
 
-    /// A session as a tenant's login, wherever it is let in.
-    pub(crate) async fn login(&self, address: &Address, database: &str, login: &Login) -> Result<Session, Failure> {
+    /// A session as a tenant's login that is tried, wherever it is let in.
+    pub(crate) async fn probe(&self, address: &Address, database: &str, login: &Login) -> Result<Session, Failure> {
+        let speaker = if *address == self.address { Speaker::Probe } else { Speaker::Through };
+        self.login(address, database, login, speaker).await
+    }
+
+    /// A session as a tenant's login, for what has to run as the tenant.
+    pub(crate) async fn work_as(&self, database: &str, login: &Login) -> Result<Session, Failure> {
+        self.login(&self.address, database, login, Speaker::Tenant).await
+    }
+
+    async fn login(
+        &self,
+        address: &Address,
+        database: &str,
+        login: &Login,
+        speaker: Speaker,
+    ) -> Result<Session, Failure> {
         let Login { username, password: Some(password) } = login else {
             return Err(Failure::new(FailureKind::Rejected, format!("the login {} has no password", login.username)));
         };
         let permit = turn(&self.visits).await;
-        self.open_as(address, username.as_str(), password, database, Speaker::Tenant, Some(permit)).await
+        self.open_as(address, username.as_str(), password, database, speaker, Some(permit)).await
     }
 
     /// Whether the server lets a tenant's login in.
     pub(crate) async fn lets_in(&self, database: &str, login: &Login) -> Result<bool, Failure> {
-        is_let_in(self.login(&self.address, database, login).await).await
+        is_let_in(self.probe(&self.address, database, login).await).await
     }
 
     /// Whether the server lets another administrator's login in.
     pub(crate) async fn lets_admin_in(&self, admin: &AdminLogin) -> Result<bool, Failure> {
         let permit = turn(&self.visits).await;
         let AdminLogin { username, password, maintenance_database: database, .. } = admin;
-        let opened = self.open_as(&self.address, username, password, database, Speaker::Tenant, Some(permit)).await;
+        let opened = self.open_as(&self.address, username, password, database, Speaker::Probe, Some(permit)).await;
         // Only a wrong password is one: what pg_hba.conf keeps out is not let in by another.
         match opened {
             Err(failure) if failure.kind == FailureKind::LoginRefused && !failure.has_code("28P01") => Err(failure),

@@ -51,8 +51,12 @@ pub(crate) enum Speaker {
     Admin,
     /// The estate, which the administrator's login is a member of.
     Estate,
-    /// A tenant's login, with none of our options.
+    /// A tenant's login at work, with its own settings.
     Tenant,
+    /// A tenant's login that is tried.
+    Probe,
+    /// The same through what stands before the server: a pooler refuses options.
+    Through,
 }
 
 /// How long a server may take to accept a connection.
@@ -77,14 +81,23 @@ const ADMIN_OPTIONS: &[(&str, &str)] = &[
     ("tcp_user_timeout", "20000"),
 ];
 
+/// No session of ours is ended because it says nothing for a while.
+const WORK_OPTIONS: &[(&str, &str)] = &[("idle_session_timeout", "0")];
+
+/// Whether a login works has nothing to do with how long its statements may take.
+const PROBE_OPTIONS: &[(&str, &str)] = &[("idle_session_timeout", "0"), ("statement_timeout", "30s")];
+
 /// What a session is opened with.
 fn config(user: &str, password: &Password, database: &str, speaker: Speaker) -> Config {
     let mut config = Config::new();
     config.user(user).password(password.expose()).dbname(database);
-    if speaker == Speaker::Tenant {
-        config.application_name("tenantdb probe");
-    } else {
-        config.application_name(application_name()).options(options(speaker));
+    let name = match speaker {
+        Speaker::Admin | Speaker::Estate => application_name(),
+        Speaker::Tenant | Speaker::Probe | Speaker::Through => "tenantdb probe".to_owned(),
+    };
+    config.application_name(name);
+    if let Some(options) = options(speaker) {
+        config.options(options);
     }
     config
 }
@@ -101,13 +114,16 @@ async fn dial(address: &Address) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn options(speaker: Speaker) -> String {
-    let role = match speaker {
-        Speaker::Estate => ESTATE,
-        Speaker::Admin | Speaker::Tenant => "none",
+fn options(speaker: Speaker) -> Option<String> {
+    let (options, role) = match speaker {
+        Speaker::Admin => (ADMIN_OPTIONS, Some(("role", "none"))),
+        Speaker::Estate => (ADMIN_OPTIONS, Some(("role", ESTATE))),
+        Speaker::Tenant => (WORK_OPTIONS, None),
+        Speaker::Probe => (PROBE_OPTIONS, None),
+        Speaker::Through => return None,
     };
-    let options = ADMIN_OPTIONS.iter().copied().chain([("role", role)]);
-    options.map(|(name, value)| format!("-c {name}={value}")).collect::<Vec<_>>().join(" ")
+    let options = options.iter().copied().chain(role);
+    Some(options.map(|(name, value)| format!("-c {name}={value}")).collect::<Vec<_>>().join(" "))
 }
 
 /// Names the holder of locks to others: `tenantdb <process>@<host>`, at most 63 bytes.

@@ -150,12 +150,16 @@ on_every_server! {
 on_servers! {
     [14 Plain]
 
-    fn before_15_a_login_may_hand_itself_on_and_that_is_told(server: TestServer) {
+    fn before_15_a_login_may_hand_itself_on_which_is_told_and_taken_back(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(in_place() + &tenant("erp", "{}"))).exits(0);
         query(&server, &delivered(&world), "GRANT cafe TO erp_a").unwrap();
         let told = world.run_on(&["apply"]).exits(0);
-        told.tells("default/cafe: OthersHaveAccess: erp_a is a member of cafe").tells("default/erp: MoreThanItsOwn");
+        told.tells("default/cafe: OthersHaveAccess: erp_a is a member of cafe");
+        let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'cafe'::regrole";
+        assert_eq!(server.psql("postgres", members), "0");
+        let after = world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+        assert!(!after.stderr.contains("OthersHaveAccess"), "{}", after.stderr);
     }
 }
 

@@ -237,7 +237,7 @@ on_servers! {
         misspelt.tells("default/cafe: the server has no extension `pg_trgn`").tells("hint: did you mean `pg_trgm`?");
         works(&world, &server, "erp");
         let untrusted = world.apply(&cafe_and_erp("{extensions: [pageinspect]}")).exits(4);
-        untrusted.tells("default/cafe: extension `pageinspect` is not trusted").tells("let a superuser run in database cafe: CREATE EXTENSION \"pageinspect\"");
+        untrusted.tells("default/cafe: extension `pageinspect` is not trusted").tells("let a superuser run in database cafe: BEGIN; ").tells("CREATE EXTENSION \"pageinspect\"");
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
     }
 
