@@ -1,0 +1,82 @@
+//! Databases that somebody else had made: a superuser's, each with a role that logs in.
+
+use std::sync::Arc;
+
+use postgres_protocol::password::scram_sha_256;
+use rand::distr::{Alphanumeric, SampleString as _};
+use tenantdb_testkit::{Admin, TestServer};
+use tokio_postgres::Client;
+
+use crate::bare::{Bare, CONNECTION_LIMIT, name, parallel, say};
+use crate::measure::{Side, compare, cost, settle, start};
+use crate::program::{APPLY, declarations, run};
+
+/// Adopts as many, on a server of its own each time.
+pub fn measure(major: u32, tenants: usize) {
+    compare("adopt", |side| {
+        let server = start(major, Admin::Superuser);
+        make_by_hand(&server, tenants);
+        let folder = declarations(&server, tenants, ", adopt: Existing");
+        settle();
+        cost(server, |server| match side {
+            Side::Ours => run(folder.path(), server, &APPLY).0,
+            Side::Bare(workers) => parallel(server, tenants, workers, Bare::prepare, adopt),
+        })
+    });
+}
+
+fn make_by_hand(server: &TestServer, tenants: usize) {
+    for name in (0..tenants).map(name) {
+        server.psql("postgres", &format!("CREATE ROLE {name} LOGIN PASSWORD 'from-before'"));
+        server.psql("postgres", &format!("CREATE DATABASE {name}"));
+        server.psql("postgres", &format!("GRANT ALL ON DATABASE {name} TO {name}"));
+    }
+}
+
+async fn adopt(bare: Arc<Bare>, ledger: Arc<Client>, number: usize) {
+    let name = name(number);
+    let password = Alphanumeric.sample_string(&mut rand::rng(), 40);
+    let verifier = scram_sha_256(password.as_bytes());
+    let inside = bare.admin(&name).await;
+    let administer = if bare.only_set.is_empty() {
+        String::new()
+    } else {
+        // From PostgreSQL 16 on whoever makes a role decides who joins it.
+        format!("GRANT {name} TO tenantdb_owner WITH ADMIN OPTION, INHERIT FALSE, SET FALSE;")
+    };
+    say(
+        &inside,
+        &format!(
+            "BEGIN;
+             {administer}
+             SET LOCAL ROLE tenantdb_owner;
+             GRANT {name} TO tenantdb_owner{};
+             SET LOCAL ROLE NONE;
+             ALTER SCHEMA public OWNER TO {name};
+             ALTER DATABASE {name} OWNER TO tenantdb_owner;
+             GRANT CREATE, TEMPORARY, CONNECT ON DATABASE {name} TO {name};
+             SET LOCAL ROLE tenantdb_owner;
+             REVOKE {name} FROM tenantdb_owner;
+             COMMIT",
+            bare.inherit_and_set
+        ),
+    )
+    .await;
+    drop(inside);
+    say(
+        &ledger,
+        &format!(
+            "BEGIN;
+             CREATE ROLE {name}_a LOGIN NOINHERIT IN ROLE {name} PASSWORD '{verifier}'
+                 CONNECTION LIMIT {CONNECTION_LIMIT};
+             CREATE ROLE {name}_b NOLOGIN NOINHERIT IN ROLE {name} CONNECTION LIMIT {CONNECTION_LIMIT};
+             ALTER ROLE {name}_a SET role = '{name}';
+             ALTER ROLE {name}_b SET role = '{name}';
+             REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
+             GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}_a, {name}_b;
+             COMMIT"
+        ),
+    )
+    .await;
+    bare.log_in(&name, &format!("{name}_a"), &password).await;
+}

@@ -1,0 +1,67 @@
+//! New databases.
+
+use std::sync::Arc;
+
+use postgres_protocol::password::scram_sha_256;
+use rand::distr::{Alphanumeric, SampleString as _};
+use tenantdb_testkit::Admin;
+use tokio_postgres::Client;
+
+use crate::bare::{Bare, CONNECTION_LIMIT, name, parallel, say};
+use crate::measure::{Side, compare, cost, start};
+use crate::program::{APPLY, declarations, run};
+
+/// Creates as many on a server of its own each time.
+pub fn measure(major: u32, tenants: usize) {
+    compare("create", |side| {
+        cost(start(major, Admin::Plain), |server| match side {
+            Side::Ours => run(declarations(server, tenants, "").path(), server, &APPLY).0,
+            Side::Bare(workers) => parallel(server, tenants, workers, Bare::prepare, create),
+        })
+    });
+}
+
+async fn create(bare: Arc<Bare>, ledger: Arc<Client>, number: usize) {
+    let name = name(number);
+    let password = Alphanumeric.sample_string(&mut rand::rng(), 40);
+    let verifier = scram_sha_256(password.as_bytes());
+    let limit = CONNECTION_LIMIT + 3;
+    say(
+        &ledger,
+        &format!("CREATE DATABASE {name} TEMPLATE template0 ALLOW_CONNECTIONS false CONNECTION LIMIT {limit}"),
+    )
+    .await;
+    say(
+        &ledger,
+        &format!(
+            "BEGIN;
+             CREATE ROLE {name} NOLOGIN;
+             CREATE ROLE {name}_a LOGIN NOINHERIT IN ROLE {name} PASSWORD '{verifier}'
+                 CONNECTION LIMIT {CONNECTION_LIMIT};
+             CREATE ROLE {name}_b NOLOGIN NOINHERIT IN ROLE {name} CONNECTION LIMIT {CONNECTION_LIMIT};
+             ALTER ROLE {name}_a SET role = '{name}';
+             ALTER ROLE {name}_b SET role = '{name}';
+             REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
+             GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}_a, {name}_b;
+             GRANT CREATE, TEMPORARY ON DATABASE {name} TO {name};
+             ALTER DATABASE {name} ALLOW_CONNECTIONS true;
+             COMMIT"
+        ),
+    )
+    .await;
+    let inside = bare.estate(&name).await;
+    say(
+        &inside,
+        &format!(
+            "BEGIN;
+             GRANT {name} TO tenantdb_owner{};
+             ALTER SCHEMA public OWNER TO {name};
+             REVOKE {name} FROM tenantdb_owner;
+             COMMIT",
+            bare.only_set
+        ),
+    )
+    .await;
+    drop(inside);
+    bare.log_in(&name, &format!("{name}_a"), &password).await;
+}
