@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::database_server::{Allow, AllowedExtensions, AllowedNamespaces};
 use tenantdb_api::kinds::Violation;
-use tenantdb_api::tenant_database::{DeletionProtection, SecretPolicy};
-use tenantdb_api::{DatabaseServer, Namespace, SettingName, SqlName, TenantDatabase};
+use tenantdb_api::tenant_database::{Credentials, DeletionProtection, SecretPolicy, SettingValue};
+use tenantdb_api::{ConnectionLimit, DatabaseServer, Namespace, SettingName, SqlName, TenantDatabase, TenantRole};
 
 use crate::names;
 
@@ -29,22 +29,60 @@ pub struct Known<'a> {
 /// Everything that a declaration asks for and its server does not allow, field by field.
 #[must_use]
 pub fn violations(server: &DatabaseServer, tenant: &TenantDatabase, known: &Known) -> Vec<Violation> {
-    let check = Check { server, allow: &server.spec.allow, tenant, namespace: tenant.namespace() };
+    let spec = &tenant.spec;
+    let check = Check {
+        server,
+        allow: &server.spec.allow,
+        namespace: tenant.namespace(),
+        member_of: &spec.member_of,
+        settings: &spec.settings,
+        credentials: &spec.credentials,
+        protection: spec.deletion_protection,
+        connection_limit: spec.connection_limit,
+    };
     let parts = [
         check.namespaces(),
-        check.names(),
-        check.adopt(),
+        check.names(tenant),
+        check.adopt(tenant),
         check.member_of(),
-        check.templates(),
-        check.extensions(known),
+        check.templates(tenant),
+        check.extensions(tenant, known),
         check.settings(),
         check.secret_policies(),
         check.deliver(),
-        check.init(),
+        check.init(tenant),
         check.restart(),
-        check.unprotected(known),
+        check.unprotected("database", known.protected),
         check.connection_limit(),
         check.per_namespace(known),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// The same of a role without a database of its own; `protected` is whether it is now, `None` when there is none yet.
+#[must_use]
+pub fn role_violations(server: &DatabaseServer, role: &TenantRole, protected: Option<bool>) -> Vec<Violation> {
+    let spec = &role.spec;
+    let check = Check {
+        server,
+        allow: &server.spec.allow,
+        namespace: role.namespace(),
+        member_of: &spec.member_of,
+        settings: &spec.settings,
+        credentials: &spec.credentials,
+        protection: spec.deletion_protection,
+        connection_limit: spec.connection_limit,
+    };
+    let parts = [
+        check.namespaces(),
+        check.name("role", spec.role.as_ref(), role.metadata.name.as_str()).into_iter().collect(),
+        check.member_of(),
+        check.settings(),
+        check.secret_policies(),
+        check.deliver(),
+        check.restart(),
+        check.unprotected("role", protected),
+        check.connection_limit(),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -55,11 +93,16 @@ pub fn selects_namespaces(server: &DatabaseServer) -> bool {
     server.spec.allow.namespaces.as_ref().is_some_and(|namespaces| namespaces.selector.is_some())
 }
 
+/// What every kind of declaration may ask for, beside what allows it.
 struct Check<'a> {
     server: &'a DatabaseServer,
     allow: &'a Allow,
-    tenant: &'a TenantDatabase,
     namespace: Namespace,
+    member_of: &'a [SqlName],
+    settings: &'a BTreeMap<SettingName, SettingValue>,
+    credentials: &'a Credentials,
+    protection: DeletionProtection,
+    connection_limit: Option<ConnectionLimit>,
 }
 
 /// A violation of one key: what is asked for, and what the key allows.
@@ -85,39 +128,41 @@ impl Check<'_> {
         }
     }
 
-    fn names(&self) -> Vec<Violation> {
-        let TenantDatabase { metadata, spec } = self.tenant;
+    fn names(&self, tenant: &TenantDatabase) -> Vec<Violation> {
+        let TenantDatabase { metadata, spec } = tenant;
         let mut values = names::placeholders(&metadata.name, &self.namespace);
         let by_naming = names::expand(&self.server.spec.naming.database, &values);
         let database = spec.database.as_ref().map_or(by_naming.as_str(), SqlName::as_str).to_owned();
         values.insert("database", &database);
         let owner_by_naming = names::expand(&self.server.spec.naming.owner, &values);
         let declared = [("database", &spec.database, &by_naming), ("owner", &spec.owner, &owner_by_naming)];
-        let pattern = self.allow.names.as_deref().unwrap_or("Naming");
-        let of_namespace = names::expand(pattern, &BTreeMap::from([("namespace", self.namespace.as_str())]));
-        let refused = declared.into_iter().filter_map(|(field, name, by_naming)| {
-            let name = name.as_ref().filter(|name| name.as_str() != by_naming)?;
-            if pattern != "Naming" && is_like(name.as_str(), &of_namespace) {
-                return None;
-            }
-            let found = violation(&format!("spec.{field}"), &format!("`{name}`"), "names", pattern);
-            Some(found.hint(match pattern {
-                "Naming" => format!("leave `{field}` out: it is `{by_naming}` then"),
-                _ => format!("leave `{field}` out, or choose one like `{of_namespace}`"),
-            }))
-        });
-        refused.collect()
+        declared.into_iter().filter_map(|(field, name, by_naming)| self.name(field, name.as_ref(), by_naming)).collect()
     }
 
-    fn adopt(&self) -> Vec<Violation> {
-        let (asked, most) = (self.tenant.spec.adopt, self.allow.adopt.unwrap_or_default());
+    /// A name that was declared, and the one it has when it is not.
+    fn name(&self, field: &str, declared: Option<&SqlName>, default: &str) -> Option<Violation> {
+        let name = declared.filter(|name| name.as_str() != default)?;
+        let pattern = self.allow.names.as_deref().unwrap_or("Naming");
+        let of_namespace = names::expand(pattern, &BTreeMap::from([("namespace", self.namespace.as_str())]));
+        if pattern != "Naming" && is_like(name.as_str(), &of_namespace) {
+            return None;
+        }
+        let found = violation(&format!("spec.{field}"), &format!("`{name}`"), "names", pattern);
+        Some(found.hint(match pattern {
+            "Naming" => format!("leave `{field}` out: it is `{default}` then"),
+            _ => format!("leave `{field}` out, or choose one like `{of_namespace}`"),
+        }))
+    }
+
+    fn adopt(&self, tenant: &TenantDatabase) -> Vec<Violation> {
+        let (asked, most) = (tenant.spec.adopt, self.allow.adopt.unwrap_or_default());
         let asks_more = asked > most;
         let found = || violation("spec.adopt", &format!("`{asked:?}`"), "adopt", &format!("{most:?}"));
         asks_more.then(found).into_iter().collect()
     }
 
     fn member_of(&self) -> Vec<Violation> {
-        let asked = self.tenant.spec.member_of.iter().enumerate();
+        let asked = self.member_of.iter().enumerate();
         let refused = asked.filter(|(_, role)| !self.allow.member_of.contains(role)).map(|(index, role)| {
             let path = format!("spec.memberOf[{index}]");
             violation(&path, &format!("role `{role}`"), "memberOf", &listed(&self.allow.member_of))
@@ -125,8 +170,8 @@ impl Check<'_> {
         refused.collect()
     }
 
-    fn templates(&self) -> Vec<Violation> {
-        let asked = self.tenant.spec.create.as_ref().and_then(|create| create.template.as_ref());
+    fn templates(&self, tenant: &TenantDatabase) -> Vec<Violation> {
+        let asked = tenant.spec.create.as_ref().and_then(|create| create.template.as_ref());
         let (is_allowed, allowed) = match &self.allow.templates {
             Some(templates) => (asked.is_none_or(|asked| templates.contains(asked)), listed(templates)),
             None => (asked.is_none_or(|asked| asked.as_str() == TEMPLATE), listed([TEMPLATE])),
@@ -137,8 +182,8 @@ impl Check<'_> {
         found.into_iter().collect()
     }
 
-    fn extensions(&self, known: &Known) -> Vec<Violation> {
-        let asked = self.tenant.spec.extensions.iter().enumerate();
+    fn extensions(&self, tenant: &TenantDatabase, known: &Known) -> Vec<Violation> {
+        let asked = tenant.spec.extensions.iter().enumerate();
         let refused = asked.filter_map(|(index, extension)| {
             let name = &extension.name;
             let (is_allowed, allowed) = match &self.allow.extensions {
@@ -159,7 +204,7 @@ impl Check<'_> {
             Some(names) => names.iter().map(SettingName::as_str).collect(),
             None => SETTINGS.to_vec(),
         };
-        let refused = self.tenant.spec.settings.keys().filter(|name| !allowed.contains(&name.as_str()));
+        let refused = self.settings.keys().filter(|name| !allowed.contains(&name.as_str()));
         let found = refused.map(|name| {
             let (path, asked) = (format!("spec.settings.{name}"), format!("setting `{name}`"));
             violation(&path, &asked, "settings", &listed(&allowed)).on_key()
@@ -168,7 +213,7 @@ impl Check<'_> {
     }
 
     fn secret_policies(&self) -> Vec<Violation> {
-        let asked = self.tenant.spec.credentials.secret_policy;
+        let asked = self.credentials.secret_policy;
         let allowed = self.allow.secret_policies.clone().unwrap_or_else(|| vec![SecretPolicy::Create]);
         let refused = !allowed.contains(&asked);
         let allowed = listed(allowed.iter().map(|policy| format!("{policy:?}")));
@@ -179,7 +224,7 @@ impl Check<'_> {
     fn deliver(&self) -> Vec<Violation> {
         let stores = &self.allow.deliver.stores;
         let namespaces = &self.allow.deliver.namespaces;
-        let asked = self.tenant.spec.credentials.deliver.iter().enumerate();
+        let asked = self.credentials.deliver.iter().enumerate();
         let refused = asked.flat_map(|(index, place)| {
             let path = format!("spec.credentials.deliver[{index}]");
             let store = place["store"].as_str().filter(|name| !stores.iter().any(|store| store.as_str() == *name));
@@ -198,29 +243,29 @@ impl Check<'_> {
         refused.collect()
     }
 
-    fn init(&self) -> Vec<Violation> {
-        let refused = !self.allow.init && !self.tenant.spec.init.is_empty();
+    fn init(&self, tenant: &TenantDatabase) -> Vec<Violation> {
+        let refused = !self.allow.init && !tenant.spec.init.is_empty();
         refused.then(|| violation("spec.init", "a script", "init", "false")).into_iter().collect()
     }
 
     fn restart(&self) -> Vec<Violation> {
-        let refused = !self.allow.restart && !self.tenant.spec.credentials.restart.is_empty();
+        let refused = !self.allow.restart && !self.credentials.restart.is_empty();
         let found = || violation("spec.credentials.restart", "a restart", "restart", "false");
         refused.then(found).into_iter().collect()
     }
 
-    /// A new database may be made without protection where that is allowed; taking it away later is the platform's.
-    fn unprotected(&self, known: &Known) -> Vec<Violation> {
+    /// Something new may be made without protection where that is allowed; taking it away later is the platform's.
+    fn unprotected(&self, what: &str, protected: Option<bool>) -> Vec<Violation> {
         const PATH: &str = "spec.deletionProtection";
-        if self.tenant.spec.deletion_protection == DeletionProtection::On {
+        if self.protection == DeletionProtection::On {
             return Vec::new();
         }
-        match known.protected {
+        match protected {
             None if !self.allow.unprotected => {
-                vec![violation(PATH, "a database without protection", "unprotected", "false")]
+                vec![violation(PATH, &format!("a {what} without protection"), "unprotected", "false")]
             }
             Some(true) => {
-                let message = "the protection of a database that is there is not the namespace's to take away";
+                let message = format!("the protection of a {what} that is there is not the namespace's to take away");
                 vec![Violation::new(PATH, message).hint("set it to true, or ask the platform to take it away")]
             }
             _ => Vec::new(),
@@ -228,9 +273,9 @@ impl Check<'_> {
     }
 
     fn connection_limit(&self) -> Vec<Violation> {
-        let Some(most) = self.allow.connection_limit.map(tenantdb_api::ConnectionLimit::get) else { return Vec::new() };
-        let asked = self.tenant.spec.connection_limit.or(self.server.spec.defaults.connection_limit);
-        let asked = asked.map(tenantdb_api::ConnectionLimit::get);
+        let Some(most) = self.allow.connection_limit.map(ConnectionLimit::get) else { return Vec::new() };
+        let asked = self.connection_limit.or(self.server.spec.defaults.connection_limit);
+        let asked = asked.map(ConnectionLimit::get);
         if asked.is_some_and(|asked| asked <= most) {
             return Vec::new();
         }

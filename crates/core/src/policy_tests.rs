@@ -69,6 +69,34 @@ fn each_key_limits_its_field_and_has_its_default() {
     assert_eq!(refused("{}", &format!("{{settings: {{{settings}}}, extensions: [unknown]}}")), [""; 0]);
 }
 
+/// What is refused of a new role without a database.
+fn refused_of_role(allow: &str, spec: &str) -> Vec<String> {
+    let text = format!(
+        "apiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {{name: grafana, namespace: shop}}\nspec: {spec}\n"
+    );
+    let manifests = parse(&[Source { name: "role.yaml".to_owned(), text }]).unwrap();
+    let role = manifests.roles.into_iter().next().unwrap().resource;
+    role_violations(&server(allow), &role, None).into_iter().map(|violation| violation.path).collect()
+}
+
+#[test]
+fn a_role_without_a_database_is_limited_by_the_same_keys() {
+    let cases = [
+        ("{namespaces: {names: [erp]}}", "{namespaces: {names: [erp, shop]}}", "{}", "metadata.namespace"),
+        ("{}", "{names: \"{namespace}-*\"}", "{role: shop-x}", "spec.role"),
+        ("{}", "{memberOf: [pg_monitor]}", "{memberOf: [pg_monitor]}", "spec.memberOf[0]"),
+        ("{}", "{settings: [timezone]}", "{settings: {timezone: UTC}}", "spec.settings.timezone"),
+        ("{secretPolicies: [Merge]}", "{}", "{}", "spec.credentials.secretPolicy"),
+        ("{}", "{unprotected: true}", "{deletionProtection: false}", "spec.deletionProtection"),
+        ("{connectionLimit: 5}", "{connectionLimit: 9}", "{connectionLimit: 9}", "spec.connectionLimit"),
+    ];
+    for (refuses, allows, spec, path) in cases {
+        assert_eq!(refused_of_role(refuses, spec), [path], "{refuses} {spec}");
+        assert_eq!(refused_of_role(allows, spec), [""; 0], "{allows} {spec}");
+    }
+    assert_eq!(refused_of_role("{perNamespace: 0}", "{role: grafana}"), [""; 0]);
+}
+
 #[test]
 fn what_the_declaration_can_not_ask_for_yet_is_limited_as_well() {
     let mut asking = tenant("{}");

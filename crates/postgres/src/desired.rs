@@ -268,11 +268,14 @@ impl Desired {
         self
     }
 
-    /// The same server, where these tenants are refused, and nothing is done about them.
+    /// The same server, where these declarations are refused, and nothing is done about them.
     #[must_use]
     pub fn refusing(mut self, refusals: BTreeMap<Claim, Refusal>) -> Self {
         for (claim, refusal) in refusals {
-            self.tenants.entry(claim).and_modify(|tenant| tenant.refused = Some(refusal));
+            let declared = self.tenants.get_mut(&claim).or_else(|| self.accounts.get_mut(&claim));
+            if let Some(declared) = declared {
+                declared.refused = Some(refusal);
+            }
         }
         self
     }

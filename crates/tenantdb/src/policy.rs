@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use tenantdb_api::{Declared, Diagnostic, Namespace, TenantDatabase};
+use tenantdb_api::kinds::Violation;
+use tenantdb_api::{Declared, Diagnostic, Namespace};
 use tenantdb_core::policy::{self, Known};
 use tenantdb_core::{Authority, Claim, Engine as _, Refusal, RefusalKind, TenantSummary};
 use tenantdb_postgres::{Desired, Observed, Postgres};
@@ -10,7 +11,7 @@ use tenantdb_postgres::{Desired, Observed, Postgres};
 use crate::input::ServerInput;
 use crate::output::style;
 
-/// Why each tenant is refused that asks for more than it may; all that it may not is told at once.
+/// Why each declaration is refused that asks for more than it may; all that it may not is told at once.
 pub fn refusals(input: &ServerInput, authority: &Authority, observed: &Observed) -> BTreeMap<Claim, Refusal> {
     let server = &input.server.resource;
     if policy::selects_namespaces(server) {
@@ -23,7 +24,7 @@ pub fn refusals(input: &ServerInput, authority: &Authority, observed: &Observed)
     let held: BTreeMap<Claim, TenantSummary> =
         Postgres::tenants(observed).into_iter().map(|tenant| (tenant.claim.clone(), tenant)).collect();
     let mut of_namespaces: BTreeMap<Namespace, usize> = BTreeMap::new();
-    for claim in held.keys().filter(|claim| claim.authority == *authority) {
+    for claim in held.keys().filter(|claim| claim.authority == *authority && is_database(claim)) {
         *of_namespaces.entry(claim.namespace.clone()).or_default() += 1;
     }
     let mut refusals = BTreeMap::new();
@@ -36,22 +37,38 @@ pub fn refusals(input: &ServerInput, authority: &Authority, observed: &Observed)
             others: *others,
             trusted: &|extension, version| observed.trusts(extension, version),
         };
-        let violations = policy::violations(server, &declared.resource, &known);
-        if violations.is_empty() {
-            *others += usize::from(there.is_none());
-        } else {
-            let told =
-                violations.iter().map(|violation| told(declared, &declared.violation(violation), &violation.path));
-            let message = told.collect::<Vec<_>>().join("; ");
-            let hints: Vec<String> = violations.into_iter().filter_map(|violation| violation.hint).collect();
-            refusals.insert(claim, Refusal::new(RefusalKind::Policy, message).hint(distinct(hints).join("; ")));
+        match refusal(declared, policy::violations(server, &declared.resource, &known)) {
+            Some(refusal) => drop(refusals.insert(claim, refusal)),
+            None => *others += usize::from(there.is_none()),
         }
+    }
+    for declared in &input.roles {
+        let claim = Desired::claim_of_role(authority, &declared.resource);
+        let protected = held.get(&claim).map(|role| role.protected);
+        let refusal = refusal(declared, policy::role_violations(server, &declared.resource, protected));
+        refusals.extend(refusal.map(|refusal| (claim, refusal)));
     }
     refusals
 }
 
+/// Whether it is about a database, and not about who is let into one.
+fn is_database(claim: &Claim) -> bool {
+    claim.kind == "TenantDatabase" && claim.access.is_none()
+}
+
+/// All that is not allowed of one declaration.
+fn refusal<T>(declared: &Declared<T>, violations: Vec<Violation>) -> Option<Refusal> {
+    if violations.is_empty() {
+        return None;
+    }
+    let told = violations.iter().map(|violation| told(declared, &declared.violation(violation), &violation.path));
+    let message = told.collect::<Vec<_>>().join("; ");
+    let hints: Vec<String> = violations.into_iter().filter_map(|violation| violation.hint).collect();
+    Some(Refusal::new(RefusalKind::Policy, message).hint(distinct(hints).join("; ")))
+}
+
 /// The field, where it stands, and what is not allowed about it. A field that is absent stands where its object does.
-fn told(declared: &Declared<TenantDatabase>, diagnostic: &Diagnostic, path: &str) -> String {
+fn told<T>(declared: &Declared<T>, diagnostic: &Diagnostic, path: &str) -> String {
     let place = match &diagnostic.position {
         Some(position) => format!("{}:{}:{}", position.source_name(), position.line(), position.column()),
         None => declared.location(),

@@ -4,6 +4,7 @@ use std::fs;
 
 use tenantdb_testkit::{TestServer, on_every_server, on_servers};
 
+use crate::access::role;
 use crate::world::{World, tenant, tenant_in};
 
 /// The server's declaration, with what it allows.
@@ -54,6 +55,20 @@ on_every_server! {
         allowing(&world, "{extensions: [pg_trgm], memberOf: [readers]}");
         world.declare(&tenant("cafe", "{extensions: [pg_trgm], memberOf: [readers]}"));
         world.run_on(&ENFORCED).exits(0);
+    }
+
+    fn a_role_without_a_database_asks_for_no_more_than_a_database_may(server: TestServer) {
+        let world = World::on(&server);
+        let declared = tenant("cafe", "{access: [{role: default/grafana, level: ReadOnly}]}")
+            + &role("grafana", "{memberOf: [pg_monitor], databases: [{name: cafe, level: ReadOnly}]}");
+        let refused = world.declare(&declared).run_on(&ENFORCED).exits(4).says("1 created, 1 refused");
+        refused.tells("spec.memberOf[0] (tenants.yaml:10:").tells("role `pg_monitor` is not allowed: `allow.memberOf` is []");
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname ~ '^grafana'"), "0");
+
+        // A role counts as no database.
+        allowing(&world, "{perNamespace: 2}");
+        world.declare(&declared.replace("memberOf: [pg_monitor], ", "")).run_on(&ENFORCED).exits(0);
+        world.declare(&(declared.replace("memberOf: [pg_monitor], ", "") + &tenant("erp", "{}"))).run_on(&ENFORCED).exits(0);
     }
 }
 

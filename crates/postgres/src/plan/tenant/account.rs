@@ -32,7 +32,8 @@ pub(in crate::plan) fn plan(
     }
     let row = crate::plan::row(observed, &account.claim);
     let names = names(account, desired, observed);
-    let planned = account_conflict(account, row, &names, desired, observed).map_or(Ok(()), Err).and_then(|()| {
+    let refusal = account.refused.clone().or_else(|| account_conflict(account, row, &names, desired, observed));
+    let planned = refusal.map_or(Ok(()), Err).and_then(|()| {
         offer::check_account(account, &names, observed)?;
         door(account, &names, &observed.shared)?;
         let custody = custody(account, &names, row, &observed.shared, place, desired.reissue)?;
