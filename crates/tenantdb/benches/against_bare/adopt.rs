@@ -7,22 +7,39 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use tenantdb_testkit::{Admin, TestServer};
 use tokio_postgres::Client;
 
-use crate::bare::{Bare, CONNECTION_LIMIT, name, parallel, say};
+use crate::bare::{Bare, CONNECTION_LIMIT, ask, name, parallel, say};
+use crate::look;
 use crate::measure::{Side, compare, cost, settle, start};
-use crate::program::{APPLY, declarations, run};
+use crate::program::{APPLY, DECLARATIONS, declarations, run};
 
-/// Adopts as many, on a server of its own each time.
+/// What the declarations say besides.
+const ADOPT: &str = ", adopt: Existing";
+
+/// Adopts as many, on a server of its own each time. The plain client looks into each database as well: nobody adopts
+/// what they have not looked at.
 pub fn measure(major: u32, tenants: usize) {
+    let queries = Arc::new(queries(major));
     compare("adopt", |side| {
         let server = start(major, Admin::Superuser);
         make_by_hand(&server, tenants);
-        let folder = declarations(&server, tenants, ", adopt: Existing");
+        let folder = declarations(&server, tenants, ADOPT);
         settle();
         cost(server, |server| match side {
             Side::Ours => run(folder.path(), server, &APPLY).0,
-            Side::Bare(workers) => parallel(server, tenants, workers, Bare::prepare, adopt),
+            Side::Bare(workers) => {
+                let queries = queries.clone();
+                let adopt = move |bare, ledger, number| adopt(bare, ledger, queries.clone(), number);
+                parallel(server, tenants, workers, Bare::prepare, adopt)
+            }
         })
     });
+}
+
+fn queries(major: u32) -> Vec<String> {
+    let server = start(major, Admin::Superuser);
+    make_by_hand(&server, 1);
+    let folder = declarations(&server, 1, ADOPT);
+    look::inside(&name(0), folder.path(), &server, &["plan", "-f", DECLARATIONS])
 }
 
 fn make_by_hand(server: &TestServer, tenants: usize) {
@@ -33,8 +50,11 @@ fn make_by_hand(server: &TestServer, tenants: usize) {
     }
 }
 
-async fn adopt(bare: Arc<Bare>, ledger: Arc<Client>, number: usize) {
+async fn adopt(bare: Arc<Bare>, ledger: Arc<Client>, queries: Arc<Vec<String>>, number: usize) {
     let name = name(number);
+    let looking = bare.admin(&name).await;
+    ask(&looking, &queries).await;
+    drop(looking);
     let password = Alphanumeric.sample_string(&mut rand::rng(), 40);
     let verifier = scram_sha_256(password.as_bytes());
     let inside = bare.admin(&name).await;

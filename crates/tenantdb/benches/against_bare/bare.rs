@@ -118,3 +118,11 @@ impl Bare {
 pub async fn say(client: &Client, statements: &str) {
     client.batch_execute(statements).await.expect("the server does as it is told");
 }
+
+/// Asks something, without waiting between the queries.
+pub async fn ask(client: &Client, queries: &[String]) {
+    let answers = queries.iter().map(|query| client.query(query.as_str(), &[]));
+    for answer in futures_util::future::join_all(answers).await {
+        answer.expect("the server answers");
+    }
+}

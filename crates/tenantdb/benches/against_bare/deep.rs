@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tenantdb_testkit::Admin;
 use tokio_postgres::Client;
 
-use crate::bare::{Bare, name, parallel};
+use crate::bare::{Bare, ask, name, parallel};
 use crate::look;
 use crate::measure::{Cost, Side, compare, processor, settle, start};
 use crate::program::{APPLY, DECLARATIONS, declarations, run};
@@ -18,10 +18,8 @@ pub fn measure(major: u32, tenants: usize) {
     let server = start(major, Admin::Plain);
     let folder = declarations(&server, tenants, "");
     run(folder.path(), &server, &APPLY);
-    let queries = look::traced(&look::trace(folder.path(), &server, &REFRESH));
-    let inside = queries.into_iter().filter(|(database, _)| *database == name(0)).map(|(_, query)| query);
-    let task = Arc::new(Task { inside: inside.collect(), passwords: passwords(folder.path(), tenants) });
-    assert!(!task.inside.is_empty(), "nothing was asked");
+    let inside = look::inside(&name(0), folder.path(), &server, &REFRESH);
+    let task = Arc::new(Task { inside, passwords: passwords(folder.path(), tenants) });
     compare("deep", |side| {
         settle();
         let before = processor();
@@ -46,10 +44,7 @@ struct Task {
 async fn look_into(bare: Arc<Bare>, task: Arc<Task>, number: usize) {
     let name = name(number);
     let session = bare.estate(&name).await;
-    let answers = task.inside.iter().map(|query| session.query(query.as_str(), &[]));
-    for answer in futures_util::future::join_all(answers).await {
-        answer.expect("the server answers");
-    }
+    ask(&session, &task.inside).await;
     drop(session);
     bare.log_in(&name, &format!("{name}_a"), &task.passwords[number]).await;
 }

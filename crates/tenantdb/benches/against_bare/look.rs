@@ -16,7 +16,7 @@ const QUICK_RUNS: usize = 7;
 const IDLE_RUNS: usize = 25;
 
 /// The database that a query is asked in, and the query.
-pub type Query = (String, String);
+type Query = (String, String);
 
 /// What the program takes once they are there.
 pub fn quick(major: u32, tenants: usize) {
@@ -58,13 +58,21 @@ fn show(what: &str, runs: &[Run]) {
 }
 
 /// What the program traces.
-pub fn trace(folder: &Path, server: &TestServer, arguments: &[&str]) -> String {
+fn trace(folder: &Path, server: &TestServer, arguments: &[&str]) -> String {
     let output = program(folder, server, arguments).env("TENANTDB_LOG", "trace").output().expect("the program starts");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The queries that a run asks inside a database.
+pub fn inside(database: &str, folder: &Path, server: &TestServer, arguments: &[&str]) -> Vec<String> {
+    let queries = traced(&trace(folder, server, arguments)).into_iter();
+    let queries: Vec<String> = queries.filter(|(place, _)| place == database).map(|(_, query)| query).collect();
+    assert!(!queries.is_empty(), "nothing was asked in {database}");
+    queries
+}
+
 /// The queries in what the program traced, in their order.
-pub fn traced(trace: &str) -> Vec<Query> {
+fn traced(trace: &str) -> Vec<Query> {
     let asked = trace.lines().filter(|line| line.contains(" asked "));
     asked.filter_map(|line| Some((field(line, "database=")?, field(line, "query=")?))).collect()
 }
