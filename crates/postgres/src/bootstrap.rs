@@ -167,7 +167,9 @@ pub(crate) fn plan(
         planner.database(database);
     }
     let members = estate_members(shared, wanted.admin).into_iter();
-    let conditions = members.chain(strange_databases(observed)).chain(unusable_visitors(wanted.connect_for, observed));
+    let conditions = members
+        .chain(strange_databases(observed, &BTreeSet::new()))
+        .chain(unusable_visitors(wanted.connect_for, observed));
     let conditions = conditions.collect();
     Ok(Plan { server: server.clone(), preparation: planner.steps, tenants: Vec::new(), conditions })
 }

@@ -109,9 +109,10 @@ fn made_by_another(failure: &Failure) -> bool {
     ["42710", "42P04", "23505"].iter().any(|code| failure.has_code(code))
 }
 
-/// Of two that change the same catalog row at once, one is told "tuple concurrently updated" (XX000).
+/// Of two that change the same catalog row at once, one is told "tuple concurrently updated" or "deleted" (XX000), in
+/// whatever language the server speaks: internal errors are not translated.
 fn changed_by_another(failure: &Failure) -> bool {
-    failure.has_code("XX000")
+    failure.has_code("XX000") && failure.message.contains("tuple concurrently")
 }
 
 /// The catalogs are read, not asked by name: a session that found no such name before remembers that, and waiting for
@@ -231,8 +232,8 @@ const ROLE_DDL_PATIENCE: &str = "120s";
 /// forever: shorter than the wait for the turn, so that it keeps nobody else from theirs.
 const ROW_PATIENCE: &str = "10s";
 
-/// One transaction in the ledger database. It begins with the lock on DDL for roles, and ends when the tenant was
-/// written by someone else.
+/// One transaction in the ledger database. It begins with the lock on DDL for roles, if it has any, and ends when the
+/// tenant was written by someone else.
 async fn ledger(
     connections: &Connections,
     hold: &mut Hold,
@@ -241,17 +242,26 @@ async fn ledger(
 ) -> Result<(), Failure> {
     let proof = proof_of(connections, batch, login)?;
     let id = hold.id.ok_or_else(|| bug("a tenant without a claim"))?;
-    let mut all = vec![
-        Statement::new(format!("SET LOCAL lock_timeout = '{ROLE_DDL_PATIENCE}'")),
-        Statement::labelled(format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})"), "waiting for other role changes"),
-        Statement::new(format!("SET LOCAL lock_timeout = '{ROW_PATIENCE}'")),
-        Statement::labelled(format!("SELECT ledger.hold({id}, {})", hold.epoch), "ledger"),
-    ];
+    let session = connections.ledger().await?;
+    if let [step] = batch
+        && let Some(sessions) = step.whom_it_ends()
+        && session.column(&Statement::new(sessions)).await?.is_empty()
+    {
+        return Ok(());
+    }
+    let mut all = Vec::new();
+    // Whoever waits for the disk with this lock keeps everyone else waiting.
+    if !batch.iter().all(|step| step.is_its_tenants_alone()) {
+        all.push(Statement::new(format!("SET LOCAL lock_timeout = '{ROLE_DDL_PATIENCE}'")));
+        let lock = format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})");
+        all.push(Statement::labelled(lock, "waiting for other role changes"));
+    }
+    all.push(Statement::new(format!("SET LOCAL lock_timeout = '{ROW_PATIENCE}'")));
+    all.push(Statement::labelled(format!("SELECT ledger.hold({id}, {})", hold.epoch), "ledger"));
     for step in batch {
         all.extend(statements(step, proof.quoted()));
         all.extend(bookkeeping::statements(step, hold, id, login));
     }
-    let session = connections.ledger().await?;
     session.transaction(&all).await.map_err(|failure| proof.explain(failure))?;
     hold.epoch += 1;
     Ok(())
@@ -310,9 +320,11 @@ fn proof_of<'a>(
 }
 
 /// Somebody made or dropped what we work on, between our look and our statement or while it ran: another run, or one
-/// that was killed, whose last statement goes on to its end at the server. By name (42P04, 3D000) or by index (23505).
+/// that was killed, whose last statement goes on to its end at the server. By name (42P04, 3D000), by index (23505), or
+/// as a row of a catalog that both change.
 fn stale_if_changed(failure: Failure) -> Failure {
-    let changed = [CHANGED_MEANWHILE, "42P04", "3D000", "23505"].iter().any(|code| failure.has_code(code));
+    let by_code = [CHANGED_MEANWHILE, "42P04", "3D000", "23505"].iter().any(|code| failure.has_code(code));
+    let changed = by_code || changed_by_another(&failure);
     if changed { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
 }
 

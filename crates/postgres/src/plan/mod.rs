@@ -258,7 +258,9 @@ pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
 fn conditions(desired: &Desired, observed: &Observed) -> Vec<Condition> {
     let shared = &observed.shared;
     let members = estate_members(shared, &shared.login).into_iter();
-    let open = system_databases(desired, shared).into_iter().chain(strange_databases(observed));
+    let adopted = desired.tenants.values().filter(|tenant| to_adopt(tenant, observed).is_some());
+    let adopted: BTreeSet<&str> = adopted.map(|tenant| tenant.names.database.as_str()).collect();
+    let open = system_databases(desired, shared).into_iter().chain(strange_databases(observed, &adopted));
     members.chain(open).chain(visitors(desired, observed)).collect()
 }
 
@@ -305,9 +307,10 @@ pub(crate) const SYSTEM_DATABASES: [&str; 2] = ["postgres", "template1"];
 const NAMED: usize = 5;
 
 /// Other databases that tenants can connect to: those that tenantdb did not make, and are nobody's but their owner's to
-/// close.
-pub(crate) fn strange_databases(observed: &Observed) -> Option<Condition> {
-    let ours = |name: &str| observed.ledger.as_ref().is_some_and(|ledger| ledger.database(name).is_some());
+/// close. What is about to be adopted is told of by its plan.
+pub(crate) fn strange_databases(observed: &Observed, adopted: &BTreeSet<&str>) -> Option<Condition> {
+    let of_ledger = |name: &str| observed.ledger.as_ref().is_some_and(|ledger| ledger.database(name).is_some());
+    let ours = |name: &str| of_ledger(name) || adopted.contains(name);
     let is_open = |name: &str, found: &Database| {
         found.open_to_public() && found.can_be_visited() && !managed::is_of_the_service(name, found)
     };

@@ -588,6 +588,21 @@ impl PostgresStep {
         matches!(self, Self::EndSessions { .. } | Self::EndLocks { .. })
     }
 
+    /// Whether it changes nothing that others may be changing at the same time: roles, and who may connect to what.
+    pub(crate) fn is_its_tenants_alone(&self) -> bool {
+        matches!(
+            self,
+            Self::CloseDatabase { .. }
+                | Self::RecordSlot { .. }
+                | Self::RecordDatabase { .. }
+                | Self::RecordDelivery { .. }
+                | Self::RecordChange { .. }
+                | Self::RecordDeletion { .. }
+                | Self::RecordOrphan { .. }
+                | Self::Settle { .. }
+        )
+    }
+
     /// Whether its statements hold the credential in hand.
     pub(crate) fn needs_login(&self) -> bool {
         matches!(

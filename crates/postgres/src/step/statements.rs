@@ -188,6 +188,16 @@ impl PostgresStep {
     }
 }
 
+impl PostgresStep {
+    /// Asks whose sessions there are to end, where ending them is all that the step does.
+    pub(crate) fn whom_it_ends(&self) -> Option<String> {
+        let Self::EndSessions { database, own, strangers, .. } = self else { return None };
+        let logins: Vec<&String> = own.iter().chain(strangers).collect();
+        let of_these = in_database_or_holding_it(database);
+        (!logins.is_empty()).then(|| format!("SELECT a.pid {}", sessions(&logins, &of_these)))
+    }
+}
+
 /// Lets the estate decide who joins a role, without being a member of it itself.
 pub(crate) fn administer_role(role: &str, options: bool) -> String {
     let options = if options { ", INHERIT FALSE, SET FALSE" } else { "" };
@@ -290,12 +300,15 @@ fn in_database(database: Option<&str>) -> String {
 /// Ends the sessions in a database, and those that hold a lock on it.
 fn end_sessions(database: &str, own: &[String], strangers: &[String], options: bool) -> Vec<String> {
     let logins: Vec<&String> = own.iter().chain(strangers).collect();
+    terminate(&logins, &in_database_or_holding_it(database), options)
+}
+
+fn in_database_or_holding_it(database: &str) -> String {
     let database = text(database);
-    let of_these = format!(
+    format!(
         "a.datname = {database} OR a.pid IN (SELECT l.pid FROM pg_catalog.pg_locks l \
          JOIN pg_catalog.pg_database d ON d.oid = l.objid WHERE d.datname = {database} AND {ON_DATABASE})"
-    );
-    terminate(&logins, &of_these, options)
+    )
 }
 
 /// Ends the sessions that hold a lock on roles.
@@ -318,12 +331,12 @@ fn terminate(logins: &[&String], of_these: &str, options: bool) -> Vec<String> {
         format!("GRANT {} TO {ESTATE}{options}", names(logins)),
         // A session that ends by itself between the look and the signal is worth no warning.
         "SET LOCAL client_min_messages = error".to_owned(),
-        format!(
-            "SELECT pg_catalog.pg_terminate_backend(a.pid, 10000) FROM pg_catalog.pg_stat_activity a \
-             WHERE a.usename IN ({}) AND ({of_these})",
-            texts(logins)
-        ),
+        format!("SELECT pg_catalog.pg_terminate_backend(a.pid, 10000) {}", sessions(logins, of_these)),
         "SET LOCAL client_min_messages = notice".to_owned(),
         format!("REVOKE {} FROM {ESTATE}", names(logins)),
     ]
+}
+
+fn sessions(logins: &[&String], of_these: &str) -> String {
+    format!("FROM pg_catalog.pg_stat_activity a WHERE a.usename IN ({}) AND ({of_these})", texts(logins))
 }
