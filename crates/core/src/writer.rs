@@ -1,9 +1,16 @@
 //! Who writes, as others are told.
 
-/// This process and its host, as `4711@db-admin`.
+/// Who runs this process, and where, as `alice:4711@db-admin`.
 #[must_use]
 pub fn writer() -> String {
-    format!("{}@{}", std::process::id(), host())
+    format!("{}:{}@{}", user(), std::process::id(), host())
+}
+
+/// The name of the account, or its number if it has none.
+fn user() -> String {
+    let uid = nix::unistd::Uid::effective();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// The name of this machine.

@@ -13,7 +13,8 @@ fn history(world: &World, arguments: &[&str]) -> Vec<String> {
     let found: Value = serde_json::from_str(&told.stdout).unwrap();
     let entry = |entry: &Value| {
         let by = entry["by"].as_str().unwrap();
-        assert!(by.starts_with("tenantdb ") && by.contains('@'), "{by}");
+        let account = nix::unistd::User::from_uid(nix::unistd::Uid::effective()).unwrap().unwrap();
+        assert!(by.starts_with(&format!("tenantdb {}:", account.name)) && by.contains('@'), "{by}");
         let access = entry["access"].as_str().map_or_else(String::new, |access| format!("{access}: "));
         format!("{access}{}", entry["action"].as_str().unwrap())
     };
@@ -59,7 +60,7 @@ on_every_server! {
             "reporting: begin to delete",
             "reporting: delete",
             "orphan",
-            "update",
+            "take back",
             "orphan",
             "end logins cafe_a",
             "taken over by TenantDatabase shop/orders",
@@ -67,5 +68,17 @@ on_every_server! {
         tells(&history(&world, &["cafe"]), &of_cafe);
         let of_orders = ["take over from TenantDatabase default/cafe", "deliver generation 2", "update", "orphan", "begin to purge", "delete"];
         tells(&history(&world, &["orders", "-n", "shop"]), &of_orders);
+    }
+
+    fn an_adoption_and_the_end_of_the_earlier_login_are_in_it(server: TestServer) {
+        let world = World::on(&server);
+        let admin = server.admin_username();
+        server.psql("postgres", &format!("CREATE ROLE cafe LOGIN PASSWORD 'mine'; GRANT cafe TO {admin} WITH ADMIN OPTION"));
+        server.psql("postgres", "CREATE DATABASE cafe OWNER cafe");
+        world.apply(&tenant("cafe", "{adopt: Existing}"));
+        world.run_on(&["apply", "--yes"]).exits(0);
+        world.run(&["rotate", "cafe", "--retire", "--yes"]).exits(0);
+        let expected = ["begin to adopt database cafe from cafe", "deliver generation 1", "adopt: database cafe", "retire login cafe"];
+        tells(&history(&world, &["cafe"]), &expected);
     }
 }

@@ -469,6 +469,7 @@ impl<'a> Planner<'a> {
         let action = match self.row {
             _ if self.adopts => self.action("adopt", policies.as_ref()),
             None => "create".to_owned(),
+            Some(_) if returns => self.action("take back", policies.as_ref()),
             Some(_) => self.action("update", policies.as_ref()),
         };
         let applied = Box::new(self.tenant.applied.clone());

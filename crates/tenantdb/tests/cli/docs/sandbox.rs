@@ -193,7 +193,7 @@ pub fn normalise(text: &str) -> Vec<String> {
             (r"\b\d+ (s|min|h|d)\b", "AGE"),
             (r#""(size|sessions)": \d+"#, "\"$1\": NUMBER"),
             (r#""seconds": [\d.]+"#, "\"seconds\": N"),
-            (r"\btenantdb \d+@[\w.-]+", "tenantdb PROCESS@HOST"),
+            (r"\btenantdb \S+:\d+@[\w.-]+", "tenantdb PROCESS@HOST"),
             (r"\b\d{4,}\b", "NUMBER"),
             (r" {2,}", "  "),
             // A session that was just closed may still count.
@@ -205,7 +205,9 @@ pub fn normalise(text: &str) -> Vec<String> {
         let line = line.trim_end().to_owned();
         RULES.iter().fold(line, |line, (rule, name)| rule.replace_all(&line, *name).into_owned())
     };
-    text.trim().lines().map(normal).collect()
+    // A slow machine says what it waits for.
+    let is_slow = |line: &&str| line.ends_with("(a checkpoint)");
+    text.trim().lines().filter(|line| !is_slow(line)).map(normal).collect()
 }
 
 /// Whether an output is what a page shows; a line `...` stands for any lines.
