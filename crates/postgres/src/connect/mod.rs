@@ -1,5 +1,6 @@
 //! Sessions with a server: how they are opened, what they may not say, and how many there are.
 
+mod beginning;
 mod budget;
 mod error;
 mod guard;
@@ -59,6 +60,13 @@ pub(crate) enum Speaker {
     Through,
 }
 
+impl Speaker {
+    /// Whether it works for the administrator, and not as a tenant.
+    const fn is_administrative(self) -> bool {
+        matches!(self, Self::Admin | Self::Estate)
+    }
+}
+
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -81,6 +89,10 @@ const ADMIN_OPTIONS: &[(&str, &str)] = &[
     ("tcp_user_timeout", "20000"),
 ];
 
+/// The first version that knows `transaction_timeout`. An option that a server does not know keeps the session from
+/// beginning, so this one is lifted afterwards.
+const FIRST_WITH_TRANSACTION_TIMEOUT: u32 = 17;
+
 /// No session of ours is ended because it says nothing for a while.
 const WORK_OPTIONS: &[(&str, &str)] = &[("idle_session_timeout", "0")];
 
@@ -91,10 +103,7 @@ const PROBE_OPTIONS: &[(&str, &str)] = &[("idle_session_timeout", "0"), ("statem
 fn config(user: &str, password: &Password, database: &str, speaker: Speaker) -> Config {
     let mut config = Config::new();
     config.user(user).password(password.expose()).dbname(database);
-    let name = match speaker {
-        Speaker::Admin | Speaker::Estate => application_name(),
-        Speaker::Tenant | Speaker::Probe | Speaker::Through => "tenantdb probe".to_owned(),
-    };
+    let name = if speaker.is_administrative() { application_name() } else { "tenantdb probe".to_owned() };
     config.application_name(name);
     if let Some(options) = options(speaker) {
         config.options(options);
@@ -131,4 +140,50 @@ fn application_name() -> String {
     let mut name = format!("tenantdb {}", tenantdb_core::writer());
     name.truncate(name.floor_char_boundary(63));
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_administrators_session_brings_what_nobody_may_set_for_it() {
+        for (speaker, role) in [(Speaker::Admin, "none"), (Speaker::Estate, ESTATE)] {
+            let options = options(speaker).unwrap();
+            let said: Vec<&str> = options.split("-c ").map(str::trim).filter(|said| !said.is_empty()).collect();
+            for (name, value) in [
+                ("search_path", "pg_catalog,pg_temp"),
+                ("role", role),
+                ("client_min_messages", "notice"),
+                ("default_transaction_read_only", "off"),
+                ("idle_session_timeout", "0"),
+                ("row_security", "off"),
+                ("timezone", "UTC"),
+                ("standard_conforming_strings", "on"),
+                ("tcp_keepalives_idle", "10"),
+                ("tcp_keepalives_interval", "5"),
+                ("tcp_keepalives_count", "3"),
+                ("tcp_user_timeout", "20000"),
+            ] {
+                assert!(said.contains(&format!("{name}={value}").as_str()), "{name} in {options}");
+            }
+            for timeout in ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"] {
+                assert!(said.iter().any(|said| said.starts_with(&format!("{timeout}="))), "{timeout} in {options}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_gone_is_noticed_from_here_as_well() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stream = dial(&Address { host: "127.0.0.1".to_owned(), port }).await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(10));
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(20)));
+    }
 }

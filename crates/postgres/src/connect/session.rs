@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesOrdered;
@@ -17,7 +17,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage};
 
 use super::guard::Guarded;
-use super::{CONNECT_TIMEOUT, Speaker, TlsSettings, config, dial, failure, unreachable};
+use super::{
+    CONNECT_TIMEOUT, FIRST_WITH_TRANSACTION_TIMEOUT, Speaker, TlsSettings, config, dial, failure, unreachable,
+};
 
 /// A statement and what to call it; the text may hold a verifier, so it can't be printed.
 #[derive(Clone)]
@@ -83,9 +85,12 @@ impl Session {
         };
         // What listens there may never say a word.
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(silence()));
-        let (client, connection) = opened.map_err(|failure| within(database, failure))?;
+        let Opened { client, connection, version } = opened.map_err(|failure| within(database, failure))?;
         let session = Self { client, warnings, connection, database: database.to_owned(), _permit: None };
-        session.no_warning("connecting")?;
+        if speaker.is_administrative() && version >= FIRST_WITH_TRANSACTION_TIMEOUT {
+            session.send_ahead("SET transaction_timeout = 0");
+        }
+        session.begun(user).await?;
         tracing::debug!(database, user, "connected");
         Ok(session)
     }
@@ -95,9 +100,20 @@ impl Session {
         Self { _permit: permit, ..self }
     }
 
+    /// The database that it is in.
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
     /// Whether the server is gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+
+    /// Sends a statement that can't fail; whatever is sent next comes after it.
+    fn send_ahead(&self, statement: &str) {
+        // The first poll sends it. Nobody waits for the answer.
+        drop(self.client.simple_query(statement).now_or_never());
     }
 
     /// Sends statements one after another without waiting, each with its own outcome.
@@ -210,7 +226,7 @@ impl Session {
         }
     }
 
-    fn take_warnings(&self) -> Vec<String> {
+    pub(super) fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -245,35 +261,59 @@ fn within(database: &str, failure: Failure) -> Failure {
     failure.within(format!("database {database}"))
 }
 
+/// A connection that was just opened.
+struct Opened {
+    client: Client,
+    connection: JoinHandle<()>,
+    /// The server's major version, as far as it tells.
+    version: u32,
+}
+
 async fn connect<T>(
     config: &tokio_postgres::Config,
     stream: Guarded<TcpStream>,
     tls: T,
     warnings: &Arc<Mutex<Vec<String>>>,
-) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error>
+) -> Result<Opened, tokio_postgres::Error>
 where
     T: TlsConnect<Guarded<TcpStream>>,
     T::Stream: Send + 'static,
 {
-    let (client, connection) = config.connect_raw(stream, tls).await?;
-    Ok((client, tokio::spawn(listen(connection, warnings.clone()))))
+    let (client, mut connection) = config.connect_raw(stream, tls).await?;
+    // What the server said while it let us in is there before anybody asks for it.
+    let ended = poll_fn(|context| Poll::Ready(listen(&mut connection, context, warnings).is_ready())).await;
+    let version = connection.parameter("server_version").map_or(0, major);
+    let warnings = warnings.clone();
+    let driven = async move {
+        if !ended {
+            poll_fn(|context| listen(&mut connection, context, &warnings)).await;
+        }
+    };
+    Ok(Opened { client, connection: tokio::spawn(driven), version })
 }
 
-/// Drives a connection, and keeps the warnings that arrive on it.
-async fn listen<T>(mut connection: Connection<Guarded<TcpStream>, T>, warnings: Arc<Mutex<Vec<String>>>)
+/// The major version in what a server calls its version, such as `18.4 (Debian 18.4-1)` or `18beta1`.
+fn major(version: &str) -> u32 {
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    version[..digits].parse().unwrap_or(0)
+}
+
+/// Drives a connection, and keeps the warnings that arrive on it; it is ready when the connection has ended.
+fn listen<T>(
+    connection: &mut Connection<Guarded<TcpStream>, T>,
+    context: &mut Context<'_>,
+    warnings: &Mutex<Vec<String>>,
+) -> Poll<()>
 where
     T: tokio_postgres::tls::TlsStream + Unpin,
 {
-    poll_fn(move |context| {
-        loop {
-            match ready!(connection.poll_message(context)) {
-                Some(Ok(AsyncMessage::Notice(notice))) if notice.severity() == "WARNING" => {
-                    warnings.lock().unwrap_or_else(PoisonError::into_inner).push(notice.message().to_owned());
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(()),
+    loop {
+        match ready!(connection.poll_message(context)) {
+            Some(Ok(AsyncMessage::Notice(notice))) if notice.severity() == "WARNING" => {
+                warnings.lock().unwrap_or_else(PoisonError::into_inner).push(notice.message().to_owned());
             }
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return Poll::Ready(()),
         }
-    })
-    .await;
+    }
 }
