@@ -1,9 +1,12 @@
 //! Tenants that mean harm: what they plant never runs as anyone else, and nothing that they do keeps others from being
 //! healed or removed.
 
-use tenantdb_testkit::{Admin, TestServer, on_every_server};
+use std::time::Duration;
+
+use tenantdb_testkit::{Admin, TestServer, on_every_server, wait_until, wait_until_async};
 
 use crate::access::{BOTH, role, with_a_table};
+use crate::trouble::{HeldLock, wait_for_a_lock};
 use crate::world::{Run, World, query, tenant};
 
 /// Something for every way in which a statement of ours could run what a tenant made: operators and functions that fit
@@ -112,6 +115,15 @@ on_every_server! {
     fn settings_of_a_database_do_not_reach_the_administrator(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{comment: one}")).exits(0);
+        server.psql("template1", "CREATE ROLE mallory; CREATE ROLE gone");
+        let foreign_roles = |database: &str, role: &str| {
+            format!("SET default_transaction_read_only = off; SET ROLE NONE; {database} SET role = '{role}'; {database} SET session_authorization = '{role}'")
+        };
+        for (database, role) in [("cafe", "gone"), ("tenantdb", "mallory"), ("postgres", "mallory")] {
+            server.psql("template1", &foreign_roles(&format!("ALTER DATABASE {database}"), role));
+        }
+        server.psql("template1", &foreign_roles(&format!("ALTER ROLE {}", server.admin_username()), "mallory"));
+        server.psql("template1", "SET ROLE NONE; DROP ROLE gone");
         for database in ["cafe", "tenantdb", "postgres"] {
             for setting in [
                 "client_min_messages = error",
@@ -120,16 +132,136 @@ on_every_server! {
                 "idle_session_timeout = 1",
                 "default_transaction_read_only = on",
                 "search_path = public",
+                "idle_in_transaction_session_timeout = 1",
                 "row_security = on",
+                "standard_conforming_strings = off",
                 "timezone = 'Pacific/Chatham'",
             ] {
-                server.psql("template1", &format!("SET default_transaction_read_only = off; ALTER DATABASE {database} SET {setting}"));
+                server.psql("template1", &format!("SET default_transaction_read_only = off; SET ROLE NONE; ALTER DATABASE {database} SET {setting}"));
             }
         }
         let more = tenant("cafe", "{comment: two, schemas: [app], extensions: [pg_trgm], access: [{name: reporting, level: ReadOnly}]}");
         world.apply(&more).exits(0);
         world.run_on(&["plan", "--refresh", "--exit-code"]).exits(0);
         world.run(&["status"]).exits(0).says("Ready");
+        let made = "SET ROLE NONE; SELECT string_agg(DISTINCT datdba::regrole::text, ' ') FROM pg_database WHERE datname IN ('cafe', 'tenantdb')";
+        assert_eq!(server.psql("template1", made), "tenantdb_owner");
+    }
+
+    async fn a_lock_is_waited_for_whatever_is_set_on_the_database(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        let holder = server.superuser("cafe").await;
+        holder.batch_execute("ALTER DATABASE cafe SET lock_timeout = 1").await.unwrap();
+        if server.major() >= 17 {
+            holder.batch_execute("ALTER DATABASE cafe SET transaction_timeout = 300").await.unwrap();
+        }
+        holder.batch_execute("BEGIN; LOCK TABLE pg_catalog.pg_extension").await.unwrap();
+        let looking = world.start(&["plan", "--refresh", "--exit-code", "-f", "server.yaml", "-f", "tenants.yaml"]);
+        let waiting = "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'pg_extension'::regclass AND NOT granted";
+        wait_until_async(Duration::from_secs(20), async || server.psql("postgres", waiting) == "t").await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        holder.batch_execute("COMMIT").await.unwrap();
+        Run::end_of(looking).exits(0);
+    }
+
+    fn a_statement_without_effect_has_failed_also_where_warnings_are_hidden(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC; ALTER DATABASE tenantdb SET client_min_messages = error");
+        let held = HeldLock::of_role_changes(&server);
+        let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+        wait_for_a_lock(&server);
+        // What it is about to revoke is not its own to revoke any more.
+        server.psql("postgres", "ALTER DATABASE cafe OWNER TO postgres");
+        drop(held);
+        Run::end_of(applying).exits(1).tells("the server warned: no privileges could be revoked");
+        server.psql("postgres", "ALTER DATABASE cafe OWNER TO tenantdb_owner");
+        world.run_on(&["apply"]).exits(0).says("closed to PUBLIC");
+    }
+
+    fn a_setting_that_the_server_can_not_take_is_told_with_where_it_is(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0);
+        for database in ["postgres", "tenantdb"] {
+            server.psql("template1", &format!("ALTER DATABASE {database} SET default_tablespace = 'nowhere'"));
+            let told = world.run_on(&["plan"]).exits(1).tells(&format!("database {database}: connecting: the server warned"));
+            told.tells("default_tablespace").tells(&format!("ALTER DATABASE \"{database}\" RESET …"));
+            server.psql("template1", &format!("ALTER DATABASE {database} RESET default_tablespace"));
+        }
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn nobody_gets_in_while_a_database_is_being_made(server: TestServer) {
+        let world = World::on(&server);
+        server.psql("postgres", "CREATE ROLE mallory LOGIN PASSWORD 'm'");
+        let refused = |database: &str, point: &str| {
+            let refused = server.psql_as("mallory", "m", database, "SELECT 1").expect_err(point);
+            assert!(["42501", "55000", "3D000"].iter().any(|code| refused.starts_with(code)), "{point}: {refused}");
+        };
+        world.declare(&tenant("erp", "{}")).run_killed_at("within-create-ledger", &["apply"]);
+        refused("tenantdb", "within-create-ledger");
+        world.run_killed_at("after-create-ledger", &["apply"]);
+        refused("tenantdb", "after-create-ledger");
+
+        let traced = Run::of(world.command_on(&["apply"]).env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
+        let points: Vec<&str> =
+            traced.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: ")).map(|(_, point)| point).collect();
+        assert!(points.contains(&"after-create-database") && points.contains(&"before-open-database"), "{points:?}");
+        for (number, point) in points.iter().filter(|point| !point.contains("ledger")).enumerate() {
+            let name = format!("cafe{number}");
+            world.declare(&tenant(&name, "{schemas: [app]}")).run_killed_at(point, &["apply"]);
+            refused(&name, point);
+            let joined = "SELECT count(*) FROM pg_auth_members WHERE member = 'tenantdb_owner'::regrole AND NOT admin_option";
+            assert_eq!(server.psql("postgres", joined), "0", "the estate is in no tenant's role at {point}");
+        }
+    }
+
+    fn a_step_that_fails_leaves_the_estate_in_no_tenants_role(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        server.psql("cafe", "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$");
+        server.psql("cafe", "CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE SCHEMA', 'ALTER DEFAULT PRIVILEGES') EXECUTE FUNCTION public.refuse()");
+        let joined = "SELECT count(*) FROM pg_auth_members WHERE member = 'tenantdb_owner'::regrole AND NOT admin_option";
+        for wanted in ["{schemas: [app]}", "{access: [{name: reporting, level: ReadOnly}]}"] {
+            world.apply(&tenant("cafe", wanted)).exits(1).tells("refused");
+            assert_eq!(server.psql("postgres", joined), "0", "{wanted}");
+        }
+    }
+
+    async fn a_tenant_at_its_limit_leaves_room_for_the_administrator(server: TestServer) {
+        let world = World::on(&server);
+        world.write("tenantdb.yaml", "project: shared\n");
+        world.apply(&tenant("cafe", "{connectionLimit: 2}")).exits(0);
+        let second = world.another_home();
+        second.run_on(&["apply", "--reissue"]).exits(0);
+        let mut sessions = Vec::new();
+        for login in [&world, &second].map(|world| world.credential("default", "cafe-secret")) {
+            for _ in 0..2 {
+                sessions.push(server.connect(&login["username"], &login["password"], "cafe").await.unwrap());
+            }
+            let refused = server.attempt(&login["username"], &login["password"], "cafe").await;
+            assert!(refused.unwrap_err().starts_with("53300"));
+        }
+        world.run_on(&["plan", "--refresh", "--exit-code"]).exits(0);
+        drop(sessions);
+    }
+
+    fn what_is_not_the_tenants_keeps_nobody_from_being_let_in(server: TestServer) {
+        let world = with_a_table(&server);
+        server.psql("cafe", "CREATE TABLE public.strange (id int); CREATE SEQUENCE app.counter; REVOKE ALL ON public.strange FROM PUBLIC");
+        world.apply(&tenant("cafe", BOTH)).exits(0);
+        let reading = world.credential("default", "cafe-secret-reporting");
+        assert_eq!(query(&server, &reading, "SELECT count(*) FROM orders").unwrap(), "1");
+        query(&server, &reading, "SELECT count(*) FROM strange").expect_err("it is not the tenant's to give");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
+    fn nobody_is_let_in_where_everybody_may_make_things(server: TestServer) {
+        let world = with_a_table(&server);
+        server.psql("cafe", "GRANT CREATE ON SCHEMA public TO PUBLIC");
+        world.apply(&tenant("cafe", BOTH)).exits(4).tells("read-only ones too").tells("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+        assert_eq!(exists(&server, "^cafe_re"), "");
     }
 
     fn a_level_goes_although_another_tenant_names_it(server: TestServer) {
@@ -185,6 +317,23 @@ on_every_server! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
+    fn a_tenant_that_is_named_where_only_a_superuser_can_take_it_back_is_not_half_removed(server: TestServer) {
+        let world = World::on(&server);
+        let removable = tenant("cafe", "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
+        world.apply(&(removable + &tenant("erp", "{}"))).exits(0);
+        let mut hostile = world.credential("default", "erp-secret");
+        hostile.insert("database".to_owned(), "postgres".to_owned());
+        query(&server, &hostile, "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO cafe, cafe_b").unwrap();
+        for role in ["cafe", "cafe_b"] {
+            let refused = world.untouched(&server, || world.run(&["delete", "cafe", "--yes"])).exits(4);
+            let refused = refused.tells(&format!("its role `{role}` has privileges in database `postgres`, which is not its own"));
+            let (_, statement) = refused.stderr.split_once("as a superuser run in database `postgres`: ").unwrap();
+            server.psql("postgres", statement.lines().next().unwrap());
+        }
+        world.run(&["delete", "cafe", "--yes"]).exits(0);
+        assert_eq!(exists(&server, "^cafe"), "");
+    }
+
     fn what_a_further_login_made_never_becomes_the_tenants_by_itself(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&tenant("cafe", BOTH)).exits(0);
@@ -234,6 +383,19 @@ on_every_server! {
         query(&server, &reading, "SELECT clear()").expect_err("a tenant may keep its functions to itself");
     }
 
+    async fn locks_can_be_used_up_as_the_documentation_says(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        let cafe = world.credential("default", "cafe-secret");
+        let greedy = server.connect(&cafe["username"], &cafe["password"], "cafe").await.unwrap();
+        let used_up = greedy.simple_query("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 1000000) n").await;
+        assert_eq!(used_up.unwrap_err().code().map(tokio_postgres::error::SqlState::code), Some("53200"));
+        let failed = world.run_on(&["plan"]).exits(1).tells("53200");
+        assert!(failed.stderr.contains("hint:"), "{}", failed.stderr);
+        drop(greedy);
+        wait_until(Duration::from_secs(20), || world.run_on(&["plan", "--exit-code"]).code == Some(0));
+    }
+
     fn a_database_that_waits_in_the_ledgers_place_is_never_entered(server: TestServer) {
         let world = World::on(&server);
         server.psql("postgres", "CREATE ROLE mallory LOGIN CREATEDB PASSWORD 'm'");
@@ -242,5 +404,21 @@ on_every_server! {
         world.apply(&tenant("cafe", "{}")).exits(1).tells("is owned by mallory, not by tenantdb_owner");
         assert_eq!(server.psql("tenantdb", "SELECT count(*) FROM ledger.server"), "0");
         assert_eq!(exists(&server, "^(cafe|tenantdb_owner)"), "");
+    }
+
+    fn a_ledger_that_somebody_else_may_enter_is_not_entered(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        server.psql("postgres", "CREATE ROLE mallory");
+        for stranger in ["mallory", "PUBLIC"] {
+            server.psql("postgres", &format!("GRANT CREATE ON DATABASE tenantdb TO {stranger}"));
+            let told = world.run_on(&["apply", "--refresh"]).exits(1);
+            told.tells(&format!("database tenantdb is open to {stranger}, and can't be trusted as the ledger"));
+            let entered = format!("{}@tenantdb/tenantdb", server.admin_username());
+            let last = server.log().lines().rev().take_while(|line| !line.contains("GRANT CREATE ON DATABASE tenantdb")).any(|line| line.contains(&entered));
+            assert!(!last, "it was entered");
+            server.psql("postgres", &format!("REVOKE CREATE ON DATABASE tenantdb FROM {stranger}"));
+        }
+        world.run_on(&["plan", "--exit-code"]).exits(0);
     }
 }

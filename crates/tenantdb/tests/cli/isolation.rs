@@ -173,6 +173,10 @@ async fn none_changes_a_database_or_a_role(tenants: &[Tenant]) {
             for attack in attacks(&tenant.database, &other.database) {
                 assert_refused(&client, &attack).await;
             }
+            // The server only warns that these do nothing.
+            for attack in grants(&tenant.database, &other.database) {
+                let _ = client.batch_execute(&attack).await;
+            }
         }
     }))
     .await;
@@ -243,9 +247,24 @@ fn attacks(own: &str, other: &str) -> Vec<String> {
         "COPY (SELECT 1) TO PROGRAM 'true'".to_owned(),
         "SELECT pg_read_file('PG_VERSION')".to_owned(),
         "CREATE EXTENSION postgres_fdw".to_owned(),
+        "CREATE EXTENSION dblink".to_owned(),
+        "CREATE EVENT TRIGGER loot ON ddl_command_start EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()".to_owned(),
         format!("SELECT gold FROM {}.public.treasure", quoted(other)),
     ]);
     attacks
+}
+
+/// How a tenant might open a database to somebody.
+fn grants(own: &str, other: &str) -> Vec<String> {
+    let others_login = quoted(format!("{other}_a"));
+    let grants = [own, other].map(|database| {
+        let database = quoted(database);
+        [
+            format!("GRANT CONNECT ON DATABASE {database} TO {others_login}"),
+            format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO PUBLIC"),
+        ]
+    });
+    grants.into_iter().flatten().collect()
 }
 
 async fn assert_refused(client: &Client, statement: &str) {

@@ -2,6 +2,7 @@
 
 use tenantdb_testkit::{Admin, TestServer, on_every_server};
 
+use crate::access::role;
 use crate::world::{World, query, tenant};
 
 /// A shared role that the administrator may let others join.
@@ -89,6 +90,29 @@ on_every_server! {
         }
         let several = tenant("cafe", "{memberOf: [pg_monitor, far]}");
         world.apply(&several).exits(4).tells("no tenant may join `pg_monitor`").tells("no tenant may join `far`");
+    }
+
+    fn a_role_without_a_database_may_watch_the_server_and_nothing_more(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("erp", "{}")).exits(0);
+        for (joined, why) in [
+            ("pg_read_all_data", "reaches every tenant's data"),
+            ("pg_execute_server_program", "runs programs as the server's account"),
+            ("erp", "is a tenant's role"),
+        ] {
+            let refused = world.apply(&(tenant("erp", "{}") + &role("watcher", &format!("{{memberOf: [{joined}]}}"))));
+            refused.exits(4).tells(why);
+        }
+        let watcher = tenant("erp", "{}") + &role("watcher", "{memberOf: [pg_monitor]}");
+        if grants_are_their_grantors(&server) {
+            let refused = world.apply(&watcher).exits(4).tells("this administrator can't let anyone join `pg_monitor`");
+            let (_, statement) = refused.stderr.split_once("as a superuser run: ").unwrap();
+            server.psql("postgres", statement.lines().next().unwrap());
+        }
+        world.apply(&watcher).exits(0);
+        let credential = world.credential("default", "watcher-role-secret");
+        assert_eq!(query(&server, &credential, "SELECT pg_has_role('pg_monitor', 'USAGE')").unwrap(), "t");
+        assert_eq!(query(&server, &credential, "SELECT count(*) FROM pg_auth_members WHERE roleid = 'erp'::regrole AND member = 'watcher'::regrole").unwrap(), "0");
     }
 
     fn a_shared_role_that_is_not_there_is_refused_with_the_nearest(server: TestServer) {
