@@ -217,14 +217,18 @@ on_every_server! {
         }
     }
 
-    fn a_step_that_fails_leaves_the_estate_in_no_tenants_role(server: TestServer) {
+    fn a_step_that_breaks_off_leaves_the_estate_in_no_tenants_role(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);
-        server.psql("cafe", "CREATE FUNCTION public.refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$");
-        server.psql("cafe", "CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE SCHEMA', 'ALTER DEFAULT PRIVILEGES') EXECUTE FUNCTION public.refuse()");
-        let joined = "SELECT count(*) FROM pg_auth_members WHERE member = 'tenantdb_owner'::regrole AND NOT admin_option";
+        server.psql("cafe", "CREATE FUNCTION public.wait() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_catalog.pg_sleep(60); END $$");
+        server.psql("cafe", "CREATE EVENT TRIGGER wait ON ddl_command_end WHEN TAG IN ('CREATE SCHEMA', 'ALTER DEFAULT PRIVILEGES') EXECUTE FUNCTION public.wait()");
         for wanted in ["{schemas: [app]}", "{access: [{name: reporting, level: ReadOnly}]}"] {
-            world.apply(&tenant("cafe", wanted)).exits(1).tells("refused");
+            world.declare(&tenant("cafe", wanted));
+            let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+            let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+            wait_until(Duration::from_secs(20), || server.psql("postgres", ended) == "t");
+            Run::end_of(applying).exits(1);
+            let joined = "SELECT count(*) FROM pg_auth_members WHERE member = 'tenantdb_owner'::regrole AND NOT admin_option";
             assert_eq!(server.psql("postgres", joined), "0", "{wanted}");
         }
     }
@@ -399,11 +403,33 @@ on_every_server! {
     fn a_database_that_waits_in_the_ledgers_place_is_never_entered(server: TestServer) {
         let world = World::on(&server);
         server.psql("postgres", "CREATE ROLE mallory LOGIN CREATEDB PASSWORD 'm'");
-        server.psql_as("mallory", "m", "postgres", "CREATE DATABASE tenantdb").unwrap();
-        server.psql_as("mallory", "m", "tenantdb", "CREATE SCHEMA ledger; CREATE TABLE ledger.server (who name)").unwrap();
-        world.apply(&tenant("cafe", "{}")).exits(1).tells("is owned by mallory, not by tenantdb_owner");
-        assert_eq!(server.psql("tenantdb", "SELECT count(*) FROM ledger.server"), "0");
+        let as_mallory = |database: &str, sql: &str| server.psql_as("mallory", "m", database, sql).unwrap();
+        as_mallory("postgres", "CREATE DATABASE tenantdb");
+        as_mallory("tenantdb", "CREATE TABLE seen (who name); CREATE SCHEMA ledger; \
+             CREATE FUNCTION spy() RETURNS uuid SECURITY DEFINER LANGUAGE plpgsql \
+             AS $$ BEGIN INSERT INTO public.seen VALUES (session_user); RETURN gen_random_uuid(); END $$; \
+             CREATE VIEW ledger.server AS SELECT 1 AS version, spy() AS id");
+        // Nobody else is let in, so that only its owner gives it away.
+        as_mallory("postgres", "REVOKE ALL ON DATABASE tenantdb FROM PUBLIC");
+        let refused = world.apply(&tenant("cafe", "{}"));
+        assert_eq!(as_mallory("tenantdb", "SELECT count(*) FROM seen"), "0");
+        refused.exits(1).tells("is owned by mallory, not by tenantdb_owner");
         assert_eq!(exists(&server, "^(cafe|tenantdb_owner)"), "");
+    }
+
+    async fn a_ledger_that_another_run_makes_meanwhile_is_used(server: TestServer) {
+        let world = World::on(&server);
+        world.declare(&tenant("cafe", "{}")).run_killed_at("after-create-estate", &["apply"]);
+        // Whoever copies a database waits for whoever renames it.
+        let holder = server.superuser("postgres").await;
+        holder.batch_execute("BEGIN; ALTER DATABASE template0 RENAME TO template2").await.unwrap();
+        let applying = world.start(&["apply", "-f", "server.yaml", "-f", "tenants.yaml"]);
+        let waiting = "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'object' AND NOT granted";
+        wait_until_async(Duration::from_secs(20), async || server.psql("postgres", waiting) == "t").await;
+        server.psql("postgres", "CREATE DATABASE tenantdb OWNER tenantdb_owner TEMPLATE template1 ALLOW_CONNECTIONS false");
+        holder.batch_execute("ROLLBACK").await.unwrap();
+        Run::end_of(applying).exits(0);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
     fn a_ledger_that_somebody_else_may_enter_is_not_entered(server: TestServer) {
@@ -420,5 +446,23 @@ on_every_server! {
             server.psql("postgres", &format!("REVOKE CREATE ON DATABASE tenantdb FROM {stranger}"));
         }
         world.run_on(&["plan", "--exit-code"]).exits(0);
+    }
+}
+
+/// What the documentation says is tried has to be there.
+#[test]
+fn every_test_that_the_documentation_names_is_there() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(folder.join("../../docs/security.md")).unwrap();
+    let named: Vec<(&str, &str)> = page
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter_map(|code| code.split_once("::"))
+        .collect();
+    assert!(named.len() > 30, "{named:?}");
+    for (module, test) in named {
+        let source = std::fs::read_to_string(folder.join("tests/cli").join(module).with_extension("rs")).unwrap();
+        assert!(source.contains(&format!("fn {test}(")), "{module}::{test}");
     }
 }
