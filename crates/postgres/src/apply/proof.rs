@@ -67,7 +67,28 @@ impl<'a> Proof<'a> {
 
 #[cfg(test)]
 mod tests {
+    use tenantdb_api::database_server::TlsMode;
+    use tenantdb_core::Address;
+
     use super::*;
+    use crate::connect::{AdminLogin, TlsSettings};
+
+    #[test]
+    fn a_password_itself_is_for_a_server_that_has_proved_itself() {
+        let password = Password::new("aPasswordOfSomebody".to_owned());
+        for mode in [TlsMode::Disable, TlsMode::Require] {
+            let address = Address { host: "localhost".to_owned(), port: 5432 };
+            let admin = AdminLogin {
+                username: "admin".to_owned(),
+                password: password.clone(),
+                maintenance_database: "postgres".to_owned(),
+                sends: Sends::Password,
+            };
+            let connections = Connections::new(address, TlsSettings::new(mode, None).unwrap(), admin, 3);
+            let refused = Proof::of(&password, &connections).err().unwrap();
+            assert_eq!(refused.message, "a password itself is only sent to a server that has proved itself");
+        }
+    }
 
     #[test]
     fn a_failure_never_holds_what_was_sent() {
