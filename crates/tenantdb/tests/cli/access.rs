@@ -134,6 +134,20 @@ on_every_server! {
         world.run_on(&["status"]).exits(0).says_nothing_of("worker");
     }
 
+    fn a_login_that_is_lowered_leaves_a_level_that_others_keep(server: TestServer) {
+        let world = with_a_table(&server);
+        let two = |level: &str| tenant("cafe", &format!("{{access: [{{name: reporting, level: {level}}}, {{name: worker, level: ReadWrite}}], schemas: [app]}}"));
+        world.apply(&two("ReadWrite")).exits(0);
+        let [lowered, kept] = ["reporting", "worker"].map(|name| world.credential("default", &format!("cafe-secret-{name}")));
+        let write = "INSERT INTO orders (what) VALUES ('milk')";
+        assert_eq!(tried(&server, &lowered, write), "");
+        world.apply(&two("ReadOnly")).exits(0);
+        assert_eq!(tried(&server, &lowered, write), DENIED);
+        assert_eq!(tried(&server, &lowered, "SELECT count(*) FROM orders"), "2");
+        assert_eq!(tried(&server, &kept, write), "");
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
     fn a_role_without_a_database_uses_those_that_consent(server: TestServer) {
         let world = with_a_table(&server);
         let grafana = role("grafana, namespace: monitoring", "{databases: [{namespace: default, name: cafe, level: ReadOnly}, {namespace: shop, name: erp, level: ReadOnly}]}");

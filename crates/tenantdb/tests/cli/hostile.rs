@@ -105,6 +105,7 @@ on_every_server! {
         server.psql("postgres", "ALTER DATABASE cafe SET search_path = public, pg_catalog");
         let adopted = tenant("cafe", "{adopt: Existing, schemas: [app], access: [{name: reporting, level: ReadOnly}]}");
         let run = world.declare(&adopted).run_on(&["apply", "--yes", "--refresh"]);
+        assert_eq!(victims(&server, "cafe"), "");
         if server.admin() == Admin::Plain {
             assert_ne!(run.code, Some(1), "{}", run.stderr);
         } else {
