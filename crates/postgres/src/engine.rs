@@ -226,6 +226,7 @@ impl Postgres {
             self.connections.answers().await?;
             observed.unseen.extend(silent);
         }
+        observed.sorted_otherwise = self.connections.sorted_otherwise();
         Ok(observed)
     }
 }

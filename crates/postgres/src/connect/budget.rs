@@ -1,5 +1,6 @@
 //! All sessions with one server, within its budget of connections.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) struct Connections {
     ledger: Arc<Semaphore>,
     visits: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
+    sorted_otherwise: Mutex<BTreeSet<String>>,
 }
 
 /// A session with the ledger, which goes back to the others when it is let go.
@@ -48,7 +50,8 @@ impl Connections {
             admin,
             ledger: Arc::new(Semaphore::new(ledger)),
             visits: Arc::new(Semaphore::new(shared - ledger)),
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::default(),
+            sorted_otherwise: Mutex::default(),
         }
     }
 
@@ -60,6 +63,11 @@ impl Connections {
     /// The administrator's login.
     pub(crate) fn admin(&self) -> &AdminLogin {
         &self.admin
+    }
+
+    /// The databases seen so far that were made when the system sorted text otherwise.
+    pub(crate) fn sorted_otherwise(&self) -> BTreeSet<String> {
+        self.sorted_otherwise.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How the way to the server is protected.
@@ -193,7 +201,13 @@ impl Connections {
         let mut pause = FIRST_PAUSE;
         loop {
             match Session::open(address, &self.tls, user, password, database, speaker).await {
-                Ok(session) => return Ok(session.in_turn(permit)),
+                Ok(session) => {
+                    if session.sorts_otherwise() {
+                        let mut databases = self.sorted_otherwise.lock().unwrap_or_else(PoisonError::into_inner);
+                        databases.insert(database.to_owned());
+                    }
+                    return Ok(session.in_turn(permit));
+                }
                 Err(failure) if is_crowded(&failure) && pause <= LAST_PAUSE => tokio::time::sleep(pause).await,
                 Err(failure) => return Err(failure),
             }

@@ -59,6 +59,7 @@ pub(crate) struct Session {
     warnings: Arc<Mutex<Vec<String>>>,
     connection: JoinHandle<()>,
     database: String,
+    sorts_otherwise: bool,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -86,12 +87,13 @@ impl Session {
         // What listens there may never say a word.
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(silence()));
         let Opened { client, connection, version } = opened.map_err(|failure| within(database, failure))?;
-        let session = Self { client, warnings, connection, database: database.to_owned(), _permit: None };
+        let database = database.to_owned();
+        let mut session = Self { client, warnings, connection, database, sorts_otherwise: false, _permit: None };
         if speaker.is_administrative() && version >= FIRST_WITH_TRANSACTION_TIMEOUT {
             session.send_ahead("SET transaction_timeout = 0");
         }
-        session.begun(user).await?;
-        tracing::debug!(database, user, "connected");
+        session.sorts_otherwise = session.begun(user).await?;
+        tracing::debug!(database = session.database, user, "connected");
         Ok(session)
     }
 
@@ -103,6 +105,11 @@ impl Session {
     /// The database that it is in.
     pub(super) fn database(&self) -> &str {
         &self.database
+    }
+
+    /// Whether the system sorts text otherwise than when the database was made.
+    pub(super) fn sorts_otherwise(&self) -> bool {
+        self.sorts_otherwise
     }
 
     /// Whether the server is gone.

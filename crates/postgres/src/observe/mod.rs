@@ -43,6 +43,8 @@ pub struct Observed {
     pub(crate) upgrades: BTreeSet<Upgrade>,
     /// The databases that could not be visited, and why.
     pub(crate) unseen: BTreeMap<String, String>,
+    /// The databases that were made when the system sorted text otherwise.
+    pub(crate) sorted_otherwise: BTreeSet<String>,
 }
 
 impl Observed {

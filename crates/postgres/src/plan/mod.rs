@@ -261,7 +261,22 @@ fn conditions(desired: &Desired, observed: &Observed) -> Vec<Condition> {
     let adopted = desired.tenants.values().filter(|tenant| to_adopt(tenant, observed).is_some());
     let adopted: BTreeSet<&str> = adopted.map(|tenant| tenant.names.database.as_str()).collect();
     let open = system_databases(desired, shared).into_iter().chain(strange_databases(observed, &adopted));
-    members.chain(open).chain(visitors(desired, observed)).collect()
+    members.chain(open).chain(visitors(desired, observed)).chain(sorted_otherwise(observed)).collect()
+}
+
+/// Databases whose indexes may be in another order than the system sorts now (PostgreSQL documentation, ALTER DATABASE,
+/// REFRESH COLLATION VERSION).
+fn sorted_otherwise(observed: &Observed) -> Option<Condition> {
+    let databases: Vec<&str> = observed.sorted_otherwise.iter().map(String::as_str).collect();
+    let first = databases.first()?;
+    let message = format!(
+        "the system sorts text otherwise than when {} was made, so indexes on text may miss rows; in each, as its owner \
+         run: REINDEX DATABASE {}; ALTER DATABASE {} REFRESH COLLATION VERSION",
+        databases.join(", "),
+        name(first),
+        name(first)
+    );
+    Some(Condition { kind: "CollationChanged", message })
 }
 
 /// Who else may act as the estate, and so do all that tenantdb may.

@@ -241,6 +241,23 @@ on_servers! {
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
     }
 
+    fn a_database_from_before_an_upgrade_of_the_system_is_told_of_and_goes_on(server: TestServer) {
+        let world = World::on(&server);
+        let icu = "{create: {icuLocale: en}}";
+        world.apply(&tenant("cafe", icu)).exits(0);
+        for database in ["cafe", "tenantdb", "postgres"] {
+            let stale = format!("UPDATE pg_database SET datcollversion = '0' WHERE datname = '{database}'");
+            server.psql("template1", &stale);
+        }
+        let changed = tenant("cafe", "{create: {icuLocale: en}, schemas: [app]}");
+        let told = world.apply(&changed).exits(0).tells("CollationChanged");
+        told.tells("REINDEX DATABASE \"cafe\"; ALTER DATABASE \"cafe\" REFRESH COLLATION VERSION");
+        world.run_on(&["plan", "--refresh", "--exit-code"]).exits(0).tells("CollationChanged");
+        server.psql("cafe", "ALTER DATABASE cafe REFRESH COLLATION VERSION");
+        let after = world.run_on(&["plan", "--refresh", "--exit-code"]).exits(0);
+        assert!(!after.stderr.contains("when cafe"), "{}", after.stderr);
+    }
+
     fn a_ledger_that_somebody_makes_meanwhile_is_used(server: TestServer) {
         let world = World::on(&server);
         world.declare(&cafe()).run_killed_at("after-create-ledger", &["apply"]);
