@@ -72,7 +72,8 @@ WITH r AS (
     SELECT 'n' AS kind, s.oid, a.privilege_type AS privilege, a.is_grantable
         FROM r, pg_catalog.pg_namespace s, pg_catalog.aclexplode(s.nspacl) a WHERE a.grantee = r.role
     UNION ALL SELECT 'c', s.oid, a.privilege_type, a.is_grantable
-        FROM r, pg_catalog.pg_class s, pg_catalog.aclexplode(s.relacl) a WHERE a.grantee = r.role
+        FROM r, pg_catalog.pg_class s, pg_catalog.aclexplode(s.relacl) a
+        WHERE a.grantee = r.role AND s.relpersistence <> 't'
     UNION ALL SELECT 'd' || s.defaclobjtype::text, s.defaclnamespace, a.privilege_type, a.is_grantable
         FROM r, pg_catalog.pg_default_acl s, pg_catalog.aclexplode(s.defaclacl) a
         WHERE a.grantee = r.role AND s.defaclrole = r.owner

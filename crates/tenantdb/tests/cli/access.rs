@@ -35,6 +35,15 @@ pub fn role(name: &str, spec: &str) -> String {
 }
 
 on_every_server! {
+    async fn a_temporary_table_of_the_tenants_is_nobody_elses(server: TestServer) {
+        let world = with_a_table(&server);
+        world.apply(&tenant("cafe", BOTH)).exits(0);
+        let credential = world.credential("default", "cafe-secret");
+        let session = server.connect(&credential["username"], &credential["password"], "cafe").await.unwrap();
+        session.batch_execute("CREATE TEMPORARY TABLE scratch (id serial)").await.unwrap();
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
     fn a_further_login_reads_or_writes_what_is_there_and_what_will_be(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&tenant("cafe", BOTH)).exits(0);
