@@ -114,7 +114,11 @@ pub trait Engine: Send + Sync + 'static {
         name: &ObjectName,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, Failure>> + Send;
 
-    /// Checks the login that a place holds against the server, for a deep look.
+    /// The credentials that have to be tried before planning, however closely is looked: the server seems to know them,
+    /// and its ledger does not.
+    fn doubtful(desired: &Self::Desired, observed: &Self::Observed, place: &PlaceView) -> BTreeSet<Claim>;
+
+    /// Checks the login that a place holds against the server.
     fn try_login(&self, delivery: &Delivery, login: &Login) -> impl Future<Output = Result<bool, Failure>> + Send;
 
     /// Makes what the server itself needs before its first tenant.
@@ -157,6 +161,8 @@ pub struct PlaceView {
     pub deliveries: BTreeMap<Claim, Delivery>,
     /// Where each claim's credential is or would be, for people.
     pub locations: BTreeMap<Claim, String>,
-    /// Credentials that were tried on a deep look and refused by the server.
+    /// Credentials that were tried and refused by the server.
     pub refused: BTreeSet<Claim>,
+    /// Credentials that were in doubt, and that the server lets in for their password.
+    pub accepted: BTreeSet<Claim>,
 }

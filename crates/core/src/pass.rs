@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 use crate::engine::PlaceView;
 use crate::queue::{Hindrance, Queue};
 use crate::{
-    Claim, Condition, Consent, CredentialStep, Delivery, Depth, Engine, Failure, FailureKind, Held, Interrupt, Login,
-    Marker, Password, Place, Plan, Refusal, Step, Task, TenantChange, TenantPlan, Version, failpoint, review,
+    Claim, Condition, Consent, CredentialStep, Delivery, Depth, Digest, Engine, Failure, FailureKind, Held, Interrupt,
+    Login, Marker, Password, Place, Plan, Refusal, Step, Task, TenantChange, TenantPlan, Version, failpoint, review,
 };
 
 /// How often a tenant is looked at again because somebody else changed it meanwhile.
@@ -65,6 +65,8 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// What a user should know about the server.
     pub conditions: Vec<Condition>,
+    /// Whether the server was given what it needs before its first tenant.
+    pub prepared: bool,
 }
 
 /// The worst that happened in a pass.
@@ -131,7 +133,9 @@ impl<E: Engine> Pass<E> {
         observed: &E::Observed,
         depth: Depth,
     ) -> Result<Plan<E::Step>, Failure> {
-        let place = self.view(E::deliveries(desired, observed), depth).await?;
+        let mut place = self.view(E::deliveries(desired, observed)).await?;
+        let doubtful = E::doubtful(desired, observed, &place);
+        self.try_logins(&mut place, depth, &doubtful).await?;
         let plan = E::plan(desired, observed, &place);
         let faults = review::lint(&plan);
         if let Some(fault) = faults.first() {
@@ -151,18 +155,21 @@ impl<E: Engine> Pass<E> {
         events: Arc<dyn Fn(Event) + Send + Sync>,
     ) -> Report {
         let (server, conditions) = (plan.server.clone(), plan.conditions.clone());
-        let mut report = Report { server, tenants: Vec::new(), failure: None, conditions };
+        let mut report = Report { server, tenants: Vec::new(), failure: None, conditions, prepared: false };
         let mut finished: BTreeMap<Claim, TenantOutcome> = BTreeMap::new();
         let mut next = Some((observed, plan));
         for round in 1.. {
             let Some((observed, plan)) = next.take() else { break };
-            let outcomes = match self.round(observed, review::review(plan, consent), &events).await {
+            let plan = review::review(plan, consent);
+            let prepares = !plan.preparation.is_empty();
+            let outcomes = match self.round(observed, plan, &events).await {
                 Ok(outcomes) => outcomes,
                 Err(failure) => {
                     report.failure = Some(failure);
                     break;
                 }
             };
+            report.prepared |= prepares;
             let mut stale = BTreeSet::new();
             for outcome in outcomes {
                 let is_stale = outcome.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Stale);
@@ -187,7 +194,7 @@ impl<E: Engine> Pass<E> {
         report
     }
 
-    async fn view(&self, deliveries: BTreeMap<Claim, Delivery>, depth: Depth) -> Result<PlaceView, Failure> {
+    async fn view(&self, deliveries: BTreeMap<Claim, Delivery>) -> Result<PlaceView, Failure> {
         let mut rest = deliveries.into_iter();
         let share = rest.len().div_ceil(self.workers.max(1));
         let mut reading = JoinSet::new();
@@ -202,39 +209,37 @@ impl<E: Engine> Pass<E> {
                 held.insert(claim, found);
             }
         }
-        let mut view = PlaceView { id: self.place.id().clone(), held, deliveries, locations, refused: BTreeSet::new() };
-        if depth == Depth::Deep {
-            view.refused = self.refused(&view).await?;
-        }
-        Ok(view)
+        let (refused, accepted) = (BTreeSet::new(), BTreeSet::new());
+        Ok(PlaceView { id: self.place.id().clone(), held, deliveries, locations, refused, accepted })
     }
 
-    async fn refused(&self, view: &PlaceView) -> Result<BTreeSet<Claim>, Failure> {
+    /// Tries what is in doubt; on a deep look, all that the place holds.
+    async fn try_logins(&self, view: &mut PlaceView, depth: Depth, doubtful: &BTreeSet<Claim>) -> Result<(), Failure> {
         let budget = Arc::new(Semaphore::new(self.workers));
         let mut tries = JoinSet::new();
         for (claim, delivery) in &view.deliveries {
             let Some(Ok(Held::Credential { login, .. })) = view.held.get(claim) else { continue };
+            let is_doubtful = doubtful.contains(claim);
+            if depth == Depth::Shallow && !is_doubtful {
+                continue;
+            }
             let (engine, place, budget) = (self.engine.clone(), self.place.clone(), budget.clone());
             let (claim, delivery, login) = (claim.clone(), delivery.clone(), login.clone());
+            let wrong = is_doubtful.then(self.new_password);
             tries.spawn(async move {
                 let _permit = budget.acquire_owned().await;
-                match place.login(&delivery, &login).await {
-                    // What lets a login in that has no password is not ours to show.
-                    Ok(Some(login)) if login.password.is_some() => {
-                        engine.try_login(&delivery, &login).await.map(|works| (claim, works))
-                    }
-                    _ => Ok((claim, true)),
-                }
+                let answer = try_login(&*engine, &*place, &delivery, &login, wrong).await;
+                answer.map(|answer| (claim, answer))
             });
         }
-        let mut refused = BTreeSet::new();
         while let Some(done) = tries.join_next().await {
-            let (claim, works) = done.map_err(|error| panicked(&error))??;
-            if !works {
-                refused.insert(claim);
+            match done.map_err(|error| panicked(&error))?? {
+                (claim, Answer::Refused) => drop(view.refused.insert(claim)),
+                (claim, Answer::Proved) => drop(view.accepted.insert(claim)),
+                (_, Answer::LetIn) => {}
             }
         }
-        Ok(refused)
+        Ok(())
     }
 
     async fn round(
@@ -398,6 +403,37 @@ struct Read {
     delivery: Delivery,
     location: String,
     found: Result<Held, String>,
+}
+
+/// What a server says of a login that a place holds.
+enum Answer {
+    /// It does not let it in.
+    Refused,
+    /// It lets it in, and would perhaps let anyone in.
+    LetIn,
+    /// It lets it in, and with another password it would not.
+    Proved,
+}
+
+/// Tries a login; with a `wrong` password as well, where it is to prove something.
+async fn try_login<E: Engine>(
+    engine: &E,
+    place: &dyn Place,
+    delivery: &Delivery,
+    login: &Digest,
+    wrong: Option<Password>,
+) -> Result<Answer, Failure> {
+    let Ok(Some(login)) = place.login(delivery, login).await else { return Ok(Answer::LetIn) };
+    // What lets a login in that has no password is not ours to show.
+    if login.password.is_none() {
+        return Ok(if wrong.is_some() { Answer::Proved } else { Answer::LetIn });
+    }
+    if !engine.try_login(delivery, &login).await? {
+        return Ok(Answer::Refused);
+    }
+    let Some(password) = wrong else { return Ok(Answer::LetIn) };
+    let wrong = Login { password: Some(password), ..login };
+    Ok(if engine.try_login(delivery, &wrong).await? { Answer::LetIn } else { Answer::Proved })
 }
 
 /// Reads a part of what a place holds.

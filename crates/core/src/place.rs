@@ -96,6 +96,10 @@ pub enum Held {
     },
     /// A credential that was written for this claim.
     Credential {
+        /// As whom it logs in.
+        username: SqlName,
+        /// How many its tenant had been given with it, at least.
+        generation: Generation,
         /// Tells which login it is.
         login: Digest,
         /// The same login with the password that was about to take the other's place.

@@ -19,6 +19,10 @@ pub fn review<S: Step>(mut plan: Plan<S>, consent: Consent) -> Plan<S> {
     for tenant in &mut plan.tenants {
         withhold(tenant, consent);
     }
+    // Nothing is prepared for what is not done.
+    if plan.tenants.iter().all(|tenant| tenant.steps.is_empty()) {
+        plan.preparation.clear();
+    }
     plan
 }
 

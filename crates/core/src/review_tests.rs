@@ -75,6 +75,14 @@ fn with_consent_nothing_is_withheld() {
 }
 
 #[test]
+fn nothing_is_prepared_for_what_is_withheld() {
+    let mut plan = plan(&[(Work("adopt", SHOWN), Risk::Disruptive, &[])]);
+    plan.preparation.clone_from(&plan.tenants[0].steps);
+    assert_eq!(review(plan.clone(), Consent { up_to: Risk::Safe }).preparation, []);
+    assert_eq!(review(plan.clone(), Consent { up_to: Risk::Disruptive }).preparation, plan.preparation);
+}
+
+#[test]
 fn a_malformed_plan_is_told_from_a_sound_one() {
     assert!(lint(&plan(&[(Work("drop", SHOWN), Risk::Safe, &[])])).is_empty());
     assert_eq!(lint(&plan(&[(Work("drop", SHOWN), Risk::Safe, &[3])])).len(), 1);

@@ -101,6 +101,8 @@ pub struct Facts<'a> {
     pub held: &'a Held,
     /// Whether the server refused the login that the place holds.
     pub refused: bool,
+    /// The slot that the place's login names, where the server lets it in.
+    pub accepted: Option<Slot>,
     /// Whether a credential that was delivered elsewhere is wanted here, a new one.
     pub reissue: bool,
 }
@@ -151,7 +153,7 @@ pub enum Decision {
         /// The place as it was read.
         version: Version,
     },
-    /// It was published, but a crash kept that from the ledger.
+    /// It was published, and the ledger does not know: a crash kept that from it, or it was lost or restored since.
     Confirm {
         /// The slot.
         slot: Slot,
@@ -181,6 +183,9 @@ pub fn decide(facts: Facts<'_>) -> Decision {
     if let Held::Foreign { what, hint } = facts.held {
         return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(hint.clone()));
     }
+    if let Some(confirmed) = facts.unknown_to_the_ledger() {
+        return confirmed;
+    }
     if facts.is_somebodys() && !facts.reissue {
         return Decision::Keep;
     }
@@ -194,7 +199,7 @@ pub fn decide(facts: Facts<'_>) -> Decision {
             Decision::Elsewhere { location: place.to_string() }
         }
         (delivered, _) => match facts.held {
-            Held::Credential { login, next, current, version } => {
+            Held::Credential { login, next, current, version, .. } => {
                 let logins = std::iter::once(login).chain(next);
                 held(facts, delivered, logins, *current, *version)
             }
@@ -221,7 +226,8 @@ fn held<'a>(
 ) -> Decision {
     let of = |login: &'a Digest| Some((login, facts.slots.iter().find(|slot| slot.login.as_ref() == Some(login))?));
     let Some((login, slot)) = logins.find_map(of) else {
-        if delivered.is_none() && facts.slots.iter().all(|slot| slot.login.is_none()) {
+        let none_is_known = delivered.is_none() && facts.slots.iter().all(|slot| slot.login.is_none());
+        if none_is_known && !(facts.refused && facts.has_unknown_logins()) {
             return Decision::Refuse(
                 Refusal::new(RefusalKind::Conflict, "its place holds a credential that this server never gave out")
                     .hint("if it belongs to a server that is gone, move it away and run it again"),
@@ -256,6 +262,24 @@ impl Facts<'_> {
         own.is_some_and(|slot| {
             slot.server == OnServer::Login && slot.state == SlotState::Draining && slot.login.is_none()
         })
+    }
+
+    /// What works and the ledger does not know is what applications read: the ledger was lost, or it is older than that.
+    fn unknown_to_the_ledger(&self) -> Option<Decision> {
+        let (slot, Held::Credential { login, generation, current, version, .. }) = (self.accepted?, self.held) else {
+            return None;
+        };
+        if self.slots.iter().any(|known| known.login.as_ref() == Some(login)) {
+            return None;
+        }
+        let newest = self.slots.iter().map(|slot| slot.generation).chain([*generation]).max()?;
+        let (login, republish) = (login.clone(), !current || newest != *generation);
+        Some(Decision::Confirm { slot, generation: newest, login, version: *version, republish })
+    }
+
+    /// Whether slots log in with what a ledger knew that was lost.
+    fn has_unknown_logins(&self) -> bool {
+        self.slots.iter().any(|slot| slot.state == SlotState::Draining && slot.login.is_none())
     }
 
     /// Whether applications read this login.

@@ -37,12 +37,32 @@ fn nothing() -> Held {
 }
 
 fn holding(login: &str, current: bool) -> Held {
-    Held::Credential { login: digest(login), next: None, current, version: Version(3) }
+    holding_both(login, None, current)
+}
+
+fn holding_both(login: &str, next: Option<&str>, current: bool) -> Held {
+    Held::Credential {
+        username: "cafe_a".parse().unwrap(),
+        generation: Generation(1),
+        login: digest(login),
+        next: next.map(digest),
+        current,
+        version: Version(3),
+    }
 }
 
 fn decision(slots: &[SlotFacts], delivered: Option<&Delivered>, held: &Held, refused: bool) -> Decision {
     let scheme = if slots[0].slot == Slot::Owner { LoginScheme::InPlace } else { LoginScheme::Alternate };
-    decide(Facts { scheme, slots, delivered, here: &PlaceId(HERE.to_owned()), held, refused, reissue: false })
+    decide(Facts {
+        scheme,
+        slots,
+        delivered,
+        here: &PlaceId(HERE.to_owned()),
+        held,
+        refused,
+        accepted: None,
+        reissue: false,
+    })
 }
 
 #[test]
@@ -58,6 +78,7 @@ fn what_was_delivered_elsewhere_is_left_there_or_reissued_on_a_free_slot() {
         here: &here,
         held: &nothing(),
         refused: false,
+        accepted: None,
         reissue: true,
     };
     let issued = decide(facts);
@@ -178,8 +199,7 @@ fn a_lost_credential_is_replaced_in_place_where_there_is_one_login_only() {
 
 #[test]
 fn a_staged_password_takes_over_once_the_server_has_it() {
-    let staged =
-        Held::Credential { login: digest("one"), next: Some(digest("two")), current: false, version: Version(3) };
+    let staged = holding_both("one", Some("two"), false);
     let before = decision(&in_place(SlotState::Active, "one"), Some(&delivered(HERE, "one")), &staged, false);
     assert!(matches!(&before, Decision::Republish { login, .. } if *login == digest("one")), "{before:?}");
 
@@ -201,6 +221,7 @@ fn a_login_without_password_is_delivered_again_without_harm() {
         here: &here,
         held: &nothing(),
         refused: false,
+        accepted: None,
         reissue: false,
     };
     let issued = decide(facts);
@@ -213,6 +234,45 @@ fn any_slot(name: Slot) -> impl Strategy<Value = SlotFacts> {
     let login = prop::sample::select(vec![None, Some("one"), Some("two")]);
     (state, server, login, 0u64..9)
         .prop_map(move |(state, server, login, generation)| slot(name, state, generation, login, server))
+}
+
+#[test]
+fn what_works_and_the_ledger_does_not_know_is_confirmed_and_nothing_is_made_anew() {
+    let here = PlaceId(HERE.to_owned());
+    let decision = |slots: &[SlotFacts], delivered: Option<&Delivered>, held: &Held, accepted: Option<Slot>| {
+        let scheme = if slots[0].slot == Slot::Owner { LoginScheme::InPlace } else { LoginScheme::Alternate };
+        let refused = accepted.is_none();
+        decide(Facts { scheme, slots, delivered, here: &here, held, refused, accepted, reissue: false })
+    };
+    let (old, elsewhere) = (delivered(HERE, "one"), delivered("home:there", "one"));
+    let lost = [
+        slot(Slot::A, SlotState::Draining, 0, None, OnServer::Login),
+        slot(Slot::B, SlotState::Retired, 0, None, OnServer::NoLogin),
+    ];
+    let own = [slot(Slot::Owner, SlotState::Draining, 0, None, OnServer::Login)];
+    for (slots, delivered, slot) in [
+        (lost.as_slice(), None, Slot::A),
+        (&own, None, Slot::Owner),
+        (&settled(), Some(&old), Slot::B),
+        (&settled(), Some(&elsewhere), Slot::B),
+    ] {
+        let confirmed = decision(slots, delivered, &holding("two", true), Some(slot));
+        let Decision::Confirm { slot: found, login, republish: false, .. } = &confirmed else {
+            panic!("{confirmed:?}")
+        };
+        assert_eq!((*found, login), (slot, &digest("two")));
+    }
+    let newer = [slot(Slot::A, SlotState::Active, 4, Some("one"), OnServer::Login)];
+    let confirmed = decision(&newer, Some(&old), &holding("two", true), Some(Slot::A));
+    let counts_on =
+        |decision: &Decision| matches!(decision, Decision::Confirm { generation: Generation(4), republish: true, .. });
+    assert!(counts_on(&confirmed), "{confirmed:?}");
+    assert_eq!(decision(&settled(), Some(&old), &holding("one", true), Some(Slot::A)), Decision::Keep);
+
+    let refused = decision(&lost, None, &holding("two", true), None);
+    assert!(matches!(refused, Decision::Issue { slot: Slot::B, replaces: true, .. }), "{refused:?}");
+    let foreign = decision(&fresh(), None, &holding("two", true), None);
+    assert!(matches!(foreign, Decision::Refuse(_)), "{foreign:?}");
 }
 
 proptest! {

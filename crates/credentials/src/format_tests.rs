@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use tenantdb_core::{Authority, Claim};
+use tenantdb_core::{Authority, Claim, Held, Version};
 
 use super::*;
 
@@ -28,6 +28,12 @@ pub(crate) fn delivery(database: &str) -> Delivery {
         formats: vec![SecretFormat::Default],
         keys: BTreeMap::new(),
     }
+}
+
+pub(crate) fn holding(login: &Login, generation: u64, next: Option<&Login>, current: bool, version: Version) -> Held {
+    let (username, generation) = (login.username.clone(), Generation(generation));
+    let next = next.map(Login::digest);
+    Held::Credential { username, generation, login: login.digest(), next, current, version }
 }
 
 pub(crate) fn login(username: &str, password: &str) -> Login {

@@ -203,7 +203,7 @@ impl Postgres {
         let visits = visits(desired, &observed, depth);
         let mut looks = JoinSet::new();
         // Without a ledger there may be no estate to look as.
-        let is_guest = observed.ledger.is_none();
+        let is_guest = observed.ledger.is_none() && !may_act_as_estate(&observed.shared);
         for (database, wanted) in visits {
             let connections = self.connections.clone();
             looks.spawn(async move {
@@ -334,7 +334,13 @@ fn trusted_ledger(shared: &Shared) -> Result<bool, Failure> {
             "find out who granted that, and as its owner run: REVOKE ALL ON DATABASE tenantdb FROM …",
         );
     }
-    Ok(shared.admin().superuser || shared.admin().member_of.contains(ESTATE))
+    Ok(may_act_as_estate(shared))
+}
+
+/// Whether the administrator's login can work as the estate yet.
+fn may_act_as_estate(shared: &Shared) -> bool {
+    let admin = shared.admin();
+    shared.roles.contains_key(ESTATE) && (admin.superuser || admin.member_of.contains(ESTATE))
 }
 
 /// The roles that may have to be dropped.
@@ -370,6 +376,9 @@ fn visits(desired: &Desired, observed: &Observed, depth: Depth) -> Vec<(String, 
     let taken = plan::taken_over(desired, observed);
     let needs = desired.looked_at().filter_map(|(claim, tenant)| {
         let row = observed.ledger.as_ref().and_then(|ledger| ledger.tenants.get(claim));
+        if let Some(row) = plan::recoverable(tenant, observed) {
+            return Some((row.database, tenant.wanted(&row.owner)));
+        }
         let Some(row) = row.or_else(|| taken.get(claim).copied()) else {
             let found = plan::to_adopt(tenant, observed).filter(|found| found.can_be_visited());
             return found.map(|_| (tenant.names.database.to_string(), tenant.wanted(tenant.names.owner.as_str())));
@@ -448,6 +457,10 @@ impl Engine for Postgres {
         }
         let history = async { observe::read_history(&*self.connections.ledger().await?, namespace, name).await };
         history.await.map_err(|failure| self.at(failure))
+    }
+
+    fn doubtful(desired: &Desired, observed: &Observed, place: &PlaceView) -> BTreeSet<Claim> {
+        plan::doubtful(desired, observed, place)
     }
 
     async fn try_login(&self, delivery: &Delivery, login: &Login) -> Result<bool, Failure> {

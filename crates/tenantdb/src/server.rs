@@ -67,7 +67,8 @@ impl Connected {
             self.address
         );
         let hint = format!(
-            "give it another name; if it takes the place of the earlier one for good: tenantdb server forget {name}"
+            "give it another name; if its ledger was lost, or it takes the place of the earlier one for good: tenantdb \
+             server forget {name}, then apply"
         );
         Err(Failure::new(FailureKind::Rejected, message).hint(hint).into())
     }

@@ -169,6 +169,8 @@ impl FilePlace {
             login: login.digest(),
             next: next.map(|next| next.digest()),
             current: wanted.is_ok_and(|wanted| self.encoding.kept(wanted) == document),
+            generation: Generation(sidecar.generation),
+            username: login.username,
             version,
         })
     }

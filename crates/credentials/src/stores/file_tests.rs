@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::format::tests::{delivery, login};
+use crate::format::tests::{delivery, holding, login};
 
 fn place() -> (tempfile::TempDir, FilePlace) {
     let folder = tempfile::tempdir().unwrap();
@@ -56,10 +56,10 @@ fn what_was_published_is_held_and_current_until_the_delivery_changes() {
     let login = login("cafe_a", "pass");
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
-    let held = Held::Credential { login: login.digest(), next: None, current: true, version };
+    let held = holding(&login, 1, None, true, version);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
     delivery.endpoint.address.port += 1;
-    let held = Held::Credential { login: login.digest(), next: None, current: false, version };
+    let held = holding(&login, 1, None, false, version);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
 }
 
@@ -70,10 +70,10 @@ fn a_credential_whose_successor_was_only_announced_is_current_again_once_it_is_p
     let version = place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
     let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
     let version = place.fence_now(&delivery, &marker(2), version).unwrap();
-    let held = Held::Credential { login: login.digest(), next: None, current: false, version };
+    let held = holding(&login, 2, None, false, version);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
     let version = place.publish_now(&delivery, &login, Generation(1), version).unwrap();
-    let held = Held::Credential { login: login.digest(), next: None, current: true, version };
+    let held = holding(&login, 1, None, true, version);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
 }
 
@@ -88,7 +88,7 @@ fn a_staged_password_is_held_beside_the_other_until_one_of_them_is_published() {
     let version = place.publish_now(&delivery, &now, Generation(1), version).unwrap();
     let version = place.fence_now(&delivery, &marker(2), version).unwrap();
     let staged = place.stage_now(&delivery, &next, version).unwrap();
-    let held = Held::Credential { login: now.digest(), next: Some(later.digest()), current: false, version: staged };
+    let held = holding(&now, 2, Some(&later), false, staged);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
     for login in [&now, &later] {
         assert!(place.login_now(&delivery, &login.digest()).unwrap().is_some());
@@ -96,7 +96,7 @@ fn a_staged_password_is_held_beside_the_other_until_one_of_them_is_published() {
     assert!(matches!(place.stage_now(&delivery, &next, version), Err(PlaceError::Moved(_))));
 
     let version = place.publish_now(&delivery, &later, Generation(2), staged).unwrap();
-    let held = Held::Credential { login: later.digest(), next: None, current: true, version };
+    let held = holding(&later, 2, None, true, version);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
 }
 

@@ -1,22 +1,33 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
 use tenantdb_core::names::DERIVED_SUFFIXES;
-use tenantdb_core::{Authority, Claim, Failure, Generation, Login, PlaceId, Slot};
+use tenantdb_core::{Authority, Claim, Digest, Failure, Generation, Login, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
 use crate::connect::{Connections, Session, Statement};
 use crate::ledger::{self, Applied, Phase, ROLE_DDL_LOCK};
 use crate::sql::{text, text_or_null, texts};
-use crate::step::PostgresStep;
+use crate::step::{Adopted, PostgresStep};
 
 /// Takes a tenant's names, all or none. Somebody who has one of them already makes the plan stale: the next look
 /// tells who it is.
 pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &PostgresStep) -> Result<(), Failure> {
-    let PostgresStep::Claim { database, owner, slots, reserved, applied, adopted } = step else {
-        return Err(bug("a claim that is none"));
+    let insert = match step {
+        PostgresStep::Recover { .. } => recovered(step, &hold.claim),
+        _ => claimed(step, hold),
     };
-    let Claim { authority, kind, namespace, name, .. } = &hold.claim;
+    let insert = insert.ok_or_else(|| bug("a claim that is none"))?;
+    let session = connections.ledger().await?;
+    let claimed = session.column(&Statement::labelled(insert, "claim")).await?;
+    hold.id = claimed.first().and_then(|id| id.parse().ok());
+    hold.epoch = 1;
+    Ok(())
+}
+
+/// What takes the names of a tenant that is new.
+fn claimed(step: &PostgresStep, hold: &Hold) -> Option<String> {
+    let PostgresStep::Claim { database, owner, slots, reserved, applied, adopted } = step else { return None };
     let retired = Some(SlotState::Retired);
     let owner_state = match adopted {
         Some(adopted) if adopted.login => Some(SlotState::Draining),
@@ -25,54 +36,100 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
     let owner = (owner, "Owner", None, owner_state);
     let slots = slots.iter().filter_map(|(slot, role)| Some((role, "Slot", Some(slot.letter()?), retired)));
     let reserved = reserved.iter().map(|role| (role, "Reserved", None, None));
-    let roles: Vec<String> = std::iter::once(owner)
-        .chain(slots)
-        .chain(reserved)
-        .map(|(role, purpose, letter, state)| {
-            let state = state.map(SlotState::as_str);
-            format!("({}, '{purpose}', {}, {})", text(role), text_or_null(letter), text_or_null(state))
-        })
-        .collect();
-    let insert = format!(
-        "WITH claimed AS (INSERT INTO ledger.tenant (authority, kind, namespace, name, access, database_name, phase, \
-         applied, database_oid, adopted) VALUES ({}, {}, {}, {}, {}, {}, '{}', {}, {}, {}) RETURNING id), \
-         named AS (INSERT INTO ledger.role (tenant, name, purpose, slot, state) \
-         SELECT claimed.id, r.name, r.purpose, r.slot, r.state FROM claimed, \
-         (VALUES {}) AS r (name, purpose, slot, state)){} \
-         SELECT id FROM claimed",
-        text(authority.as_str()),
-        text(kind),
-        text(namespace.as_str()),
-        text(name.as_str()),
-        text(access(&hold.claim)),
-        text_or_null(database.as_ref()),
-        Phase::Claimed.as_str(),
-        text(unapplied(applied)),
-        adopted.as_ref().map_or_else(|| "NULL".to_owned(), |adopted| adopted.oid.to_string()),
-        adopted.is_some(),
-        roles.join(", "),
-        adopted.as_ref().map_or_else(String::new, |adopted| {
-            let begun = format!("begin to adopt database {} from {}", hold.database, adopted.from);
-            format!(", noted AS ({})", audit(hold, &begun))
-        })
-    );
-    let session = connections.ledger().await?;
-    let claimed = session.column(&Statement::labelled(insert, "claim")).await?;
-    hold.id = claimed.first().and_then(|id| id.parse().ok());
-    hold.epoch = 1;
-    Ok(())
+    let begun = |adopted: &Adopted| format!("begin to adopt database {} from {}", hold.database, adopted.from);
+    let row = NewRow {
+        claim: &hold.claim,
+        database: database.as_ref(),
+        oid: adopted.as_ref().map(|adopted| adopted.oid),
+        adopted: adopted.is_some(),
+        phase: Phase::Claimed,
+        applied: applied.claimed(),
+        roles: std::iter::once(owner).chain(slots).chain(reserved).collect(),
+        scripts: Vec::new(),
+        action: adopted.as_ref().map(begun),
+    };
+    Some(row.insert())
 }
 
-/// Until it exists, a tenant has the policies it was declared with and its way to log in, and nothing else.
-fn unapplied(declared: &Applied) -> String {
-    Applied {
-        logins: declared.logins,
-        deletion_protection: declared.deletion_protection,
-        db_deletion_policy: declared.db_deletion_policy,
-        role_deletion_policy: declared.role_deletion_policy,
-        ..Applied::default()
+/// What gives the ledger a tenant back that it lost.
+fn recovered(step: &PostgresStep, claim: &Claim) -> Option<String> {
+    let PostgresStep::Recover { database, owner, slots, levels, reserved, scripts, applied } = step else {
+        return None;
+    };
+    let owner = (owner, "Owner", None, slots.get(&Slot::Owner).map(|(_, state)| *state));
+    let letters = slots.iter().filter_map(|(slot, found)| Some((slot.letter()?, found)));
+    let slots = letters.map(|(letter, (role, state))| (role, "Slot", Some(letter), Some(*state)));
+    let levels = levels.iter().map(|role| (role, "Level", None, None));
+    let reserved = reserved.iter().map(|role| (role, "Reserved", None, None));
+    let row = NewRow {
+        claim,
+        database: database.as_ref().map(|(name, _)| name),
+        oid: database.as_ref().map(|(_, oid)| *oid),
+        adopted: false,
+        phase: if database.is_some() { Phase::Claimed } else { Phase::Provisioned },
+        applied: (**applied).clone(),
+        roles: std::iter::once(owner).chain(slots).chain(levels).chain(reserved).collect(),
+        scripts: scripts.iter().collect(),
+        action: Some("recover what the ledger had lost".to_owned()),
+    };
+    Some(row.insert())
+}
+
+/// A tenant that the ledger does not know yet, with all that is told of it at once.
+struct NewRow<'a> {
+    claim: &'a Claim,
+    database: Option<&'a String>,
+    oid: Option<u32>,
+    adopted: bool,
+    phase: Phase,
+    applied: Applied,
+    /// Each with its purpose, the letter of a slot, and the state of what logs in.
+    roles: Vec<(&'a String, &'static str, Option<&'static str>, Option<SlotState>)>,
+    /// Names and digests of those that ran.
+    scripts: Vec<&'a (String, Digest)>,
+    /// What the audit trail calls it, if it does.
+    action: Option<String>,
+}
+
+impl NewRow<'_> {
+    fn insert(&self) -> String {
+        let Claim { authority, kind, namespace, name, .. } = self.claim;
+        let role = |(role, purpose, letter, state): &(&String, &str, Option<&str>, Option<SlotState>)| {
+            let state = state.map(SlotState::as_str);
+            format!("({}, '{purpose}', {}, {})", text(role), text_or_null(*letter), text_or_null(state))
+        };
+        let roles: Vec<String> = self.roles.iter().map(role).collect();
+        let script = |(name, digest): &&(String, Digest)| format!("({}, {})", text(digest.as_str()), text(name));
+        let scripts: Vec<String> = self.scripts.iter().map(script).collect();
+        let ran = format!(
+            ", ran AS (INSERT INTO ledger.script (tenant, digest, name) SELECT DISTINCT ON (s.digest) claimed.id, \
+             s.digest, s.name FROM claimed, (VALUES {}) AS s (digest, name))",
+            scripts.join(", ")
+        );
+        format!(
+            "WITH claimed AS (INSERT INTO ledger.tenant (authority, kind, namespace, name, access, database_name, phase, \
+             applied, database_oid, adopted) VALUES ({}, {}, {}, {}, {}, {}, '{}', {}, {}, {}) RETURNING id), \
+             named AS (INSERT INTO ledger.role (tenant, name, purpose, slot, state) \
+             SELECT claimed.id, r.name, r.purpose, r.slot, r.state FROM claimed, \
+             (VALUES {}) AS r (name, purpose, slot, state)){}{} \
+             SELECT id FROM claimed",
+            text(authority.as_str()),
+            text(kind),
+            text(namespace.as_str()),
+            text(name.as_str()),
+            text(access(self.claim)),
+            text_or_null(self.database),
+            self.phase.as_str(),
+            text(self.applied.to_stored()),
+            self.oid.map_or_else(|| "NULL".to_owned(), |oid| oid.to_string()),
+            self.adopted,
+            roles.join(", "),
+            if scripts.is_empty() { "" } else { &ran },
+            self.action
+                .as_ref()
+                .map_or_else(String::new, |action| { format!(", noted AS ({})", audit_of(self.claim, action)) })
+        )
     }
-    .to_stored()
 }
 
 /// Gives an authority's tenants to another. Whoever is working on one of them finds that it has changed, and looks again.
@@ -121,6 +178,11 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
                 forget_scripts(id),
             ]
         }
+        PostgresStep::AcceptDatabase { database, oid, had } => vec![
+            format!("UPDATE ledger.tenant SET database_oid = {oid} WHERE id = {id} AND database_oid = {had}"),
+            format!("UPDATE ledger.sighting SET database = {oid} WHERE database = {had}"),
+            audit(hold, &format!("accept database {database} as restored (OID {oid}, before {had})")),
+        ],
         PostgresStep::RecordDatabase { database } => vec![format!(
             "UPDATE ledger.tenant SET database_oid = (SELECT oid FROM pg_database WHERE datname = {}) WHERE id = {id}",
             text(database)

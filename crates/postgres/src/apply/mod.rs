@@ -190,7 +190,9 @@ pub(crate) fn owner(tenant: &TenantPlan<PostgresStep>, observed: &Observed) -> S
     let row = row(tenant, observed);
     let claimed = || {
         tenant.steps.iter().find_map(|step| match &step.task {
-            Task::Engine(PostgresStep::Claim { owner, .. }) => Some(owner.clone()),
+            Task::Engine(PostgresStep::Claim { owner, .. } | PostgresStep::Recover { owner, .. }) => {
+                Some(owner.clone())
+            }
             _ => None,
         })
     };

@@ -63,6 +63,18 @@ impl Default for Applied {
 }
 
 impl Applied {
+    /// What a claim begins with: until it is finished, it has the policies it was declared with and its way to log in, and
+    /// nothing else.
+    pub(crate) fn claimed(&self) -> Self {
+        Self {
+            logins: self.logins,
+            deletion_protection: self.deletion_protection,
+            db_deletion_policy: self.db_deletion_policy,
+            role_deletion_policy: self.role_deletion_policy,
+            ..Self::default()
+        }
+    }
+
     /// What the ledger stored; what can't be read counts as nothing declared and everything kept.
     pub(crate) fn from_stored(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()

@@ -5,10 +5,10 @@ use tenantdb_api::{SqlName, shorten};
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Claim, LoginScheme, Refusal, RefusalKind};
 
-use super::adoption;
+use super::{adoption, recovery};
 use crate::access;
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Ledger, Phase, TenantRow};
+use crate::ledger::{Ledger, Phase, ROLE_KIND, TenantRow};
 use crate::observe::Observed;
 use crate::ownership;
 
@@ -83,6 +83,9 @@ fn role_is_taken(account: &Tenant, names: &TenantNames, observed: &Observed) -> 
         ));
     }
     let role = roles.iter().find(|role| observed.shared.roles.contains_key(*role))?;
+    if recovery::lost(account, observed).is_some() {
+        return Some(not_proved(&format!("role `{role}`"), account));
+    }
     refuse(format!("role `{role}` exists, and tenantdb did not make it"))
 }
 
@@ -163,7 +166,7 @@ fn not_the_same(tenant: &Tenant, row: &TenantRow, observed: &Observed) -> Option
         return Some(taken.unwrap_or_else(|| foreign_database(&row.database, &database.owner)));
     }
     // What is half adopted is asked for as a whole.
-    super::replaced(row, database).or_else(|| {
+    super::replaced(row, database, observed).or_else(|| {
         let reach = || ownership::database_out_of_reach(&observed.shared, &row.database, database);
         if row.adopted { None } else { reach() }
     })
@@ -242,6 +245,9 @@ fn is_free(name: &str, observed: &Observed) -> bool {
 /// A database or role that exists, and that tenantdb did not make.
 fn not_in_the_ledger(tenant: &Tenant, names: &TenantNames, observed: &Observed) -> Option<Refusal> {
     let shared = &observed.shared;
+    if recovery::lost(tenant, observed).is_some() {
+        return Some(not_proved(&format!("database `{}`", names.database), tenant));
+    }
     let adopted = adoption::to_adopt(tenant, observed);
     if let (Some(found), None) = (shared.databases.get(names.database.as_str()), adopted) {
         return Some(foreign_database(names.database.as_str(), &found.owner));
@@ -258,6 +264,21 @@ fn not_in_the_ledger(tenant: &Tenant, names: &TenantNames, observed: &Observed) 
         Refusal::new(RefusalKind::Conflict, format!("role `{role}` exists, and tenantdb did not make it"))
             .hint("choose another `owner`, or rename that role"),
     )
+}
+
+/// What looks as if tenantdb had made it, and may be anyone's.
+fn not_proved(what: &str, tenant: &Tenant) -> Refusal {
+    let path = tenant.claim.path();
+    let message = format!(
+        "{what} is there as tenantdb makes it, the ledger does not know it, and no credential here proves that it is {path}'s"
+    );
+    let otherwise = if tenant.claim.kind == ROLE_KIND {
+        "else choose another `role`, or rename that one"
+    } else {
+        "else set `adopt: Existing` to take it over as it is: who logs in goes on"
+    };
+    let hint = format!("if the ledger was lost, apply it from where its credential was delivered; {otherwise}");
+    Refusal::new(RefusalKind::Conflict, message).hint(hint)
 }
 
 fn foreign_database(name: &str, owner: &str) -> Refusal {

@@ -26,6 +26,15 @@ pub(super) struct SlotPlan {
     pub(super) logs_in: bool,
     /// Whether its login is set with the credential in hand.
     pub(super) set: bool,
+    /// Whether it has the credential in hand, and the ledger does not know.
+    pub(super) found: bool,
+}
+
+impl Custody {
+    /// Whether a slot has the credential in hand from here on.
+    pub(super) fn gives(&self, slot: Slot) -> bool {
+        self.slots.get(&slot).is_some_and(|slot| slot.set || slot.found)
+    }
 }
 
 /// Decides, from what the ledger, the server and the place say.
@@ -51,10 +60,11 @@ pub(super) fn custody(
         None => &nothing,
     };
     let scheme = tenant.applied.logins;
+    let accepted = named(held, names, scheme).filter(|_| place.accepted.contains(&tenant.claim));
     let facts: Vec<SlotFacts> = scheme
         .slots()
         .iter()
-        .filter(|slot| is_standing(**slot, scheme, row) || is_free(**slot, names, shared))
+        .filter(|slot| is_standing(**slot, scheme, row) || is_free(**slot, names, shared) || accepted == Some(**slot))
         .map(|slot| facts(*slot, names, row, shared, &place.id))
         .collect();
     let decision = decide(Facts {
@@ -64,14 +74,21 @@ pub(super) fn custody(
         here: &place.id,
         held,
         refused: place.refused.contains(&tenant.claim),
+        accepted,
         reissue,
     });
     if let Decision::Refuse(refusal) = decision {
         return Err(refusal);
     }
     let slots = facts.iter().map(|facts| (facts.slot, slot_plan(facts, names, held, &decision)));
-    let slots = slots.filter(|(slot, plan)| is_standing(*slot, scheme, row) || plan.set).collect();
+    let slots = slots.filter(|(slot, plan)| is_standing(*slot, scheme, row) || plan.set || plan.found).collect();
     Ok(Custody { decision, slots })
+}
+
+/// The slot that a place's credential names.
+pub(super) fn named(held: &Held, names: &TenantNames, scheme: LoginScheme) -> Option<Slot> {
+    let Held::Credential { username, .. } = held else { return None };
+    scheme.slots().iter().copied().find(|slot| names.slot(*slot) == *username)
 }
 
 /// Whoever reads a credential reads it by its name; nothing moves it yet.
@@ -129,6 +146,7 @@ fn slot_plan(facts: &SlotFacts, names: &TenantNames, held: &Held, decision: &Dec
     };
     let set = chosen && matches!(decision, Decision::Issue { .. } | Decision::Repair { .. });
     let is_named = matches!(held, Held::Credential { login, .. } if facts.login.as_ref() == Some(login));
+    let found = chosen && matches!(decision, Decision::Confirm { login, .. } if facts.login.as_ref() != Some(login));
     let in_use = facts.state.logs_in() || facts.elsewhere.is_some() || is_named;
     // What was handed out and still works stays; what can't log in any more is not brought back without its password.
     let stays = in_use && facts.server == OnServer::Login;
@@ -138,5 +156,6 @@ fn slot_plan(facts: &SlotFacts, names: &TenantNames, held: &Held, decision: &Dec
         state: facts.state,
         logs_in: chosen || stays,
         set,
+        found,
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenantdb_api::SqlName;
 use tenantdb_core::{CredentialStep, Digest, Generation, Held, PlaceView, Plan, Slot, Step, Task, TenantPlan, Version};
 use tenantdb_credentials::{Delivered, SlotState};
 
+use super::recovery;
+use crate::desired::Desired;
 use crate::extension::{Change, Making};
 use crate::init::MARKED;
 use crate::ledger::{DeliveryRow, Ledger, Phase, ScriptRow, SlotRow, TenantRow};
@@ -63,7 +66,8 @@ impl World {
     fn prepare(&mut self) {
         let login = self.observed.shared.login.clone();
         let roles = &mut self.observed.shared.roles;
-        roles.insert(ESTATE.to_owned(), Role { create_db: true, create_role: true, ..Role::default() });
+        let estate = || Role { create_db: true, create_role: true, ..Role::default() };
+        roles.entry(ESTATE.to_owned()).or_insert_with(estate);
         roles.entry(login).or_default().member_of.insert(ESTATE.to_owned());
         let ledger = Database { owner: ESTATE.to_owned(), allows_connections: true, ..Database::default() };
         self.observed.shared.databases.insert(crate::LEDGER.to_owned(), ledger);
@@ -111,10 +115,12 @@ impl World {
                 in_hand.login = Some(Digest::from_stored(format!("{username} {number}")));
             }
             CredentialStep::Stage { .. } => {
-                let Some(Held::Credential { login, .. }) = held else { panic!("nothing is held") };
+                let Some(Held::Credential { login, generation, .. }) = held else { panic!("nothing is held") };
                 let (next, version) = (in_hand.login.clone(), Version(u64::from(self.fresh())));
                 assert!(next.is_some(), "nothing to stage");
-                self.place.held.insert(claim, Ok(Held::Credential { login, next, current: false, version }));
+                let username = username(&login);
+                let held = Held::Credential { username, generation, login, next, current: false, version };
+                self.place.held.insert(claim, Ok(held));
             }
             CredentialStep::Reuse { login: wanted, .. } => {
                 let Some(Held::Credential { login, next, .. }) = held else { panic!("nothing is held") };
@@ -127,16 +133,32 @@ impl World {
                     self.accepted.iter().find(|(_, accepted)| *accepted == login).expect("an accepted login");
                 assert!(self.observed.shared.roles[role].login, "{role} can't log in");
             }
-            CredentialStep::Publish { .. } => {
+            CredentialStep::Publish { generation, .. } => {
                 let login = in_hand.login.clone().expect("a login");
                 let version = Version(u64::from(self.fresh()));
-                self.place.held.insert(claim, Ok(Held::Credential { login, next: None, current: true, version }));
+                let (username, generation) = (username(&login), *generation);
+                let held = Held::Credential { username, generation, login, next: None, current: true, version };
+                self.place.held.insert(claim, Ok(held));
             }
             CredentialStep::Withdraw { .. } => {
                 self.place.held.insert(claim, Ok(Held::Nothing { version: Version(0) }));
             }
         }
         self.place.refused.clear();
+        self.place.accepted.clear();
+    }
+
+    /// Tries what the place holds and the ledger does not know.
+    pub(super) fn try_logins(&mut self, desired: &Desired) {
+        for claim in recovery::doubtful(desired, &self.observed, &self.place) {
+            let Some(Ok(Held::Credential { login, .. })) = self.place.held.get(&claim) else { continue };
+            let works = self.accepted.values().any(|accepted| accepted == login);
+            if works {
+                self.place.accepted.insert(claim)
+            } else {
+                self.place.refused.insert(claim)
+            };
+        }
     }
 
     #[allow(clippy::too_many_lines, reason = "one arm for each kind of step, and nothing else")]
@@ -173,6 +195,35 @@ impl World {
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
                 let rows = if database.is_some() { &mut ledger.tenants } else { &mut ledger.accounts };
                 assert!(rows.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
+            }
+            PostgresStep::Recover { database, owner, slots, levels, reserved, scripts, applied } => {
+                let slots =
+                    slots.iter().map(|(slot, (role, state))| (*slot, SlotRow { state: *state, ..retired(role) }));
+                let scripts = scripts.iter().cloned().map(|(name, digest)| ScriptRow { name, digest });
+                let row = TenantRow {
+                    id: i64::from(self.next),
+                    claim: tenant.claim.clone(),
+                    database: database.as_ref().map_or_else(|| tenant.database.clone(), |(name, _)| name.clone()),
+                    database_oid: database.as_ref().map(|(_, oid)| *oid),
+                    owner: owner.clone(),
+                    adopted: false,
+                    phase: if database.is_some() { Phase::Claimed } else { Phase::Provisioned },
+                    applied: (**applied).clone(),
+                    epoch: 1,
+                    slots: slots.collect(),
+                    levels: levels.clone(),
+                    deliveries: Vec::new(),
+                    scripts: scripts.collect(),
+                };
+                let names: BTreeSet<String> = row.roles().into_iter().chain(reserved).cloned().collect();
+                let ledger = self.observed.ledger.as_mut().expect("a ledger");
+                ledger.roles.extend(names.into_iter().map(|name| (name, tenant.claim.clone())));
+                let rows = if database.is_some() { &mut ledger.tenants } else { &mut ledger.accounts };
+                assert!(rows.insert(tenant.claim.clone(), row).is_none(), "claimed twice");
+            }
+            PostgresStep::AcceptDatabase { oid, had, .. } => {
+                let known = self.row(tenant).database_oid.replace(*oid);
+                assert_eq!(known, Some(*had));
             }
             PostgresStep::AdoptDatabase { database, owner, login, administer, schemas, .. } => {
                 if *administer {
@@ -453,7 +504,8 @@ impl World {
             }
             PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
                 let login = in_hand.login.clone().expect("a login");
-                self.slot(tenant, role).state = SlotState::Active;
+                let slot = self.slot(tenant, role);
+                (slot.state, slot.place) = (SlotState::Active, None);
                 let delivered =
                     Delivered { place: place.clone(), location: location.clone(), login, generation: *generation };
                 let row = self.row(tenant);
@@ -524,6 +576,7 @@ impl World {
 
     fn make_role(&mut self, name: &str, role: Role) {
         assert!(self.observed.shared.roles.insert(name.to_owned(), role).is_none(), "{name} exists");
+        self.role(ESTATE).administers.insert(name.to_owned());
     }
 
     /// A database takes with it what was set in it.
@@ -555,6 +608,11 @@ fn settings_in(
     settings: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = ((Option<String>, String), String)> {
     settings.iter().map(move |(name, value)| ((database.cloned(), name.clone()), value.clone()))
+}
+
+/// As whom a login logs in.
+pub(super) fn username(login: &Digest) -> SqlName {
+    login.as_str().split(' ').next().and_then(|name| name.parse().ok()).expect("a login that was made here")
 }
 
 fn unlimited() -> Role {

@@ -12,6 +12,9 @@ mod forbidden;
 mod interpreter;
 mod managed;
 mod offer;
+mod recovery;
+#[cfg(test)]
+mod recovery_tests;
 mod removal;
 mod retirement;
 mod sighting;
@@ -36,6 +39,7 @@ use crate::step::PostgresStep;
 use crate::{ESTATE, LEDGER};
 
 pub(crate) use adoption::to_adopt;
+pub(crate) use recovery::{doubtful, recoverable};
 pub(crate) use sighting::seen;
 pub(crate) use takeover::{further_logins, taken_over};
 
@@ -45,9 +49,18 @@ pub(crate) type PostgresTenantPlan = TenantPlan<PostgresStep>;
 /// Plans for one server.
 pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) -> Plan<PostgresStep> {
     let taken = taken_over(desired, observed);
-    let after =
-        if taken.is_empty() { Cow::Borrowed(observed) } else { Cow::Owned(takeover::afterwards(observed, &taken)) };
+    let recoveries = recovery::recoveries(desired, observed, place);
+    let mut after = Cow::Borrowed(observed);
+    if !taken.is_empty() {
+        after = Cow::Owned(takeover::afterwards(&after, &taken));
+    }
+    if !recoveries.is_empty() {
+        after = Cow::Owned(recovery::afterwards(&after, &recoveries));
+    }
     let mut tenants = tenants(desired, &after, place);
+    for (claim, recovery) in &recoveries {
+        tenants.entry(claim.clone()).and_modify(|plan| recovery::first(plan, recovery));
+    }
     let mut removals = desired.removals(observed);
     for (claim, orphan) in &taken {
         let Some(plan) = tenants.get_mut(claim) else { continue };
@@ -147,11 +160,16 @@ fn renamed(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
 }
 
 /// Another database under the recorded name than the one that the ledger remembers: it is never touched.
-fn replaced(row: &TenantRow, found: &Database) -> Option<Refusal> {
+fn replaced(row: &TenantRow, found: &Database, observed: &Observed) -> Option<Refusal> {
     let oid = row.database_oid.filter(|oid| *oid != found.oid)?;
     let message =
         format!("database `{}` is not the one that tenantdb made (OID {}, not {oid})", row.database, found.oid);
-    let hint = "someone dropped or renamed it and made another; rename that one, and run it again";
+    let may_be_restored = recovery::is_restored(row, observed);
+    let restored = "; if the server was restored from a dump, set `adopt: Existing` to go on with this one";
+    let hint = format!(
+        "someone dropped or renamed it and made another; rename that one, and run it again{}",
+        if may_be_restored { restored } else { "" }
+    );
     Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
 }
 

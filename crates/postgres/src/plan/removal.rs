@@ -107,7 +107,8 @@ fn never_made(row: &TenantRow) -> bool {
 fn another_database(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
     let Some(found) = observed.shared.databases.get(&row.database) else { return super::renamed(row, observed) };
     row.database_oid?;
-    super::replaced(row, found).or_else(|| ownership::database_out_of_reach(&observed.shared, &row.database, found))
+    super::replaced(row, found, observed)
+        .or_else(|| ownership::database_out_of_reach(&observed.shared, &row.database, found))
 }
 
 struct Planner<'a> {

@@ -59,6 +59,7 @@ pub(super) fn empty_server() -> World {
         deliveries: BTreeMap::new(),
         locations: BTreeMap::from([(claim(), "cafe-secret.json".to_owned())]),
         refused: BTreeSet::new(),
+        accepted: BTreeSet::new(),
     };
     let upgrade = ["hstore", "1.4", "1.8"].map(str::to_owned);
     let [extension, from, to] = upgrade;
@@ -75,12 +76,13 @@ fn available(name: &str, version: &str, trusted: bool) -> (String, AvailableExte
 
 pub(super) fn planned(world: &mut World, desired: &Desired) -> Plan<PostgresStep> {
     world.place.deliveries = deliveries(desired, &world.observed);
+    world.try_logins(desired);
     let plan = plan(desired, &world.observed, &world.place);
     assert_eq!(lint(&plan), Vec::<String>::new());
     plan
 }
 
-fn applied(desired: &Desired) -> World {
+pub(super) fn applied(desired: &Desired) -> World {
     let mut world = empty_server();
     let plan = planned(&mut world, desired);
     world.apply(&plan);
@@ -98,19 +100,19 @@ pub(super) fn shown(plan: &Plan<PostgresStep>) -> Vec<String> {
 }
 
 /// A tenant, and a role that has no database of its own.
-fn with_a_role(spec: &str) -> Desired {
+pub(super) fn with_a_role(spec: &str) -> Desired {
     let role = "\n---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {name: watcher}";
     desired(&format!("{spec}{role}"))
 }
 
-const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
+pub(super) const FULL: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
                     extensions: [pg_trgm, {name: hstore, version: '1.8', schema: app}], memberOf: [readers]}";
 
-const IN_PLACE: &str = "{rotation: {strategy: InPlace}}";
-const PASSWORDLESS: &str = "{mode: None}";
+pub(super) const IN_PLACE: &str = "{rotation: {strategy: InPlace}}";
+pub(super) const PASSWORDLESS: &str = "{mode: None}";
 
 /// The fullest of tenants that logs in itself.
-fn full_with(credentials: &str) -> String {
+pub(super) fn full_with(credentials: &str) -> String {
     format!("{}, credentials: {credentials}}}", FULL.trim_end_matches('}'))
 }
 
@@ -286,7 +288,9 @@ const DRIFTS: &[(&str, Drift)] = &[
     }),
     ("the credential edited", |world| {
         let login = tenantdb_core::Digest::from_stored("forged".to_owned());
-        let held = Held::Credential { login, next: None, current: true, version: tenantdb_core::Version(9) };
+        let (username, generation) = ("cafe_a".parse().unwrap(), tenantdb_core::Generation(1));
+        let version = tenantdb_core::Version(9);
+        let held = Held::Credential { username, generation, login, next: None, current: true, version };
         world.place.held.insert(claim(), Ok(held));
     }),
     ("the credential's keys changed", |world| {
@@ -490,7 +494,7 @@ fn a_password_that_takes_the_place_of_one_in_use_is_staged_and_asked_about() {
 }
 
 /// Two scripts that a database begins with.
-fn with_scripts(spec: &str, scripts: &[(&str, &str)]) -> Desired {
+pub(super) fn with_scripts(spec: &str, scripts: &[(&str, &str)]) -> Desired {
     let scripts = scripts.iter().map(|(name, text)| InitScript::new((*name).to_owned(), (*text).to_owned()).unwrap());
     let claim = claim();
     desired(spec).beginning_with(&[((claim.namespace, claim.name), scripts.collect())].into())

@@ -4,7 +4,7 @@ mod level;
 mod statements;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::tenant_database::Create;
@@ -52,6 +52,32 @@ pub enum PostgresStep {
         applied: Box<Applied>,
         /// What is known of its database, if somebody else made it.
         adopted: Option<Adopted>,
+    },
+    /// Gives the ledger back what it knew of a tenant: that it is there, and who logs in.
+    Recover {
+        /// Its database with the OID; absent where it is only let into others'.
+        database: Option<(String, u32)>,
+        /// The tenant's role.
+        owner: String,
+        /// Its logins, and whether somebody may be using them.
+        slots: BTreeMap<Slot, (String, SlotState)>,
+        /// The roles that carry what others may do in its database.
+        levels: BTreeSet<String>,
+        /// Every other name that derives from it.
+        reserved: Vec<String>,
+        /// The scripts that count as run, with their digests.
+        scripts: Vec<(String, Digest)>,
+        /// What it begins with.
+        applied: Box<Applied>,
+    },
+    /// Notes in the ledger that a database which a restore made anew is the tenant's.
+    AcceptDatabase {
+        /// The database.
+        database: String,
+        /// Which one it is.
+        oid: u32,
+        /// Which one it was.
+        had: u32,
     },
     /// Makes the estate the owner of a database that somebody else made, and gives the tenant what its owner had.
     AdoptDatabase {
@@ -560,7 +586,7 @@ impl PostgresStep {
     pub(crate) fn venue(&self) -> Venue {
         match self {
             Self::CreateEstate { .. } | Self::CreateLedger { .. } | Self::CreateLedgerTables => Venue::Maintenance,
-            Self::Claim { .. } => Venue::Claim,
+            Self::Claim { .. } | Self::Recover { .. } => Venue::Claim,
             Self::CreateDatabase { .. } | Self::DropDatabase { .. } => Venue::Alone,
             Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,
             Self::CreateExtension { .. }

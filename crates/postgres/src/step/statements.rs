@@ -174,6 +174,8 @@ impl PostgresStep {
             }
             Self::CreateLedgerTables
             | Self::Claim { .. }
+            | Self::Recover { .. }
+            | Self::AcceptDatabase { .. }
             | Self::RecordSlot { .. }
             | Self::ForgetDatabase { .. }
             | Self::RecordDatabase { .. }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use tenantdb_api::tenant_database::AccessLevel;
-use tenantdb_core::Step;
+use tenantdb_core::{Slot, Step};
+use tenantdb_credentials::SlotState;
 
 use super::{Adopted, PostgresStep, Proof, REDACTED};
 use crate::access::Level;
@@ -28,6 +29,8 @@ impl Step for PostgresStep {
             | Self::CreateExtension { .. }
             | Self::RunScript { .. } => Some('+'),
             Self::Claim { adopted: Some(_), .. }
+            | Self::Recover { .. }
+            | Self::AcceptDatabase { .. }
             | Self::AdoptDatabase { .. }
             | Self::TakeOver { .. }
             | Self::RetireLogin { .. }
@@ -92,6 +95,10 @@ impl Step for PostgresStep {
             Self::CreateLedgerTables => "the ledger's tables".to_owned(),
             Self::Claim { database: Some(database), adopted: Some(Adopted { from, login, .. }), owner, .. } => {
                 adopted(database, from, login.then_some(owner))
+            }
+            Self::Recover { database, owner, slots, .. } => recovered(database.as_ref(), owner, slots),
+            Self::AcceptDatabase { database, .. } => {
+                format!("database {database}: the ledger knows it as it was restored")
             }
             Self::Claim { database: Some(database), .. } => format!("claim on database {database}"),
             Self::Claim { owner, .. } => format!("claim on role {owner}"),
@@ -244,6 +251,15 @@ fn settled(policies: Option<&(String, String)>, returns: bool, note: Option<&Str
     let returns = returns.then(|| "declaration: taken back from the orphans".to_owned());
     let told: Vec<String> = [policies.or(returns), note.cloned()].into_iter().flatten().collect();
     if told.is_empty() { "the ledger knows what was applied".to_owned() } else { told.join("; ") }
+}
+
+/// Whoever logs in goes on.
+fn recovered(database: Option<&(String, u32)>, owner: &str, slots: &BTreeMap<Slot, (String, SlotState)>) -> String {
+    let what = database.map_or_else(|| format!("role {owner}"), |(name, _)| format!("database {name}"));
+    let logins = slots.values().filter(|(_, state)| state.logs_in());
+    let logins: Vec<&str> = logins.map(|(role, _)| role.as_str()).collect();
+    let go_on = if logins.is_empty() { String::new() } else { format!("; {} as before", logins.join(", ")) };
+    format!("{what}: in the ledger again{go_on}")
 }
 
 /// `login` is who keeps it.

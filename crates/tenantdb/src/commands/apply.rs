@@ -69,14 +69,13 @@ pub async fn work(
             "server {name}: PostgreSQL {version} answers and is remembered; no database is declared for it"
         ));
     }
-    let makes_ledger = !looked.plan.preparation.is_empty();
     let seen = Postgres::seen(&looked.desired, &looked.observed);
     let report = carry_out(connected, looked, asking).await?;
-    let has_ledger = ledger.is_some() || makes_ledger && report.failure.is_none();
+    let has_ledger = ledger.is_some() || report.prepared;
     if has_ledger && let Err(failure) = connected.pass.engine.remember(&seen).await {
         style::warning(&failure.to_string(), "the next run notes who uses these databases");
     }
-    if makes_ledger && report.failure.is_none() {
+    if report.prepared {
         let remembered = match connected.pass.engine.ledger_id().await {
             Ok(ledger) => context.home.remember(server, ledger.as_deref()),
             Err(failure) => Err(failure.into()),

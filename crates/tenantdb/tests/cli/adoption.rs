@@ -1,7 +1,7 @@
 //! A database that somebody else made becomes a tenant's: whoever works with it goes on, and whoever only could come in is
 //! named first.
 
-mod writer;
+pub mod writer;
 
 use tenantdb_testkit::{Admin, TestServer, on_every_server};
 

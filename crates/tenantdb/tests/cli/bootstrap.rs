@@ -56,6 +56,16 @@ on_servers! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
+    fn a_server_whose_ledger_a_newer_tenantdb_wrote_is_left_alone(server: TestServer) {
+        let world = world(&server);
+        bootstrap(&world, &["--yes"]).exits(0);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        server.psql("tenantdb", "UPDATE ledger.server SET version = 99");
+        server.psql("postgres", "GRANT CONNECT ON DATABASE postgres TO PUBLIC");
+        let refused = world.untouched(&server, || bootstrap(&world, &["--yes"])).exits(1);
+        refused.tells("the ledger has version 99").tells("hint: use the newer tenantdb that wrote it");
+    }
+
     fn what_a_superuser_made_is_carried_on_by_a_plain_administrator(server: TestServer) {
         let before = World::on(&server);
         let full = "{comment: Orders, connectionLimit: 5, schemas: [app], extensions: [pg_trgm], settings: {work_mem: 8MB}}";

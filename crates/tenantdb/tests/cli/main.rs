@@ -28,6 +28,7 @@ mod orphans;
 mod outputs;
 mod policy;
 mod projects;
+mod recovery;
 mod terminal;
 mod tls;
 mod trouble;

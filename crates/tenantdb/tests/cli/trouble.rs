@@ -437,10 +437,26 @@ on_servers! {
         let world = World::on(&server);
         world.apply(&cafe()).exits(0);
         server.psql("tenantdb", "UPDATE ledger.server SET version = 2; ALTER TABLE ledger.tenant RENAME COLUMN epoch TO era");
-        for command in [&["plan"][..], &["apply", "--yes"], &["status"], &["delete", "--yes"]] {
-            let run = fails(world.run_on(command), &server, "the ledger has version 2, and this tenantdb knows version 1");
-            run.tells("hint: use the newer tenantdb that wrote it");
+        let newer = "the ledger has version 2, and this tenantdb knows version 1";
+        for command in [&["plan"][..], &["apply", "--yes"], &["apply", "--prune", "--yes"], &["status"], &["delete", "--yes"]] {
+            let run = world.untouched(&server, || world.run_on(command));
+            fails(run, &server, newer).tells("hint: use the newer tenantdb that wrote it");
         }
+        let others: [&[&str]; 8] = [
+            &["status"],
+            &["history", "cafe"],
+            &["orphans"],
+            &["orphans", "--purge", "cafe", "--yes"],
+            &["rotate", "cafe", "--retire", "--yes"],
+            &["delete", "cafe", "--yes"],
+            &["server", "status", "shared"],
+            &["server", "takeover", "shared", "--from", "project:other", "--yes"],
+        ];
+        for command in others {
+            let run = world.untouched(&server, || world.run(command)).exits(1);
+            run.tells(newer).tells("hint: use the newer tenantdb that wrote it");
+        }
+        world.run(&["credentials", "cafe"]).exits(0);
     }
 }
 

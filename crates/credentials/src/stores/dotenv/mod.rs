@@ -116,7 +116,8 @@ impl DotenvPlace {
         let is_wanted = |name: &String| wanted.get(name).is_some();
         let current = entry.variables.iter().all(is_wanted) && wanted == found.document(entry, "");
         let next = next.map(|next| next.digest());
-        Ok(Held::Credential { login: login.digest(), next, current, version })
+        let (generation, digest) = (Generation(entry.of.generation), login.digest());
+        Ok(Held::Credential { username: login.username, generation, login: digest, next, current, version })
     }
 
     /// What is in the file and can't be overwritten: another's variables, or the credential for another server.

@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use tenantdb_api::tenant_database::SecretFormat;
 
 use super::*;
-use crate::format::tests::{delivery, login};
+use crate::format::tests::{delivery, holding, login};
 
 fn delivery_of(name: &str) -> Delivery {
     let mut delivery = delivery(name);
@@ -49,7 +49,7 @@ fn variables_are_merged_into_what_is_there() {
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let held = Held::Credential { login: login.digest(), next: None, current: true, version };
+    let held = holding(&login, 1, None, true, version);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
     let again = DotenvPlace::open(&path, "").unwrap();
     assert_eq!((again.id(), again.read_now(&delivery).unwrap()), (place.id(), held));
@@ -118,7 +118,7 @@ fn a_staged_password_is_held_beside_the_other_and_goes_when_it_is_published() {
     let version = deliver(&place, &delivery, &now, 1);
     let version = place.fence_now(&delivery, &marker(2), version).unwrap();
     let version = place.stage_now(&delivery, later.password.as_ref().unwrap(), version).unwrap();
-    let held = Held::Credential { login: now.digest(), next: Some(later.digest()), current: false, version };
+    let held = holding(&now, 2, Some(&later), false, version);
     assert_eq!(place.read_now(&delivery).unwrap(), held);
     place.publish_now(&delivery, &later, Generation(2), version).unwrap();
     let text = fs::read_to_string(&path).unwrap();

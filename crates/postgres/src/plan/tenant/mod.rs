@@ -148,8 +148,7 @@ impl<'a> Planner<'a> {
         let delivery = place.deliveries.get(&tenant.claim).cloned();
         let plan = TenantPlan { delivery, ..super::empty(&tenant.claim, names.database.as_str()) };
         let (adopts, legacy) = adopting(&names, row, database, &observed.shared);
-        let is_replaced = custody.slots.get(&Slot::Owner).is_some_and(|slot| slot.set);
-        let legacy = legacy && !is_replaced;
+        let legacy = legacy && !custody.gives(Slot::Owner);
         Self {
             tenant,
             row,

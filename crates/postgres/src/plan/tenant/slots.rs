@@ -71,8 +71,13 @@ impl Planner<'_> {
 
     fn slot(&mut self, slot: &SlotPlan) {
         let issued = match &self.custody.decision {
-            Decision::Issue { generation, .. } if slot.set => Some((SlotState::Issuing, *generation)),
-            Decision::Repair { generation, .. } if slot.set => Some((SlotState::Active, *generation)),
+            Decision::Issue { generation, .. } if slot.set => {
+                Some((SlotState::Issuing, *generation, "its login is set"))
+            }
+            Decision::Repair { generation, .. } if slot.set => {
+                Some((SlotState::Active, *generation, "its login is set"))
+            }
+            Decision::Confirm { generation, .. } if slot.found => Some((SlotState::Active, *generation, "it logs in")),
             _ => None,
         };
         match self.shared.roles.get(&slot.role) {
@@ -86,11 +91,11 @@ impl Planner<'_> {
         // A place that this run does not read may still name it: whoever reads that one repairs it.
         let elsewhere = matches!(self.custody.decision, Decision::Elsewhere { .. });
         let dead = slot.state != SlotState::Retired && !slot.logs_in && !elsewhere;
-        if let Some((state, generation)) = issued {
+        if let Some((state, generation, reason)) = issued {
             let (slot, role) = (slot.slot, slot.role.clone());
             let place = (state == SlotState::Issuing).then(|| self.place.id.clone());
             let step = PostgresStep::RecordSlot { slot, role, state, generation: Some(generation), place };
-            self.push(step, "its login is set");
+            self.push(step, reason);
         } else if dead {
             let (slot, role) = (slot.slot, slot.role.clone());
             let step =

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tenantdb_testkit::{query_at, wait_until};
 
 use super::site::{Left, More, SPOILT, Site};
+use crate::recovery::make_anew;
 use crate::world::{Run, query, tenant};
 
 /// The tenants of each scenario: a step of a kind is passed at least once for each.
@@ -31,6 +32,10 @@ const FULL_UNPROTECTED: &str = "{comment: Orders, connectionLimit: 20, schemas: 
 /// What is declared of databases that others left behind.
 const TAKEN_OVER: &str =
     "{comment: Bills, connectionLimit: 10, settings: {work_mem: 8MB}, schemas: [app], adopt: Existing}";
+
+/// What is declared of databases that a restore made anew.
+const RESTORED: &str = "{adopt: Existing, comment: Bills, connectionLimit: 20, settings: {statement_timeout: 30s}, \
+                        schemas: [app], extensions: [pg_trgm], memberOf: [readers]}";
 
 /// What is declared of databases that somebody made by hand.
 const ADOPTED: &str = "{adopt: Existing, comment: Orders, schemas: [app], extensions: [pg_trgm]}";
@@ -296,6 +301,25 @@ pub const SCENARIOS: &[Scenario] = &[
             }
         },
         task: HEAL,
+        left: Left::Whole,
+        more: NOTHING,
+    },
+    Scenario {
+        name: "ledger lost",
+        before: Some(FULL),
+        damage: |site| {
+            site.server.psql("postgres", "DROP DATABASE tenantdb WITH (FORCE)");
+            site.world.run(&["server", "forget", "shared"]).exits(0);
+        },
+        task: APPLY,
+        left: Left::Whole,
+        more: NOTHING,
+    },
+    Scenario {
+        name: "databases restored from a dump",
+        before: Some(FULL),
+        damage: |site| TENANTS.iter().for_each(|tenant| make_anew(&site.server, tenant)),
+        task: Task::Apply { spec: RESTORED, options: &["--yes"] },
         left: Left::Whole,
         more: NOTHING,
     },
