@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::apply::{self, Hold, Locks};
 use crate::bootstrap::{self, BootstrapStep};
 use crate::connect::{AdminLogin, Connections, Session, TlsSettings};
-use crate::desired::{Desired, Recorded};
+use crate::desired::{Desired, Recorded, Tenant};
 use crate::ledger::{Applied, Ledger, Phase, TenantRow};
 use crate::observe::{self, Inside, Observed, Setting, Shared, Wanted};
 use crate::probe::Probes;
@@ -355,12 +355,19 @@ fn leaving(desired: &Desired, observed: &Observed) -> Vec<String> {
     rows.flat_map(TenantRow::roles).chain(levels.flatten()).cloned().collect()
 }
 
-/// The logins that take turns: they only act as the role that they share, and own nothing.
+/// The logins that take turns: they only act as the role that they share, and own nothing. Without a ledger there is
+/// nowhere to ask what they have; the next look does.
 fn slots(desired: &Desired, observed: &Observed) -> Vec<String> {
-    let claims = desired.looked_at().chain(desired.looked_at_accounts());
-    let rows = claims.filter_map(|(claim, _)| observed.ledger.as_ref()?.row(claim));
-    let slots = rows.flat_map(|row| row.slots.values().filter(|slot| slot.role != row.owner));
-    slots.map(|slot| slot.role.clone()).collect()
+    let Some(ledger) = &observed.ledger else { return Vec::new() };
+    let slots = |row: &TenantRow| -> Vec<String> {
+        row.slots.values().map(|slot| &slot.role).filter(|role| **role != row.owner).cloned().collect()
+    };
+    let known = |(claim, tenant): (&Claim, &Tenant)| match ledger.row(claim) {
+        Some(row) => slots(row),
+        None => plan::recoverable(tenant, observed).as_ref().map(slots).unwrap_or_default(),
+    };
+    let all = desired.looked_at().chain(desired.looked_at_accounts()).flat_map(known);
+    all.chain(plan::taken_over(desired, observed).into_values().flat_map(slots)).collect()
 }
 
 /// The logins that are to be taken away once nobody uses them.
