@@ -53,6 +53,7 @@ pages! {
     guide_deletion: "docs/guide/deletion.md",
     guide_drift: "docs/guide/drift.md",
     guide_teams: "docs/guide/teams.md",
+    guide_recovery: "docs/guide/recovery.md",
     guide_troubleshooting: "docs/guide/troubleshooting.md",
     reference_manifests: "docs/reference/manifests.md",
     reference_json: "docs/reference/json.md",
