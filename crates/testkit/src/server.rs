@@ -282,6 +282,8 @@ impl TestServer {
             ("max_wal_size", "1GB"),
             ("fsync", fsync),
             ("full_page_writes", fsync),
+            // What a server that is ended at once leaves behind goes with its directory.
+            ("dynamic_shared_memory_type", "mmap"),
             ("logging_collector", "off"),
             ("log_statement", "all"),
             ("log_connections", "on"),

@@ -379,12 +379,17 @@ fn sidecar_of(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".json")
 }
 
-/// What is in a folder, which need not exist.
+/// What is in a folder, which need not exist, in the order of the names: what is told of several is the same everywhere.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, PlaceError> {
-    let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let listed: io::Result<Vec<PathBuf>> =
+        fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
     match listed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed.map_err(|error| failed(folder, "read", &error)),
+        Err(error) => Err(failed(folder, "read", &error)),
+        Ok(mut paths) => {
+            paths.sort();
+            Ok(paths)
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What becomes of what a deletion left behind: taken back, taken over by another declaration, or removed for good.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use tenantdb_testkit::{TestServer, on_every_server, on_servers, wait_until};
 
 use crate::world::{Run, World, query, tenant, tenant_in};
@@ -210,17 +212,17 @@ on_servers! {
     async fn a_deletion_that_waits_for_a_checkpoint_says_so_and_one_that_breaks_off_there_is_finished(server: TestServer) {
         let world = World::on(&server);
         let checkpointer = server.psql("postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
-        let signal = |signal: &str| assert!(Command::new("kill").args([signal, &checkpointer]).status().unwrap().success());
+        let checkpointer = Pid::from_raw(checkpointer.parse().unwrap());
         let half_dropped = || server.psql("postgres", "SELECT datconnlimit FROM pg_database WHERE datname = 'cafe'") == "-2";
         for finish in ["apply", "delete"] {
             world.apply(&tenant("cafe", GOES)).exits(0);
-            signal("-STOP");
+            signal::kill(checkpointer, Signal::SIGSTOP).unwrap();
             let delete = world.command(&["delete", "cafe", "--yes"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             wait_until(Duration::from_secs(20), half_dropped);
             std::thread::sleep(Duration::from_secs(4));
             server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DROP DATABASE%'");
             let ended = Run::end_of(delete);
-            signal("-CONT");
+            signal::kill(checkpointer, Signal::SIGCONT).unwrap();
             let told = ended.exits(1).tells("note: default/cafe: the server writes all that changed to its disk first (a checkpoint)");
             assert_eq!(told.stderr.matches("a checkpoint").count(), 1, "{}", told.stderr);
             assert!(half_dropped(), "the server finished it");
