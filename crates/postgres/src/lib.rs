@@ -20,6 +20,7 @@ mod probe;
 mod script;
 mod sql;
 mod step;
+mod trap;
 
 pub use access::{Consent, Level};
 pub use bootstrap::BootstrapStep;

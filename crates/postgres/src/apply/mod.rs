@@ -18,6 +18,7 @@ use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA, TenantRow};
 use crate::observe::Observed;
 use crate::sql::{self, Membership};
 use crate::step::{PostgresStep, Venue};
+use crate::trap::Trap;
 
 /// A tenant in hand.
 pub struct Hold {
@@ -277,10 +278,22 @@ async fn in_tenant(connections: &Connections, hold: &Hold, batch: &[&PostgresSte
         all.extend(statements(step, ""));
     }
     all.push(Statement::new(leaving));
-    let session = connections.visit(&hold.database).await?;
+    let session = safe_visit(connections, &hold.database).await?;
     let result = session.transaction(&all).await;
     session.close().await;
     result
+}
+
+/// A session for changes in a database, unless they would set off what is not ours.
+async fn safe_visit(connections: &Connections, database: &str) -> Result<Session, Failure> {
+    let session = connections.visit(database).await?;
+    match Trap::find(&session).await? {
+        None => Ok(session),
+        Some(trap) => {
+            session.close().await;
+            Err(trap.failure().within(format!("database {database}")))
+        }
+    }
 }
 
 async fn inside(connections: &Connections, hold: &Hold, step: &PostgresStep) -> Result<(), Failure> {
@@ -291,7 +304,7 @@ async fn inside(connections: &Connections, hold: &Hold, step: &PostgresStep) -> 
 }
 
 async fn at(connections: &Connections, database: &str, step: &PostgresStep) -> Result<(), Failure> {
-    let session = connections.visit(database).await?;
+    let session = safe_visit(connections, database).await?;
     let result = session.transaction(&statements(step, "")).await;
     session.close().await;
     result

@@ -20,7 +20,7 @@ pub(crate) struct Foreign {
 }
 
 /// The owned objects of a database, by what `ALTER … OWNER TO` calls their kind. What belongs to an extension, or goes
-/// with a table, is left out.
+/// with a table, is left out; so is what event triggers call, which nobody should be told to hand over.
 const OBJECTS: &str = "\
     SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' \
     WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END AS kind, c.relowner AS owner, \
@@ -31,6 +31,7 @@ const OBJECTS: &str = "\
     UNION ALL SELECT 'ROUTINE', p.proowner, pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, \
     pg_catalog.pg_get_function_identity_arguments(p.oid)), n.nspname, 'pg_catalog.pg_proc'::regclass, p.oid \
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+    WHERE p.prorettype <> 'pg_catalog.event_trigger'::regtype \
     UNION ALL SELECT 'TYPE', t.typowner, pg_catalog.format('%I.%I', n.nspname, t.typname), n.nspname, \
     'pg_catalog.pg_type'::regclass, t.oid \
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \

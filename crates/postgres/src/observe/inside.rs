@@ -9,6 +9,7 @@ use super::foreign::{self, Foreign};
 use super::levels::{self, Privileges, Wanted};
 use super::text::{bytes_of, text};
 use crate::connect::Session;
+use crate::trap::Trap;
 
 /// What is inside a database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(crate) struct Inside {
     pub(crate) levels: BTreeMap<String, Privileges>,
     /// Whether every login may make things in `public`, as it was before PostgreSQL 15.
     pub(crate) public_is_open: bool,
+    /// What would run a tenant's code as the administrator.
+    pub(crate) trap: Option<Trap>,
 }
 
 /// An extension of a database (`pg_extension`).
@@ -40,7 +43,7 @@ pub(crate) async fn visit(session: &Session, wanted: &Wanted) -> Result<Inside, 
     let [schema, owner] = ["nspname::text", "pg_catalog.pg_get_userbyid(nspowner)::text"].map(bytes_of);
     let [extension_schema, extension_owner] =
         ["n.nspname::text", "pg_catalog.pg_get_userbyid(e.extowner)::text"].map(bytes_of);
-    let (schemas, extensions, foreign, public, levels) = tokio::try_join!(
+    let (schemas, extensions, foreign, public, levels, trap) = tokio::try_join!(
         session.query(
             format!(
                 "SELECT {schema}, {owner} FROM pg_catalog.pg_namespace WHERE NOT pg_catalog.starts_with(nspname::text, 'pg_')"
@@ -61,6 +64,7 @@ pub(crate) async fn visit(session: &Session, wanted: &Wanted) -> Result<Inside, 
             &[]
         ),
         levels::read(session, wanted),
+        Trap::find(session),
     )?;
     Ok(Inside {
         schemas: schemas.iter().map(|row| (text(row, 0), text(row, 1))).collect(),
@@ -68,6 +72,7 @@ pub(crate) async fn visit(session: &Session, wanted: &Wanted) -> Result<Inside, 
         foreign,
         levels,
         public_is_open: !public.is_empty(),
+        trap,
     })
 }
 

@@ -335,7 +335,9 @@ impl Planner<'_> {
             let options = self.observed.shared.has_membership_options();
             self.destroy(PostgresStep::CloseDatabase { database: database.clone() });
             let own = self.logins();
-            self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers, options });
+            if !(own.is_empty() && strangers.is_empty()) {
+                self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers, options });
+            }
         }
         self.destroy(PostgresStep::DropDatabase { database });
     }
@@ -350,7 +352,10 @@ impl Planner<'_> {
             self.destroy(PostgresStep::DisableLogin { role });
         }
         let own = self.logins();
-        self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers: Vec::new(), options });
+        if !own.is_empty() {
+            let database = database.clone();
+            self.destroy(PostgresStep::EndSessions { database, own, strangers: Vec::new(), options });
+        }
         for role in self.slots() {
             let (database, owner) = (database.clone(), owner.clone());
             self.destroy(PostgresStep::EmptySlot { role, owner, database, stays: false, options });

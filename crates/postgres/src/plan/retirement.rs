@@ -38,7 +38,7 @@ pub(super) fn plan(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
     }
     let found = observed.shared.databases.get(&row.database);
     let seen = found.and_then(|found| sighting::last_seen(role, found, observed));
-    let reason = seen.unwrap_or_else(|| "nobody saw it since it was adopted".to_owned());
+    let reason = seen.unwrap_or_else(|| "in no session at any run since it was adopted".to_owned());
     let mut plan = PostgresTenantPlan { change: TenantChange::Update, ..empty(claim, &row.database) };
     let step = PostgresStep::RetireLogin { role: role.clone(), database: row.database.clone() };
     plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);

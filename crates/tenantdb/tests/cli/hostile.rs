@@ -452,6 +452,47 @@ on_every_server! {
         }
         world.run_on(&["plan", "--exit-code"]).exits(0);
     }
+
+    fn an_event_trigger_of_a_tenants_function_never_runs_as_the_administrator(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0);
+        let admin = server.admin_username();
+        server.psql(
+            "postgres",
+            &format!("CREATE ROLE old LOGIN PASSWORD 'mine'; GRANT old TO {admin} WITH ADMIN OPTION"),
+        );
+        server.psql("postgres", "CREATE DATABASE old OWNER old");
+        let bait = |owner: &str| {
+            format!(
+                "CREATE TABLE seen (who name); ALTER TABLE seen OWNER TO {owner}; GRANT INSERT ON seen TO PUBLIC; \
+             CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (session_user); END $$; \
+             CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION watch(); ALTER FUNCTION watch() OWNER TO {owner}"
+            )
+        };
+        for (database, owner) in [("cafe", "cafe"), ("old", "old")] {
+            server.psql(database, &bait(owner));
+            server.psql(database, "DELETE FROM seen");
+        }
+        let old = tenant("old", "{adopt: Existing}");
+        let declared = tenant("cafe", "{schemas: [app], access: [{name: reporting, level: ReadOnly}]}")
+            + &tenant("erp", "{schemas: [app]}")
+            + &old;
+        let mut refused = world.declare(&declared).run_on(&["apply", "--yes", "--refresh"]).exits(4);
+        for (database, owner) in [("cafe", "cafe"), ("old", "old")] {
+            let told = format!("default/{database}: event trigger `watch` calls a function of `{owner}`");
+            refused =
+                refused.tells(&told).tells("hint: as a superuser run there: ALTER EVENT TRIGGER \"watch\" DISABLE");
+            assert_eq!(server.psql(database, "SELECT count(*) FROM seen"), "0", "{database}");
+        }
+        assert_eq!(server.psql("erp", "SELECT count(*) FROM pg_namespace WHERE nspname = 'app'"), "1");
+
+        for database in ["cafe", "old"] {
+            server.psql(database, "ALTER EVENT TRIGGER watch DISABLE");
+        }
+        let run = world.run_on(&["apply", "--yes", "--refresh"]);
+        assert_ne!(run.code, Some(1), "{}", run.stderr);
+        assert!(!run.stderr.contains("event trigger"), "{}", run.stderr);
+    }
 }
 
 /// What the documentation says is tried has to be there.

@@ -49,6 +49,8 @@ pub(super) fn plan(
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
     let refusal = tenant.refused.clone().or_else(|| conflict(tenant, row, &names, desired, observed));
     let plan = refusal.map_or(Ok(()), Err).and_then(|()| {
+        let trap = observed.inside.get(names.database.as_str()).and_then(|inside| inside.trap.as_ref());
+        trap.map_or(Ok(()), |trap| Err(trap.refusal()))?;
         adoption_in_reach(tenant, row, &names, observed, room)?;
         if row.is_none() {
             room.take()?;
@@ -516,7 +518,7 @@ impl<'a> Planner<'a> {
             strangers,
             options: self.shared.has_membership_options(),
         };
-        self.plan.push(Task::Engine(step), "they came in while every login could", Risk::Disruptive, Actor::Estate);
+        self.plan.push(Task::Engine(step), "nothing lets them in any more", Risk::Disruptive, Actor::Estate);
     }
 }
 
