@@ -361,7 +361,7 @@ pub struct EnsureArguments {
     /// Make a new password when the file does not hold the one that was delivered; the earlier one ends
     #[arg(long)]
     pub reissue: bool,
-    /// Take over a database of this name that tenantdb did not make
+    /// Take over a database of this name that tenantdb did not make, and close it to other logins
     #[arg(long)]
     pub adopt: bool,
     /// Consent to steps that take access from others or end their sessions

@@ -22,14 +22,13 @@ const ON_SEVERAL: &str = "delete it with -f and the file that declares it with i
 /// Deletes what is named, as far as the policies say that the ledgers recorded.
 pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, Error> {
     let began = Instant::now();
-    let (targets, exit) = if arguments.files.is_empty() {
+    let targets = if arguments.files.is_empty() {
         named::find(context, &arguments.namespace, &arguments.names, ON_SEVERAL).await?
     } else {
-        (by_file(context, &arguments)?, Exit::Done)
+        by_file(context, &arguments)?
     };
     let asking = Asking::of(arguments.yes, arguments.output);
     let mut told = Told::new(arguments.output);
-    told.exit = exit;
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
         let removed = remove(context, target, asking, Desired::removing).await;

@@ -6,8 +6,9 @@ use tenantdb_postgres::Postgres;
 
 use super::Context;
 use crate::arguments::DeclaredName;
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::input;
+use crate::output::style;
 
 /// What a command is about on one server.
 pub struct Target {
@@ -34,7 +35,7 @@ pub async fn find(
     namespace: &Namespace,
     names: &[DeclaredName],
     on_several: &'static str,
-) -> Result<(Vec<Target>, Exit), Error> {
+) -> Result<Vec<Target>, Error> {
     let of_another = "run it in the folder of that project; `tenantdb server takeover` is for one that is lost";
     find_of(context, input::authority(&context.home)?, namespace, names, Hints { on_several, of_another }).await
 }
@@ -46,16 +47,15 @@ pub async fn find_of(
     namespace: &Namespace,
     names: &[DeclaredName],
     Hints { on_several, of_another }: Hints,
-) -> Result<(Vec<Target>, Exit), Error> {
+) -> Result<Vec<Target>, Error> {
     let mut targets = Vec::new();
     let mut unfound: Vec<&DeclaredName> = names.iter().collect();
-    let (mut known, mut others) = (Vec::new(), Vec::new());
-    let mut exit = Exit::Done;
+    let (mut known, mut others, mut silent) = (Vec::new(), Vec::new(), Vec::new());
     for server in context.home.servers()? {
         let all = match claims(context, &server).await {
             Ok(all) => all,
             Err(error) => {
-                exit = exit.worst(error.report());
+                silent.push(error);
                 continue;
             }
         };
@@ -82,8 +82,17 @@ pub async fn find_of(
             targets.push(Target { server: Declared::synthetic(server), authority: authority.clone(), claims });
         }
     }
-    let Some(DeclaredName { name, .. }) = unfound.first() else { return Ok((targets, exit)) };
-    if exit != Exit::Done {
+    let Some(DeclaredName { name, .. }) = unfound.first() else {
+        // Whoever has all that was named need not hear from the others.
+        for error in silent {
+            style::warning(&error.message(), "`tenantdb server forget` is for one that is gone for good");
+        }
+        return Ok(targets);
+    };
+    if !silent.is_empty() {
+        for error in silent {
+            error.report();
+        }
         // It may well be there: nothing similar is proposed.
         let message = format!("{namespace}/{name} is on none of the servers that answered");
         return Err(Error::Failure(

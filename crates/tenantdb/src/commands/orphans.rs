@@ -29,9 +29,8 @@ async fn purge(context: &Context, arguments: OrphansArguments) -> Result<Exit, E
         on_several: "`tenantdb server forget` makes this home forget the one that is not meant",
         of_another: "`tenantdb orphans` tells whose it is; `--of AUTHORITY` removes it all the same",
     };
-    let (targets, exit) = named::find_of(context, authority, &namespace, &purge, hints).await?;
+    let targets = named::find_of(context, authority, &namespace, &purge, hints).await?;
     let mut told = Told::new(output);
-    told.exit = exit;
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
         let asking = Asking::of(yes, output);

@@ -26,10 +26,9 @@ pub async fn run(context: &Context, arguments: RotateArguments) -> Result<Exit, 
         ));
     }
     let began = Instant::now();
-    let (targets, exit) = named::find(context, &arguments.namespace, &arguments.names, ON_SEVERAL).await?;
+    let targets = named::find(context, &arguments.namespace, &arguments.names, ON_SEVERAL).await?;
     let asking = Asking::of(arguments.yes, arguments.output);
     let mut told = Told::new(arguments.output);
-    told.exit = exit;
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
         let retired = retire(context, target, asking).await;

@@ -140,7 +140,7 @@ on_every_server! {
         assert!(refused.unwrap_err().starts_with("42501"), "the door is shut without consent");
         stranger.simple_query("SELECT 1").await.expect("who is inside stays without consent");
 
-        settled.world.run_on(&["plan", "--exit-code"]).exits(3).says("they came in while every login could");
+        settled.world.run_on(&["plan", "--exit-code"]).exits(3).says("nothing lets them in any more");
         settled.world.run_on(&["apply", "--yes"]).exits(0);
         stranger.simple_query("SELECT 1").await.expect_err("who was inside is put out with consent");
         server.attempt(&erp["username"], &erp["password"], "erp").await.expect("its own database stays open to it");

@@ -124,6 +124,30 @@ fn variables(folder: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
+on_servers! {
+    [15 Superuser, 18 Superuser]
+
+    fn a_database_from_before_is_taken_over_when_that_is_asked(server: TestServer) {
+        let builds = Builds::on(&server);
+        let folder = builds.checkout("cafe");
+        server.psql("postgres", "CREATE ROLE cafe_user LOGIN PASSWORD 'from-before'; CREATE ROLE stranger LOGIN PASSWORD 's'");
+        server.psql("postgres", "CREATE DATABASE cafe OWNER cafe_user");
+        server.psql_as("cafe_user", "from-before", "cafe", "CREATE TABLE orders AS SELECT 1 AS id").unwrap();
+        builds.cafe(&folder, &[]).exits(4).tells("hint: ").tells("run it with --adopt");
+        server.psql_as("stranger", "s", "cafe", "SELECT 1").unwrap();
+
+        builds.cafe(&folder, &["--adopt"]).exits(4).tells("--reissue");
+        assert!(!folder.join(".env").exists(), "nobody told us the password");
+        server.psql_as("stranger", "s", "cafe", "SELECT 1").expect_err("it is closed to others");
+        server.psql_as("cafe_user", "from-before", "cafe", "SELECT * FROM orders").unwrap();
+
+        builds.cafe(&folder, &["--adopt", "--reissue"]).exits(0);
+        assert_eq!(builds.log_in(&folder, "CAFE_POSTGRES_URL", "SELECT count(*) FROM orders").as_deref(), Ok("1"));
+        server.psql_as("cafe_user", "from-before", "cafe", "SELECT 1").expect_err("the earlier password ended");
+        builds.is_confirmed(&folder);
+    }
+}
+
 on_every_server! {
     fn the_four_services_of_the_document_are_made_and_confirmed(server: TestServer) {
         let builds = Builds::on(&server);

@@ -190,8 +190,11 @@ async fn ensure(
     Ok(report)
 }
 
-/// Says which variables the fields are that a hint speaks of.
+/// Says which options and variables the fields are that a hint speaks of.
 fn say_variables(refusal: &mut Refusal) {
+    if let Some(hint) = refusal.hint.as_mut() {
+        *hint = hint.replace("set `adopt: Existing`", "run it with --adopt");
+    }
     let speaks = |hint: &&mut String| ["`database", "`owner", "`project: "].iter().any(|field| hint.contains(field));
     if let Some(hint) = refusal.hint.as_mut().filter(speaks) {
         *hint += " (here: SERVICE_DB_NAME is `database`, SERVICE_DB_USER `owner`, TENANTDB_PROJECT the project)";
