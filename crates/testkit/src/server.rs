@@ -75,7 +75,8 @@ impl TestServer {
             bin,
             account,
             superuser_password: template.superuser_password,
-            plain_password: files::random_text(24),
+            // A server that checks passwords wants more than letters.
+            plain_password: files::random_text(24) + "7",
             postmaster: Mutex::new(None),
             port: PortLease::take(),
             home,
