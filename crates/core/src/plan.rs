@@ -304,6 +304,14 @@ impl<S: Step> TenantPlan<S> {
     pub fn push(&mut self, task: Task<S>, reason: impl Into<Cow<'static, str>>, risk: Risk, actor: Actor) -> StepId {
         Planned::push(&mut self.steps, task, reason, risk, actor)
     }
+
+    /// Puts steps before all others, which wait for them.
+    pub fn put_first(&mut self, mut steps: Vec<Planned<S>>) {
+        for Planned { task, reason, risk, actor, .. } in std::mem::take(&mut self.steps) {
+            Planned::push(&mut steps, task, reason, risk, actor);
+        }
+        self.steps = steps;
+    }
 }
 
 /// What happens on one server.

@@ -214,10 +214,7 @@ pub(super) fn first(plan: &mut PostgresTenantPlan, recovery: &Recovery) {
     let mut steps = Vec::new();
     let risk = if *proved { Risk::Safe } else { Risk::Disruptive };
     Planned::push(&mut steps, Task::Engine(step), reason, risk, Actor::Estate);
-    for Planned { task, reason, risk, actor, .. } in std::mem::take(&mut plan.steps) {
-        Planned::push(&mut steps, task, reason, risk, actor);
-    }
-    plan.steps = steps;
+    plan.put_first(steps);
     plan.change = if *proved { TenantChange::Update } else { TenantChange::Adopt };
     plan.conditions.extend(assumed(row).filter(|_| had.is_none()));
 }

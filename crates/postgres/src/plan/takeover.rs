@@ -118,10 +118,7 @@ pub(super) fn first(plan: &mut PostgresTenantPlan, orphan: &TenantRow, observed:
         }
     }
     push(PostgresStep::TakeOver { from: from.clone(), database: orphan.database.clone() });
-    for Planned { task, reason, risk, actor, .. } in std::mem::take(&mut plan.steps) {
-        Planned::push(&mut steps, task, reason, risk, actor);
-    }
-    plan.steps = steps;
+    plan.put_first(steps);
     plan.change = TenantChange::Adopt;
     plan.conditions.extend(orphan.deliveries.iter().map(|delivery| Condition {
         kind: "CredentialElsewhere",

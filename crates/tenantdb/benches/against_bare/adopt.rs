@@ -7,7 +7,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use tenantdb_testkit::{Admin, TestServer};
 use tokio_postgres::Client;
 
-use crate::bare::{Bare, CONNECTION_LIMIT, ask, name, parallel, say};
+use crate::bare::{Bare, ask, name, parallel, say, slots};
 use crate::look;
 use crate::measure::{Side, compare, cost, settle, start};
 use crate::program::{APPLY, DECLARATIONS, declarations, run};
@@ -53,7 +53,7 @@ fn make_by_hand(server: &TestServer, tenants: usize) {
 async fn adopt(bare: Arc<Bare>, ledger: Arc<Client>, queries: Arc<Vec<String>>, number: usize) {
     let name = name(number);
     let looking = bare.admin(&name).await;
-    ask(&looking, &queries).await;
+    ask(&looking, queries.iter()).await;
     drop(looking);
     let password = Alphanumeric.sample_string(&mut rand::rng(), 40);
     let verifier = scram_sha_256(password.as_bytes());
@@ -83,20 +83,6 @@ async fn adopt(bare: Arc<Bare>, ledger: Arc<Client>, queries: Arc<Vec<String>>, 
     )
     .await;
     drop(inside);
-    say(
-        &ledger,
-        &format!(
-            "BEGIN;
-             CREATE ROLE {name}_a LOGIN NOINHERIT IN ROLE {name} PASSWORD '{verifier}'
-                 CONNECTION LIMIT {CONNECTION_LIMIT};
-             CREATE ROLE {name}_b NOLOGIN NOINHERIT IN ROLE {name} CONNECTION LIMIT {CONNECTION_LIMIT};
-             ALTER ROLE {name}_a SET role = '{name}';
-             ALTER ROLE {name}_b SET role = '{name}';
-             REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
-             GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}_a, {name}_b;
-             COMMIT"
-        ),
-    )
-    .await;
+    say(&ledger, &format!("BEGIN; {} COMMIT", slots(&name, &verifier))).await;
     bare.log_in(&name, &format!("{name}_a"), &password).await;
 }

@@ -119,9 +119,21 @@ pub async fn say(client: &Client, statements: &str) {
     client.batch_execute(statements).await.expect("the server does as it is told");
 }
 
+/// The statements that make the logins of a tenant, and close its database to everyone else.
+pub fn slots(name: &str, verifier: &str) -> String {
+    format!(
+        "CREATE ROLE {name}_a LOGIN NOINHERIT IN ROLE {name} PASSWORD '{verifier}' CONNECTION LIMIT {CONNECTION_LIMIT};
+         CREATE ROLE {name}_b NOLOGIN NOINHERIT IN ROLE {name} CONNECTION LIMIT {CONNECTION_LIMIT};
+         ALTER ROLE {name}_a SET role = '{name}';
+         ALTER ROLE {name}_b SET role = '{name}';
+         REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
+         GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}_a, {name}_b;"
+    )
+}
+
 /// Asks something, without waiting between the queries.
-pub async fn ask(client: &Client, queries: &[String]) {
-    let answers = queries.iter().map(|query| client.query(query.as_str(), &[]));
+pub async fn ask(client: &Client, queries: impl Iterator<Item = &String>) {
+    let answers = queries.map(|query| client.query(query.as_str(), &[]));
     for answer in futures_util::future::join_all(answers).await {
         answer.expect("the server answers");
     }

@@ -7,7 +7,7 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use tenantdb_testkit::Admin;
 use tokio_postgres::Client;
 
-use crate::bare::{Bare, CONNECTION_LIMIT, name, parallel, say};
+use crate::bare::{Bare, CONNECTION_LIMIT, name, parallel, say, slots};
 use crate::measure::{Side, compare, cost, start};
 use crate::program::{APPLY, declarations, run};
 
@@ -36,16 +36,11 @@ async fn create(bare: Arc<Bare>, ledger: Arc<Client>, number: usize) {
         &format!(
             "BEGIN;
              CREATE ROLE {name} NOLOGIN;
-             CREATE ROLE {name}_a LOGIN NOINHERIT IN ROLE {name} PASSWORD '{verifier}'
-                 CONNECTION LIMIT {CONNECTION_LIMIT};
-             CREATE ROLE {name}_b NOLOGIN NOINHERIT IN ROLE {name} CONNECTION LIMIT {CONNECTION_LIMIT};
-             ALTER ROLE {name}_a SET role = '{name}';
-             ALTER ROLE {name}_b SET role = '{name}';
-             REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;
-             GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}_a, {name}_b;
+             {}
              GRANT CREATE, TEMPORARY ON DATABASE {name} TO {name};
              ALTER DATABASE {name} ALLOW_CONNECTIONS true;
-             COMMIT"
+             COMMIT",
+            slots(&name, &verifier)
         ),
     )
     .await;

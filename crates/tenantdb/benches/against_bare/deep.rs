@@ -44,7 +44,7 @@ struct Task {
 async fn look_into(bare: Arc<Bare>, task: Arc<Task>, number: usize) {
     let name = name(number);
     let session = bare.estate(&name).await;
-    ask(&session, &task.inside).await;
+    ask(&session, task.inside.iter()).await;
     drop(session);
     bare.log_in(&name, &format!("{name}_a"), &task.passwords[number]).await;
 }

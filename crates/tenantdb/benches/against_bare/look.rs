@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tenantdb_testkit::{Admin, TestServer};
 use tokio_postgres::{Config, NoTls};
 
+use crate::bare::ask;
 use crate::measure::{median, processor, start};
 use crate::program::{APPLY, DECLARATIONS, Run, declarations, program, run};
 
@@ -107,10 +108,7 @@ fn measure(server: &TestServer, queries: &[Query]) -> Duration {
             if asked[0].0 == "tenantdb" {
                 client.batch_execute("SET ROLE tenantdb_owner").await.expect("the administrator is a member");
             }
-            let answers = asked.iter().map(|(_, query)| client.query(query.as_str(), &[]));
-            for answer in futures_util::future::join_all(answers).await {
-                answer.expect("the server answers");
-            }
+            ask(&client, asked.iter().map(|(_, query)| query)).await;
         }
         began.elapsed()
     })
