@@ -13,12 +13,14 @@ use crate::{ESTATE, Taking};
 
 /// The database that a declaration asks to take over: it is there, and no claim has it.
 pub(crate) fn to_adopt<'a>(tenant: &Tenant, observed: &'a Observed) -> Option<&'a Database> {
+    if tenant.adopt != Adopt::Existing {
+        return None;
+    }
     let ledger = observed.ledger.as_ref();
     let is_new = ledger.is_none_or(|ledger| {
         !ledger.tenants.contains_key(&tenant.claim) && ledger.database(tenant.names.database.as_str()).is_none()
     });
-    let found = observed.shared.databases.get(tenant.names.database.as_str())?;
-    (tenant.adopt == Adopt::Existing && is_new).then_some(found)
+    observed.shared.databases.get(tenant.names.database.as_str()).filter(|_| is_new)
 }
 
 /// Why a database can't be adopted, all of it told at once.

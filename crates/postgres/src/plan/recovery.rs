@@ -12,7 +12,7 @@ use tenantdb_credentials::SlotState;
 use super::PostgresTenantPlan;
 use super::credential::named;
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Ledger, Phase, ScriptRow, SlotRow, TenantRow, is_account};
+use crate::ledger::{Phase, ScriptRow, SlotRow, TenantRow, is_account};
 use crate::observe::{Database, Observed, Role};
 use crate::step::PostgresStep;
 use crate::{ESTATE, Taking, access};
@@ -42,7 +42,7 @@ pub(super) fn recoveries(desired: &Desired, observed: &Observed, place: &PlaceVi
         let names_it = |held: &Held| named(held, &tenant.names, tenant.applied.logins).is_some();
         let proved =
             place.accepted.contains(claim) && matches!(place.held.get(claim), Some(Ok(held)) if names_it(held));
-        let row = lost(tenant, observed).filter(|_| proved || is_wanted)?;
+        let row = (proved || is_wanted).then(|| lost(tenant, observed)).flatten()?;
         Some(Recovery { row, had: None, proved, is_only_told })
     };
     all.filter_map(|(claim, tenant)| Some((claim.clone(), recovery(claim, tenant)?))).collect()
@@ -74,11 +74,13 @@ pub(crate) fn doubtful(desired: &Desired, observed: &Observed, place: &PlaceView
 pub(super) fn lost(tenant: &Tenant, observed: &Observed) -> Option<TenantRow> {
     let Tenant { claim, names, applied, .. } = tenant;
     let (shared, ledger) = (&observed.shared, observed.ledger.as_ref());
+    // Those that it knows are many, and this is asked at every look.
+    if ledger.is_some_and(|ledger| ledger.row(claim).is_some()) {
+        return None;
+    }
     let is_account = tenant.is_account();
     let own = if is_account { names.of_account() } else { names.roles() };
-    let is_known =
-        |ledger: &Ledger| ledger.row(claim).is_some() || own.iter().any(|role| ledger.roles.contains_key(role));
-    if ledger.is_some_and(is_known) {
+    if ledger.is_some_and(|ledger| own.iter().any(|role| ledger.roles.contains_key(role))) {
         return None;
     }
     let found = if is_account { None } else { Some(lost_database(names, observed)?) };

@@ -15,13 +15,16 @@ use crate::step::PostgresStep;
 /// The orphans that declarations ask for which did not leave them behind, by who asks.
 pub(crate) fn taken_over<'a>(desired: &Desired, observed: &'a Observed) -> BTreeMap<Claim, &'a TenantRow> {
     let Some(ledger) = &observed.ledger else { return BTreeMap::new() };
-    let orphan = |claim: &Claim, tenant: &Tenant| {
-        let asks = tenant.adopt == Adopt::Existing && !desired.elsewhere.contains_key(claim);
-        let row = ledger.database(tenant.names.database.as_str()).filter(|_| asks)?;
-        let is_free = row.phase == Phase::Orphaned && !ledger.tenants.contains_key(claim);
-        (is_free && row.owner == tenant.names.owner.as_str()).then_some(row)
+    let asks = |(claim, tenant): &(&Claim, &Tenant)| {
+        tenant.adopt == Adopt::Existing
+            && !desired.elsewhere.contains_key(*claim)
+            && !ledger.tenants.contains_key(*claim)
     };
-    desired.looked_at().filter_map(|(claim, tenant)| Some((claim.clone(), orphan(claim, tenant)?))).collect()
+    let orphan = |tenant: &Tenant| {
+        let row = ledger.database(tenant.names.database.as_str())?;
+        (row.phase == Phase::Orphaned && row.owner == tenant.names.owner.as_str()).then_some(row)
+    };
+    desired.looked_at().filter(asks).filter_map(|(claim, tenant)| Some((claim.clone(), orphan(tenant)?))).collect()
 }
 
 /// What a server is once they are taken over: what is left to do is planned from there.
