@@ -148,7 +148,7 @@ impl<S: Step> Step for Task<S> {
             Self::Credential(CredentialStep::Publish { generation, location, .. }) => {
                 format!("credential generation {generation} in {location}")
             }
-            Self::Credential(CredentialStep::Withdraw { location }) => format!("credential in {location}"),
+            Self::Credential(CredentialStep::Withdraw { location }) => format!("credential in {location}: removed"),
         }
     }
 

@@ -82,6 +82,22 @@ impl Postgres {
         taken.await.map_err(|failure| self.at(failure))
     }
 
+    /// Whether the server's ledger was restored from a dump: then it may be older than what is on the server, and
+    /// nothing is destroyed on its word.
+    #[must_use]
+    pub fn is_restored(observed: &Observed) -> bool {
+        observed.ledger.as_ref().is_some_and(|ledger| ledger.is_restored)
+    }
+
+    /// Trusts a ledger again that was restored from a dump.
+    ///
+    /// # Errors
+    /// When the ledger can't be written.
+    pub async fn accept_ledger(&self) -> Result<(), Failure> {
+        let accepted = async { apply::accept_ledger(&*self.connections.ledger().await?).await };
+        accepted.await.map_err(|failure| self.at(failure))
+    }
+
     /// The logins that were in the databases of these tenants and are none of their slots.
     #[must_use]
     pub fn seen(desired: &Desired, observed: &Observed) -> Seen {
@@ -188,6 +204,7 @@ impl Postgres {
         if !leaving.is_empty() {
             let session = self.connections.ledger().await?;
             let holders = observe::read_lock_holders(&session).await?;
+            observed.obstacles = observe::read_obstacles(&session).await?;
             for (database, logins) in holders.databases {
                 observed.shared.databases.entry(database).and_modify(|found| found.locked_by = logins);
             }

@@ -640,6 +640,15 @@ they are; the ledger keeps who took them from whom. It asks first, and without a
 Examples:
   tenantdb server takeover shared --from project:6c1f4d0c9f1d4f7f8a53e4b1a1f3c2d4")]
     Takeover(TakeoverArguments),
+    /// Let a ledger that was restored from a dump decide on deletions again
+    #[command(after_help = "\
+A restored ledger may be older than its server: what it calls an orphan may be somebody's by now. So nothing is deleted \
+on its word until you say here that all that is declared on this server was applied since. It asks first, and without a \
+terminal needs --yes.
+
+Examples:
+  tenantdb server accept-ledger shared")]
+    AcceptLedger(AcceptLedgerArguments),
     /// List the local servers, and those that were used from here
     List,
 }
@@ -687,6 +696,16 @@ pub struct TakeoverArguments {
     pub yes: bool,
     #[command(flatten)]
     pub place: CredentialsFolder,
+}
+
+/// What `server accept-ledger` takes.
+#[derive(Debug, Args)]
+pub struct AcceptLedgerArguments {
+    /// The server's name
+    pub name: ObjectName,
+    /// Consent to it
+    #[arg(short = 'y', long)]
+    pub yes: bool,
 }
 
 /// A server.

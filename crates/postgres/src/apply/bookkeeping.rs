@@ -146,6 +146,15 @@ pub(crate) async fn take_over(session: &Session, from: &Authority, to: &Authorit
     session.transaction(&[lock, Statement::labelled(taken, "take over")]).await
 }
 
+/// Trusts a ledger that was restored; each tenant's history says since when.
+pub(crate) async fn accept_ledger(session: &Session) -> Result<(), Failure> {
+    let accepted = "UPDATE ledger.server SET table_oid = 'ledger.server'::regclass, \
+                    database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let noted = "INSERT INTO ledger.audit (authority, kind, namespace, name, access, action) \
+                 SELECT authority, kind, namespace, name, access, 'accept the restored ledger' FROM ledger.tenant";
+    session.transaction(&[Statement::labelled(accepted, "accept the ledger"), Statement::new(noted)]).await
+}
+
 /// Notes which logins are in which databases.
 pub(crate) async fn note_sightings(session: &Session, seen: &[(u32, String)]) -> Result<(), Failure> {
     session.run(&[Statement::labelled(ledger::note_sightings(seen), "note who is there")]).await

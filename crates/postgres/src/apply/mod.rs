@@ -6,7 +6,7 @@ mod locks;
 mod proof;
 mod script;
 
-pub(crate) use bookkeeping::{note_sightings, take_over};
+pub(crate) use bookkeeping::{accept_ledger, note_sightings, take_over};
 pub(crate) use locks::Locks;
 use tenantdb_core::{Claim, Failure, FailureKind, Login, Plan, Step, Task, TenantPlan, failpoint};
 

@@ -103,7 +103,10 @@ fn hint(code: &SqlState) -> Option<&'static str> {
             SqlState::INSUFFICIENT_PRIVILEGE,
             "the administrator may not do that; it needs CREATEDB, CREATEROLE, and to own what it changes",
         ),
-        (SqlState::LOCK_NOT_AVAILABLE, "someone holds a lock on it; see pg_locks on the server, and run it again"),
+        (
+            SqlState::LOCK_NOT_AVAILABLE,
+            "someone holds a lock on it; see pg_locks and pg_prepared_xacts on the server, and run it again",
+        ),
         (SqlState::QUERY_CANCELED, "it took too long or was cancelled at the server; run it again to finish"),
         (SqlState::ADMIN_SHUTDOWN, "the server was stopped; run it again to finish when it is back"),
         (SqlState::CRASH_SHUTDOWN, "the server crashed; run it again to finish when it is back"),

@@ -143,6 +143,8 @@ pub(crate) struct ScriptRow {
 pub(crate) struct Ledger {
     /// What tells it from every other.
     pub(crate) id: String,
+    /// Whether it was restored from a dump, and nobody said since that it knows its server.
+    pub(crate) is_restored: bool,
     /// Who has a database.
     pub(crate) tenants: BTreeMap<Claim, TenantRow>,
     /// Who is let into others' databases: further logins, and roles without a database.
@@ -200,6 +202,8 @@ impl Ledger {
              ORDER BY tenant, confirmed_at",
             "SELECT tenant, name, digest FROM ledger.script ORDER BY tenant, ran_at",
             sighting::READ,
+            "SELECT s.database_oid <> d.oid OR s.table_oid <> 'ledger.server'::regclass FROM ledger.server s \
+             JOIN pg_database d ON d.datname = current_database()",
         ]);
         let mut by_id = BTreeMap::new();
         for row in &answers.next().await? {
@@ -221,6 +225,7 @@ impl Ledger {
             tenant.scripts.push(ScriptRow { name: row.get(1), digest: Digest::from_stored(row.get(2)) });
         }
         ledger.sightings = sighting::read(&answers.next().await?);
+        ledger.is_restored = answers.next().await?.first().is_some_and(|row| row.get(0));
         let rows = by_id.into_values().map(|tenant| (tenant.claim.clone(), tenant));
         (ledger.tenants, ledger.accounts) = rows.partition(|(claim, _)| !is_account(claim));
         let accounts = std::mem::take(&mut ledger.accounts).into_iter();

@@ -5,6 +5,9 @@ CREATE TABLE ledger.server (
     version integer NOT NULL,
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- Where it was made: after a restore from a dump both are others, and it may be older than its server.
+    database_oid oid NOT NULL,
+    table_oid oid NOT NULL,
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton)
 );
 
@@ -97,4 +100,5 @@ BEGIN
     END IF;
 END $$;
 
-INSERT INTO ledger.server (version) VALUES (1);
+INSERT INTO ledger.server (version, database_oid, table_oid)
+SELECT 1, oid, 'ledger.server'::regclass FROM pg_database WHERE datname = current_database();

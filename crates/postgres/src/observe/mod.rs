@@ -3,6 +3,7 @@
 mod foreign;
 mod inside;
 mod levels;
+mod obstacles;
 mod shared;
 mod text;
 mod ties;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use foreign::Foreign;
 pub(crate) use inside::{Inside, Installed};
 pub(crate) use levels::{Privileges, Wanted};
+pub(crate) use obstacles::{Obstacle, Obstacles};
 pub(crate) use shared::{AvailableExtension, Database, ExtensionVersion, Granted, Role, Setter, Shared};
 pub(crate) use ties::Tie;
 
@@ -35,6 +37,8 @@ pub struct Observed {
     pub(crate) inside: BTreeMap<String, Inside>,
     /// What ties roles to databases that should be tied to none: those to be dropped, and slots. By database and role.
     pub(crate) ties: BTreeMap<String, BTreeMap<String, Tie>>,
+    /// What keeps databases and roles from being dropped. Only read for a deletion.
+    pub(crate) obstacles: Obstacles,
     /// What is to be set and the server refuses, with its reason.
     pub(crate) refused: BTreeMap<Setting, Failure>,
     /// Who uses logins that are to be taken away, by login.
@@ -119,6 +123,7 @@ impl Observed {
 }
 
 pub(crate) use inside::visit;
+pub(crate) use obstacles::read as read_obstacles;
 pub(crate) use shared::read as read_shared;
 pub(crate) use ties::{ON_DATABASE, ON_ROLE, read as read_ties, read_lock_holders};
 pub(crate) use upgrades::{Upgrade, read as read_upgrades};

@@ -84,7 +84,7 @@ fn a_database_passes_to_the_estate_before_anybody_is_shut_out() {
     Safe: spare login cafe_b  # for the adopted database
     Disruptive: database cafe: closed to PUBLIC, open to cafe_a, cafe_b  # every login could connect; who loses that, and keeps the sessions that are open: grafana (1 session now)
     Safe: credential generation 1 in cafe-secret.json  # none was delivered yet
-    Disruptive: database cafe: open to idle  # nothing declares that
+    Disruptive: database cafe: no longer open to idle  # nothing declares that
     ");
 }
 

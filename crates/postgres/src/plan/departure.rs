@@ -1,9 +1,14 @@
-//! Roles that are to be dropped, and what other tenants put in their way: privileges in databases of their own, and locks.
+//! Roles and databases that are to be dropped, and what is in their way: privileges in other tenants' databases, locks, and
+//! what only somebody else can end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenantdb_api::tenant_database::DeletionPolicy;
+use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::ledger::{self, TenantRow};
-use crate::observe::{Observed, Tie};
+use crate::observe::{Observed, Obstacle, Tie};
+use crate::sql::{name, text};
 use crate::step::PostgresStep;
 
 /// What has to be done before roles of a tenant can be dropped, beside emptying its own database of them.
@@ -48,4 +53,43 @@ fn elsewhere<'a>(
 ) -> impl Iterator<Item = (&'a String, &'a BTreeMap<String, Tie>)> {
     let own = (!ledger::is_account(&row.claim)).then(|| row.database.clone());
     observed.ties.iter().filter(move |(database, _)| own.as_ref() != Some(*database))
+}
+
+/// What nobody but its maker can end: found before the first step, else a tenant would be left without its credential,
+/// and with its database.
+pub(super) fn obstructed(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    let (found, applied) = (&observed.obstacles, &row.applied);
+    let is_dropped = applied.db_deletion_policy == DeletionPolicy::Delete && !ledger::is_account(&row.claim);
+    let of_database = found.databases.get(&row.database).filter(|_| is_dropped).into_iter();
+    let roles = if applied.role_deletion_policy == DeletionPolicy::Delete { row.roles() } else { BTreeSet::new() };
+    let of_roles = roles.into_iter().filter_map(|role| found.roles.get(role));
+    of_database.chain(of_roles).flatten().next().map(|obstacle| way_round(obstacle, &row.database))
+}
+
+fn way_round(obstacle: &Obstacle, database: &str) -> Refusal {
+    let (what, hint) = match obstacle {
+        Obstacle::Prepared { gid, database } => {
+            let gid = text(gid);
+            (
+                format!("the prepared transaction {gid} of database `{database}` holds locks on what would be dropped"),
+                format!(
+                    "in database `{database}`, as who prepared it or as a superuser, run: COMMIT PREPARED {gid}, or ROLLBACK \
+                     PREPARED {gid}"
+                ),
+            )
+        }
+        Obstacle::Subscription(subscription) => (
+            format!("the subscription `{subscription}` writes into its database"),
+            format!("in database `{database}`, as its owner run: DROP SUBSCRIPTION {}", name(subscription)),
+        ),
+        Obstacle::ReplicationSlot(slot) => (
+            format!("somebody reads what changes in its database through the replication slot `{slot}`"),
+            format!(
+                "end that subscription, or as a superuser run: SELECT pg_terminate_backend(active_pid), \
+                     pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {}",
+                text(slot)
+            ),
+        ),
+    };
+    Refusal::new(RefusalKind::Conflict, what).hint(hint)
 }

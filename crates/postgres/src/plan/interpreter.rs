@@ -422,6 +422,7 @@ impl World {
                 }
             }
             PostgresStep::OwnDatabase { database, .. } => ESTATE.clone_into(&mut self.database(database).owner),
+            PostgresStep::UnmarkTemplate { database } => self.database(database).is_template = false,
             PostgresStep::LimitDatabase { database, limit } => {
                 self.database(database).connection_limit = limit.unwrap_or(-1);
             }

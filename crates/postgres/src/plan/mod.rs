@@ -16,6 +16,7 @@ mod recovery;
 #[cfg(test)]
 mod recovery_tests;
 mod removal;
+mod restored;
 mod retirement;
 mod sighting;
 mod takeover;
@@ -89,6 +90,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
     for claim in &desired.retirements {
         tenants.insert(claim.clone(), retirement::plan(claim, observed));
     }
+    restored::hold_back(&mut tenants, &removals, desired, observed);
     let needs_ledger = tenants.values().any(|tenant| !tenant.steps.is_empty());
     Plan {
         server: desired.server.clone(),
@@ -279,7 +281,8 @@ fn conditions(desired: &Desired, observed: &Observed) -> Vec<Condition> {
     let adopted = desired.tenants.values().filter(|tenant| to_adopt(tenant, observed).is_some());
     let adopted: BTreeSet<&str> = adopted.map(|tenant| tenant.names.database.as_str()).collect();
     let open = system_databases(desired, shared).into_iter().chain(strange_databases(observed, &adopted));
-    members.chain(open).chain(visitors(desired, observed)).chain(sorted_otherwise(observed)).collect()
+    let told = visitors(desired, observed).into_iter().chain(sorted_otherwise(observed));
+    restored::condition(desired, observed).into_iter().chain(members).chain(open).chain(told).collect()
 }
 
 /// Databases whose indexes may be in another order than the system sorts now (PostgreSQL documentation, ALTER DATABASE,

@@ -45,7 +45,8 @@ fn remove(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView)
     let claim = &row.claim;
     let other = || (!ledger::is_account(claim)).then(|| another_database(row, observed)).flatten();
     let refusal = super::incomplete(row).or_else(other);
-    if let Some(refusal) = refusal.or_else(|| tied_elsewhere(row, observed)) {
+    let refusal = refusal.or_else(|| tied_elsewhere(row, observed)).or_else(|| departure::obstructed(row, observed));
+    if let Some(refusal) = refusal {
         return refused(claim, &row.database, refusal);
     }
     Planner { row, why, observed, place, plan: empty(claim, &row.database) }.plan()
@@ -323,12 +324,15 @@ impl Planner<'_> {
     fn drop_database(&mut self) {
         let database = self.row.database.clone();
         let Some(found) = self.database() else { return };
-        let (owner, invalid) = (found.owner.clone(), found.invalid());
+        let (owner, invalid, is_template) = (found.owner.clone(), found.invalid(), found.is_template);
         let strangers = self.observed.others(found, &self.row.claim);
         if owner != ESTATE
             && let Some(taking) = Taking::of(&self.observed.shared, &owner)
         {
             self.destroy(PostgresStep::OwnDatabase { database: database.clone(), taking });
+        }
+        if is_template {
+            self.destroy(PostgresStep::UnmarkTemplate { database: database.clone() });
         }
         // One whose deletion broke off at the server can only be dropped, and nobody is in it.
         if !invalid {

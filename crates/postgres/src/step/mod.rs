@@ -332,6 +332,11 @@ pub enum PostgresStep {
         /// How it is taken from its owner.
         taking: Taking,
     },
+    /// Lets nobody but its owner copy a database any more (PostgreSQL documentation, 22.3).
+    UnmarkTemplate {
+        /// The database.
+        database: String,
+    },
     /// Sets how many sessions a database may have.
     LimitDatabase {
         /// The database.

@@ -125,6 +125,7 @@ impl PostgresStep {
             Self::OwnDatabase { database, taking } => {
                 taking.around(format!("ALTER DATABASE {} OWNER TO {ESTATE}", name(database)))
             }
+            Self::UnmarkTemplate { database } => vec![format!("ALTER DATABASE {} IS_TEMPLATE false", name(database))],
             Self::LimitDatabase { database, limit } => {
                 vec![format!("ALTER DATABASE {} CONNECTION LIMIT {}", name(database), limit.unwrap_or(-1))]
             }

@@ -49,6 +49,7 @@ impl Step for PostgresStep {
             | Self::LimitRole { .. }
             | Self::Isolate { .. }
             | Self::OwnDatabase { .. }
+            | Self::UnmarkTemplate { .. }
             | Self::LimitDatabase { .. }
             | Self::Comment { .. }
             | Self::OpenDatabase { drifted: true, .. }
@@ -116,7 +117,7 @@ impl Step for PostgresStep {
             Self::AdoptDatabase { database, from, owner, schemas, administer, .. } => {
                 handed_over(database, from, owner, schemas, *administer)
             }
-            Self::EndLogins { from, roles } => format!("logins {} of {from}", roles.join(", ")),
+            Self::EndLogins { from, roles } => format!("logins {} of {from}: ended", roles.join(", ")),
             Self::TakeOver { from, database } => format!("database {database}: taken over from {from}"),
             Self::RetireLogin { role, .. } => format!("role {role}: may not log in any more, no password"),
             Self::CreateOwner { owner, tenant: true } => format!("role {owner}, the tenant, without login"),
@@ -152,8 +153,8 @@ impl Step for PostgresStep {
             Self::Admit { database, login, .. } => format!("database {database}: open to {login}"),
             Self::CreateLevel { role } => format!("role {role}, for further logins"),
             Self::GrantLevel { role, owner, level, .. } => format!("role {role}: {}", may(level, owner)),
-            Self::EmptyLevels { roles, .. } => format!("what {} may do in the database", roles.join(", ")),
-            Self::DropLevels { roles } => format!("roles {}, which further logins had", roles.join(", ")),
+            Self::EmptyLevels { roles, .. } => format!("what {} may do in the database: revoked", roles.join(", ")),
+            Self::DropLevels { roles } => format!("roles {}, which further logins had: dropped", roles.join(", ")),
             Self::Set { role, parameter, value, .. } => format!("login {role}: {parameter} = {value}"),
             Self::Reset { role, parameter, database, .. } => {
                 let database = database.as_ref().map_or_else(String::new, |name| format!(" in database {name}"));
@@ -174,7 +175,10 @@ impl Step for PostgresStep {
                 }
                 format!("database {database}: {}", parts.join(", "))
             }
-            Self::Dismiss { database, visitors, .. } => format!("database {database}: open to {}", visitors.join(", ")),
+            Self::Dismiss { database, visitors, .. } => {
+                format!("database {database}: no longer open to {}", visitors.join(", "))
+            }
+            Self::UnmarkTemplate { database } => format!("database {database}: no template"),
             Self::OwnDatabase { database, .. } => format!("database {database}: owned by {ESTATE}"),
             Self::LimitDatabase { database, limit } => format!("database {database}: {} in all", sessions(*limit)),
             Self::Comment { database, comment: Some(comment) } => format!("database {database}: comment {comment:?}"),
@@ -200,22 +204,24 @@ impl Step for PostgresStep {
             Self::Settle { policies, returns, note, .. } => settled(policies.as_ref(), *returns, note.as_ref()),
             Self::EndSessions { database, own, strangers, .. } => {
                 let whose = if strangers.is_empty() { own } else { strangers };
-                format!("sessions of {} in database {database}", whose.join(", "))
+                format!("sessions of {} in database {database}: ended", whose.join(", "))
             }
             Self::EndLocks { logins, roles, .. } => {
-                format!("sessions of {} that hold locks on {}", logins.join(", "), roles.join(", "))
+                format!("sessions of {} that hold locks on {}: ended", logins.join(", "), roles.join(", "))
             }
             Self::RecordChange { .. } => "the ledger knows of it".to_owned(),
             Self::RecordDeletion { .. } => "the ledger knows of the deletion".to_owned(),
-            Self::DropDatabase { database } => format!("database {database}, with all its data"),
-            Self::EmptySlot { role, database, stays: false, .. } => format!("what {role} owns in database {database}"),
+            Self::DropDatabase { database } => format!("database {database}, with all its data: dropped"),
+            Self::EmptySlot { role, database, stays: false, .. } => {
+                format!("what {role} owns in database {database}: dropped")
+            }
             Self::EmptySlot { role, owner, .. } => {
                 format!("login {role}: what it owns is {owner}'s, and nothing is granted to it")
             }
             Self::LeaveDatabase { roles, database, .. } => {
-                format!("what {} may do in database {database}", roles.join(", "))
+                format!("what {} may do in database {database}: revoked", roles.join(", "))
             }
-            Self::DropRoles { roles } => format!("roles {}", roles.join(", ")),
+            Self::DropRoles { roles } => format!("roles {}: dropped", roles.join(", ")),
             Self::RecordOrphan { .. } => {
                 "declaration: gone; database, roles and credential stay as they are".to_owned()
             }

@@ -1,5 +1,6 @@
 //! `tenantdb server`.
 
+mod accept_ledger;
 mod bootstrap;
 mod takeover;
 
@@ -24,6 +25,7 @@ pub async fn run(context: &Context, command: ServerCommand) -> Result<Exit, Erro
         ServerCommand::Forget(server) => forget(context, &server.name),
         ServerCommand::Bootstrap(arguments) => bootstrap::run(context, arguments).await,
         ServerCommand::Takeover(arguments) => takeover::run(context, arguments).await,
+        ServerCommand::AcceptLedger(arguments) => accept_ledger::run(context, arguments).await,
         ServerCommand::List => list(context),
     }
 }

@@ -166,7 +166,7 @@ on_every_server! {
         world.run_on(&["plan", "--exit-code"]).exits(3)
             .says("who loses that, and keeps the sessions that are open: grafana (last seen 2")
             .says("1 other, never seen in it")
-            .says("database cafe: open to analyst  # nothing declares that; open sessions stay: analyst (1 session now)");
+            .says("database cafe: no longer open to analyst  # nothing declares that; open sessions stay: analyst (1 session now)");
         world.run_on(&["apply", "--yes"]).exits(0);
         analyst.batch_execute("SELECT 1").await.expect("who is inside stays");
         metabase.batch_execute("SELECT 1").await.unwrap();

@@ -54,7 +54,7 @@ on_every_server! {
             "create",
             "update: login cafe_a: at most 5 sessions",
             "update: login cafe_b: at most 5 sessions",
-            "update: database cafe: open to somebody",
+            "update: database cafe: no longer open to somebody",
             "update: login cafe_a: any number of sessions",
             "reporting: create",
             "reporting: begin to delete",

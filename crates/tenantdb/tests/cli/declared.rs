@@ -114,9 +114,9 @@ on_every_server! {
         server.psql("postgres", "REVOKE CONNECT ON DATABASE cafe FROM metabase");
         world.apply(&both).exits(0).says("database cafe: open to metabase");
         server_with(&world, "connectFor: [exporter]");
-        let refused = world.apply(&both).exits(4).tells("needs consent: database cafe: open to metabase");
+        let refused = world.apply(&both).exits(4).tells("needs consent: database cafe: no longer open to metabase");
         assert!(refused.stdout.contains("2 refused") && connects("metabase", "cafe"), "{}", refused.stdout);
-        world.run_on(&["apply", "--yes"]).exits(0).says("- database erp: open to metabase");
+        world.run_on(&["apply", "--yes"]).exits(0).says("- database erp: no longer open to metabase");
         assert!(!connects("metabase", "cafe") && connects("exporter", "cafe"));
         world.plan(&both).exits(0).says("No changes");
     }

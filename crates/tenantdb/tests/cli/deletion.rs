@@ -1,6 +1,7 @@
 //! What deleting a declaration does, and what it never does: it follows the policies that were applied, a protected
 //! tenant stays, and a deletion that was interrupted is finished.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tenantdb_testkit::{Admin, Options, TestServer, majors, on_every_server, on_servers, wait_until};
@@ -392,21 +393,79 @@ on_servers! {
     }
 }
 
+/// What nobody but its maker can end is told before the credential is gone.
 #[test]
-fn a_prepared_transaction_keeps_it_and_is_named_at_once() {
+fn what_would_keep_a_database_from_being_dropped_is_told_before_anything_is_taken_away() {
     for major in majors() {
-        let server = Options::new(major, Admin::Plain).setting("max_prepared_transactions", "1").start();
+        let options = Options::new(major, Admin::Plain).setting("max_prepared_transactions", "5");
+        let server = options.setting("wal_level", "logical").start();
         let world = World::on(&server);
-        with_a_row("cafe", &removable("cafe", "Delete", "Delete"), &server, &world);
-        let credential = world.credential("default", "cafe-secret");
-        query(&server, &credential, "BEGIN; INSERT INTO lines VALUES (2); PREPARE TRANSACTION 'forgotten'").unwrap();
+        world.apply(&(removable("erp", "Delete", "Delete") + &tenant("cafe", "{}"))).exits(0);
+        let refused = |what: &str, hint: &str| {
+            let run = world.untouched(&server, || world.run(&["delete", "erp", "--yes"])).exits(4);
+            run.tells(what).tells(hint);
+        };
+        let (cafe, erp) = (world.credential("default", "cafe-secret"), world.credential("default", "erp-secret"));
 
-        let failed =
-            world.run_on(&["delete", "--yes"]).exits(1).tells("There is 1 prepared transaction using the database");
-        failed.tells("hint: pg_prepared_xacts names it");
-        server.psql("postgres", "ALTER DATABASE cafe ALLOW_CONNECTIONS true");
-        server.psql("cafe", "ROLLBACK PREPARED 'forgotten'");
-        world.run_on(&["delete", "--yes"]).exits(0);
-        assert_eq!(left_of("cafe", &server, &world), "");
+        query(&server, &erp, "BEGIN; CREATE TABLE lines (id int); PREPARE TRANSACTION 'left; \"open'").unwrap();
+        refused(
+            "the prepared transaction 'left; \"open' of database `erp` holds locks",
+            "ROLLBACK PREPARED 'left; \"open'",
+        );
+        query(&server, &erp, "ROLLBACK PREPARED 'left; \"open'").unwrap();
+
+        query(
+            &server,
+            &cafe,
+            "CREATE TABLE bait (id int); BEGIN; GRANT SELECT ON bait TO erp; PREPARE TRANSACTION 'bait'",
+        )
+        .unwrap();
+        refused(
+            "the prepared transaction 'bait' of database `cafe` holds locks",
+            "in database `cafe`, as who prepared it",
+        );
+        query(&server, &cafe, "ROLLBACK PREPARED 'bait'").unwrap();
+
+        server.psql(
+            "erp",
+            "CREATE SUBSCRIPTION copied CONNECTION '' PUBLICATION lines WITH (connect = false, slot_name = NONE)",
+        );
+        refused(
+            "the subscription `copied` writes into its database",
+            "hint: in database `erp`, as its owner run: DROP SUBSCRIPTION \"copied\"",
+        );
+        server.psql("erp", "DROP SUBSCRIPTION copied");
+
+        server.psql("erp", "SELECT pg_create_logical_replication_slot('feed', 'test_decoding')");
+        let mut reader = Command::new("pg_recvlogical")
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+                "-d",
+                "erp",
+                "--slot",
+                "feed",
+                "--start",
+                "-f",
+                "/dev/null",
+                "-p",
+            ])
+            .arg(server.port().to_string())
+            .env("PGPASSWORD", server.superuser_password())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let active = "SELECT count(*) FROM pg_replication_slots WHERE active";
+        wait_until(Duration::from_mins(1), || server.psql("erp", active) == "1");
+        refused("through the replication slot `feed`", "pg_drop_replication_slot(slot_name)");
+        reader.kill().unwrap();
+        reader.wait().unwrap();
+        wait_until(Duration::from_mins(1), || server.psql("erp", active) == "0");
+
+        server.psql("postgres", "ALTER DATABASE erp IS_TEMPLATE true");
+        world.run(&["delete", "erp", "--yes"]).exits(0).says("database erp: no template");
+        assert_eq!(left_of("erp", &server, &world), "");
     }
 }

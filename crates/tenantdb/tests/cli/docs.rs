@@ -124,6 +124,7 @@ fn every_command_has_a_help_to_read() {
         "server status",
         "server forget",
         "server takeover",
+        "server accept-ledger",
         "server list",
     ] {
         let words = command.split_whitespace().chain(["--help"]);

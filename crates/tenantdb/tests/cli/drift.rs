@@ -134,7 +134,7 @@ on_every_server! {
         server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC");
         let stranger = server.connect(&erp["username"], &erp["password"], "cafe").await.unwrap();
 
-        settled.world.run_on(&["plan", "--exit-code"]).exits(3).says("sessions of erp_a in database cafe").says("[disruptive]");
+        settled.world.run_on(&["plan", "--exit-code"]).exits(3).says("sessions of erp_a in database cafe: ended").says("[disruptive]");
         settled.world.run_on(&["apply"]).exits(4).tells("needs consent: sessions of erp_a in database cafe").tells("--yes");
         let refused = server.attempt(&erp["username"], &erp["password"], "cafe").await;
         assert!(refused.unwrap_err().starts_with("42501"), "the door is shut without consent");
@@ -276,8 +276,8 @@ on_every_server! {
         server.psql("postgres", "GRANT cafe TO grafana; GRANT erp TO cafe_b");
 
         let planned = settled.world.run_on(&["plan", "--exit-code"]).exits(3);
-        planned.says("database cafe: open to bob, carol, grafana").says("[disruptive]").tells("default/erp: OthersHaveAccess: cafe_b is a member of erp");
-        settled.world.run_on(&["apply"]).exits(4).tells("default/cafe: needs consent: database cafe: open to bob, carol, grafana");
+        planned.says("database cafe: no longer open to bob, carol, grafana").says("[disruptive]").tells("default/erp: OthersHaveAccess: cafe_b is a member of erp");
+        settled.world.run_on(&["apply"]).exits(4).tells("default/cafe: needs consent: database cafe: no longer open to bob, carol, grafana");
         server.psql_as("grafana", "g", "cafe", "SELECT 1").expect("it stays without consent");
 
         let done = settled.world.run_on(&["apply", "--yes"]).exits(0);

@@ -256,7 +256,7 @@ on_every_server! {
         for drift in [
             "ALTER ROLE cafe_user PASSWORD 'other'",
             "ALTER ROLE cafe_user NOLOGIN PASSWORD NULL",
-            "ALTER ROLE cafe_user VALID UNTIL '2000-01-01' CONNECTION LIMIT 1",
+            "ALTER ROLE cafe_user VALID UNTIL '2000-01-01' CONNECTION LIMIT 5",
             "REVOKE CONNECT ON DATABASE cafe FROM cafe_user",
             "GRANT CONNECT ON DATABASE cafe TO PUBLIC",
         ] {

@@ -57,7 +57,7 @@ on_every_server! {
         asked.tells("default/cafe: needs consent").tells("database cafe, with all its data");
         session.simple_query("SELECT 1").await.expect("nothing was touched");
         let purged = world.run(&["orphans", "--purge", "cafe", "--yes"]).exits(0);
-        purged.says("- default/cafe deleted").says("database cafe, with all its data").says("- credential in ").says("left behind, and removed for good");
+        purged.says("- default/cafe deleted").says("database cafe, with all its data: dropped").says("- credential in ").says("left behind, and removed for good");
         session.simple_query("SELECT 1").await.expect_err("its database is gone");
         assert_eq!(left(&server), "");
         for secret in ["cafe-secret", "cafe-secret-reporting"] {

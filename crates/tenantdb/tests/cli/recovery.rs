@@ -39,6 +39,26 @@ fn lose_ledger(server: &TestServer) {
     server.psql("postgres", "DROP DATABASE tenantdb WITH (FORCE)");
 }
 
+/// Keeps the ledger as it is now, for [`restore_ledger`].
+fn keep_ledger(server: &TestServer) {
+    server.psql("postgres", "CREATE DATABASE older TEMPLATE tenantdb OWNER tenantdb_owner");
+    server.psql("postgres", "REVOKE ALL ON DATABASE older FROM PUBLIC");
+}
+
+/// Puts the earlier one in its place, as a restore from a dump does.
+fn restore_ledger(server: &TestServer) {
+    lose_ledger(server);
+    server.psql("postgres", "ALTER DATABASE older RENAME TO tenantdb");
+}
+
+/// Lets it decide again.
+fn accept_ledger(world: &World) {
+    world
+        .run(&["server", "accept-ledger", "shared", "--yes"])
+        .exits(0)
+        .says("the ledger of shared is accepted as it is");
+}
+
 /// Lets the home believe the server that it has another ledger.
 fn forget(world: &World) {
     world.run(&["server", "forget", "shared"]).exits(0);
@@ -164,8 +184,7 @@ on_servers! {
         let goes = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
         let early = [tenant("cafe", SHARED_ALONE), tenant("erp", IN_PLACE), tenant("gone", goes)].concat();
         world.apply(&(early.clone() + &tenant("left", goes))).exits(0);
-        server.psql("postgres", "CREATE DATABASE older TEMPLATE tenantdb OWNER tenantdb_owner");
-        server.psql("postgres", "REVOKE ALL ON DATABASE older FROM PUBLIC");
+        keep_ledger(&server);
 
         // Since then: other credentials for some, others gone, and others made.
         let secrets = ["cafe-secret", "cafe-secret-reporting", "erp-secret"];
@@ -180,8 +199,7 @@ on_servers! {
         let now = credentials(&world, &["cafe-secret", "cafe-secret-reporting", "erp-secret", "shop-secret"]);
         assert_ne!(first[0]["username"], now[0]["username"]);
         let writers = [writer(&server, &now[0]).await, writer(&server, &now[2]).await, writer(&server, &now[3]).await];
-        lose_ledger(&server);
-        server.psql("postgres", "ALTER DATABASE older RENAME TO tenantdb");
+        restore_ledger(&server);
 
         let applied = world.run_on(&["apply", "--yes"]).exits(0);
         applied.says("database shop: in the ledger again; shop_a as before").says("database gone");
@@ -194,8 +212,49 @@ on_servers! {
         }
         is_settled(&world);
         world.run(&["status"]).exits(0).says("Missing");
+        world.run_on(&["apply", "--prune", "--yes"]).exits(4).tells("the ledger was restored from a dump");
+        accept_ledger(&world);
         world.run_on(&["apply", "--prune", "--yes"]).exits(0).says("1 deleted, 5 unchanged");
         world.run(&["status"]).exits(0).says_nothing_of("left");
+    }
+
+    fn nothing_is_destroyed_or_taken_over_on_the_word_of_a_ledger_that_was_restored(server: TestServer) {
+        let world = World::on(&server);
+        let goes = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+        let stays = "{deletionProtection: false, access: [{name: reporting, level: ReadOnly}]}";
+        let early = [tenant("cafe", stays), tenant("erp", goes), tenant("blog", stays)].concat();
+        world.apply(&early).exits(0);
+        world.run(&["delete", "cafe", "blog", "--yes"]).exits(0);
+        keep_ledger(&server);
+
+        // Since then one is taken over, and one protected.
+        let other = world.another_home();
+        other.apply(&tenant("cafe", "{adopt: Existing}")).exits(4);
+        other.run_on(&["apply", "--yes"]).exits(0);
+        let taken = other.credential("default", "cafe-secret");
+        world.apply(&tenant("erp", "{dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}")).exits(0);
+        restore_ledger(&server);
+
+        let refused = "the ledger was restored from a dump, and may not know what became of it since";
+        let hint = "hint: apply all that is declared on this server, first from where the newest credentials are; then \
+                    `tenantdb server accept-ledger shared`";
+        for command in [&["orphans", "--purge", "cafe", "--yes"][..], &["delete", "erp", "--yes"]] {
+            world.untouched(&server, || world.run(command)).exits(4).tells(refused).tells(hint);
+        }
+        let third = world.another_home();
+        third.declare(&tenant("blog", "{adopt: Existing}"));
+        third.untouched(&server, || third.run_on(&["apply", "--yes"])).exits(4).tells(refused);
+        world.run_on(&["plan"]).exits(0).tells("LedgerRestored: ");
+        query(&server, &taken, "SELECT 1").unwrap();
+
+        world.run_on(&["apply"]).exits(0);
+        world.untouched(&server, || world.run(&["server", "accept-ledger", "shared"])).exits(4).tells("needs consent");
+        accept_ledger(&world);
+        world.run(&["history", "erp"]).exits(0).says("accept the restored ledger");
+        world.run(&["delete", "erp", "--yes"]).exits(4).tells("it is protected from deletion");
+        assert!(!world.run_on(&["plan"]).exits(0).stderr.contains("LedgerRestored"));
+        world.run(&["server", "accept-ledger", "shared"]).exits(0).tells("there is nothing to accept");
+        third.run_on(&["apply", "--yes"]).exits(0).says("default/blog adopted");
     }
 
     fn a_database_that_a_restore_made_anew_is_accepted_by_consent_and_no_other(server: TestServer) {
@@ -303,6 +362,9 @@ fn a_server_that_was_restored_as_a_whole_goes_on_by_consent() {
     refused.tells("if the server was restored from a dump, set `adopt: Existing`");
     world.declare(&adopting).run_on(&["apply", "--yes"]).exits(0).says("the ledger knows it as it was restored");
     is_settled(&world);
+    world.run(&["delete", "cafe", "--yes"]).exits(4).tells("it is protected from deletion");
+    world.run_on(&["plan"]).exits(0).tells("LedgerRestored");
+    accept_ledger(&world);
     let password = |all: &[BTreeMap<String, String>]| all.iter().map(|one| one["password"].clone()).collect::<Vec<_>>();
     let now = credentials(&world, &SECRETS);
     assert_eq!(password(&now), password(&kept));

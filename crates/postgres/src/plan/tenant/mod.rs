@@ -406,6 +406,10 @@ impl<'a> Planner<'a> {
     fn attributes(&mut self) {
         let database = self.database_name();
         if let Some(found) = self.database {
+            if found.is_template {
+                let reason = "whoever may make databases could copy it";
+                self.push(PostgresStep::UnmarkTemplate { database: database.clone() }, reason);
+            }
             let declared = self.tenant.applied.connection_limit.is_some() || self.before.connection_limit.is_some();
             let limit = self.database_limit();
             if declared && found.connection_limit != limit.unwrap_or(-1) {

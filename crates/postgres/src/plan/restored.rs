@@ -1,0 +1,50 @@
+//! A ledger that was restored from a dump: what it calls an orphan may be somebody's by now, and what it calls unprotected
+//! may be protected. Nothing is destroyed, and nothing of others' taken, on its word.
+
+use std::collections::BTreeMap;
+
+use tenantdb_core::{Claim, Condition, Refusal, RefusalKind, Risk, Task};
+
+use super::{PostgresTenantPlan, refused};
+use crate::desired::{Desired, Removal};
+use crate::observe::Observed;
+use crate::step::PostgresStep;
+
+/// Refuses what would be done on the word of a ledger that may be older than its server.
+pub(super) fn hold_back(
+    tenants: &mut BTreeMap<Claim, PostgresTenantPlan>,
+    removals: &BTreeMap<Claim, Removal>,
+    desired: &Desired,
+    observed: &Observed,
+) {
+    if !is_restored(observed) {
+        return;
+    }
+    let takes = |task: &Task<PostgresStep>| matches!(task, Task::Engine(PostgresStep::TakeOver { .. }));
+    for (claim, plan) in tenants {
+        let is_taken = removals.get(claim) == Some(&Removal::TakenOver);
+        if is_taken || plan.steps.iter().any(|step| step.risk == Risk::Destructive || takes(&step.task)) {
+            let message = "the ledger was restored from a dump, and may not know what became of it since";
+            let refusal = Refusal::new(RefusalKind::Conflict, message).hint(way_out(desired));
+            *plan = refused(claim, &plan.database, refusal);
+        }
+    }
+}
+
+/// Says that the ledger may be older than its server.
+pub(super) fn condition(desired: &Desired, observed: &Observed) -> Option<Condition> {
+    let message = format!("the ledger was restored from a dump; nothing is deleted on its word: {}", way_out(desired));
+    is_restored(observed).then_some(Condition { kind: "LedgerRestored", message })
+}
+
+fn is_restored(observed: &Observed) -> bool {
+    observed.ledger.as_ref().is_some_and(|ledger| ledger.is_restored)
+}
+
+fn way_out(desired: &Desired) -> String {
+    format!(
+        "apply all that is declared on this server, first from where the newest credentials are; then `tenantdb server \
+         accept-ledger {}`",
+        desired.server
+    )
+}
