@@ -86,7 +86,7 @@ fn field(line: &str, name: &str) -> Option<String> {
     while let Some(c) = characters.next() {
         match c {
             '"' => return Some(value),
-            '\\' => value.extend(characters.next()),
+            '\\' => value.extend(characters.next().map(|c| if c == 'n' { '\n' } else { c })),
             c => value.push(c),
         }
     }
