@@ -148,6 +148,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Lets go of a tenant.
     fn release(&self, hold: Self::Hold) -> impl Future<Output = ()> + Send;
+
+    /// Waits until what was carried out would outlive a crash of the server.
+    fn flush(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// What the place of a pass holds, as the planner sees it.

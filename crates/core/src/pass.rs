@@ -158,10 +158,12 @@ impl<E: Engine> Pass<E> {
         let mut report = Report { server, tenants: Vec::new(), failure: None, conditions, prepared: false };
         let mut finished: BTreeMap<Claim, TenantOutcome> = BTreeMap::new();
         let mut next = Some((observed, plan));
+        let mut begun = false;
         for round in 1.. {
             let Some((observed, plan)) = next.take() else { break };
             let plan = review::review(plan, consent);
             let prepares = !plan.preparation.is_empty();
+            begun |= plan.tenants.iter().any(|tenant| !tenant.steps.is_empty());
             let outcomes = match self.round(observed, plan, &events).await {
                 Ok(outcomes) => outcomes,
                 Err(failure) => {
@@ -191,6 +193,12 @@ impl<E: Engine> Pass<E> {
             }
         }
         report.tenants = finished.into_values().collect();
+        if begun && let Err(failure) = self.engine.flush().await {
+            let mut failures = report.tenants.iter().filter_map(|tenant| tenant.failure.as_ref());
+            if !failures.any(|told| told.kind == failure.kind) {
+                report.failure.get_or_insert(failure);
+            }
+        }
         report
     }
 

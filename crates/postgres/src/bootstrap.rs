@@ -250,12 +250,6 @@ fn check(wanted: &Wanted<'_>, observed: &Observed) -> Result<(), Failure> {
     if observed.is_tenants(wanted.admin) {
         return stop(format!("the login {} is a tenant's", wanted.admin), "name another in `admin.username`");
     }
-    if wanted.admin == shared.login {
-        return stop(
-            format!("`admin.username` is {}, the superuser itself", wanted.admin),
-            "declare a login of its own for tenantdb, such as `admin_user`",
-        );
-    }
     Ok(())
 }
 

@@ -533,6 +533,11 @@ impl Engine for Postgres {
         self.probes.everywhere(&self.connections, delivery, login).await.map_err(|failure| self.at(failure))
     }
 
+    async fn flush(&self) -> Result<(), Failure> {
+        let flushed = async { apply::flush(&*self.connections.ledger().await?).await };
+        flushed.await.map_err(|failure| self.at(failure))
+    }
+
     async fn release(&self, hold: Hold) {
         self.locks.release(hold.key).await;
     }

@@ -137,7 +137,10 @@ pub(crate) fn database_out_of_reach(shared: &Shared, name: &str, found: &Databas
 pub(crate) fn role_out_of_reach(shared: &Shared, name: &str) -> Option<Refusal> {
     let role = shared.roles.get(name).filter(|role| Taking::of_powers(shared, role).is_none())?;
     let powers = role.powers();
-    let message = format!("role `{name}` is {}, and this administrator can't take that away", powers.join(" "));
+    let message = format!(
+        "role `{name}` is {}, and this administrator can't take that away; nothing of this tenant is touched until it is",
+        powers.join(" ")
+    );
     let statement = crate::step::without(name, &powers);
     Some(Refusal::new(RefusalKind::Policy, message).hint(format!("as a superuser run: {statement}")))
 }

@@ -165,6 +165,12 @@ pub fn administrator(server: &DatabaseServer) -> Result<AdminLogin, Error> {
 
 /// A superuser's login.
 pub fn superuser(username: &str, from: &PasswordSource, admin: &AdminLogin) -> Result<AdminLogin, Error> {
+    if username == admin.username {
+        return Err(Error::input(
+            format!("`admin.username` is {username}, the superuser itself"),
+            "declare a login of its own for tenantdb, such as `admin_user`",
+        ));
+    }
     let password = read_password(from).map_err(|why| {
         Error::input(
             format!("no password for the superuser {username}: {why}"),

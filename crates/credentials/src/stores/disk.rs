@@ -17,7 +17,14 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a file holds, if it is there.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, PlaceError> {
-    match fs::read(path) {
+    let read = || {
+        // A pipe that nobody writes into would be waited for forever.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        fs::read(path)
+    };
+    match read() {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed(path, "read", &error)),

@@ -199,3 +199,14 @@ fn the_longest_name_of_a_secret_becomes_a_file_name_that_fits() {
     let Found { path, .. } = place.find(&delivery.claim.namespace, &subject("cafe", None)).unwrap().pop().unwrap();
     assert_eq!(path, place.paths(&delivery).document);
 }
+
+#[test]
+fn a_pipe_in_the_place_of_a_credential_is_told_and_not_waited_for() {
+    let (folder, place) = place();
+    let delivery = delivery("cafe");
+    place.fence_now(&delivery, &marker(1), Version(0)).unwrap();
+    let path = folder.path().join("credentials/default/cafe-secret.json");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let told = place.read_now(&delivery).unwrap_err().to_string();
+    assert!(told.contains("cafe-secret.json: it is not a regular file"), "{told}");
+}

@@ -10,6 +10,17 @@ use crate::ledger::{self, Applied, Phase, ROLE_DDL_LOCK};
 use crate::sql::{text, text_or_null, texts};
 use crate::step::{Adopted, PostgresStep};
 
+/// What is committed after this does not wait for the disk. The server writes its log in order (PostgreSQL documentation,
+/// 28.4): nothing that is committed later is ever there without it, and [`flush`] ends a pass.
+pub(super) const DURABLE_LATER: &str = "SET LOCAL synchronous_commit = off";
+
+/// Waits until all that was committed before is on the server's disk. A commit waits only if it wrote something.
+pub(crate) async fn flush(session: &Session) -> Result<(), Failure> {
+    session
+        .run(&[Statement::labelled("UPDATE ledger.server SET version = version", "wait for the server's disk")])
+        .await
+}
+
 /// Takes a tenant's names, all or none. Somebody who has one of them already makes the plan stale: the next look
 /// tells who it is.
 pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &PostgresStep) -> Result<(), Failure> {
@@ -17,7 +28,11 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         PostgresStep::Recover { .. } => recovered(step, &hold.claim),
         _ => claimed(step, hold),
     };
-    let insert = insert.ok_or_else(|| bug("a claim that is none"))?;
+    let mut insert = insert.ok_or_else(|| bug("a claim that is none"))?;
+    // What is done on the server comes next; an account's next step is outside of it, and must not be there alone.
+    if matches!(step, PostgresStep::Claim { database: Some(_), .. }) {
+        insert = format!("{DURABLE_LATER}; {insert}");
+    }
     let session = connections.ledger().await?;
     let claimed = session.column(&Statement::labelled(insert, "claim")).await?;
     hold.id = claimed.first().and_then(|id| id.parse().ok());

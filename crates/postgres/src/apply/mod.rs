@@ -6,7 +6,7 @@ mod locks;
 mod proof;
 mod script;
 
-pub(crate) use bookkeeping::{accept_ledger, note_sightings, take_over};
+pub(crate) use bookkeeping::{accept_ledger, flush, note_sightings, take_over};
 pub(crate) use locks::Locks;
 use tenantdb_core::{Claim, Failure, FailureKind, Login, Plan, Step, Task, TenantPlan, failpoint};
 
@@ -254,7 +254,9 @@ async fn ledger(
     }
     let mut all = Vec::new();
     // Whoever waits for the disk with this lock keeps everyone else waiting.
-    if !batch.iter().all(|step| step.is_its_tenants_alone()) {
+    if batch.iter().all(|step| step.is_its_tenants_alone()) {
+        all.push(Statement::new(bookkeeping::DURABLE_LATER));
+    } else {
         all.push(Statement::new(format!("SET LOCAL lock_timeout = '{ROLE_DDL_PATIENCE}'")));
         let lock = format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})");
         all.push(Statement::labelled(lock, "waiting for other role changes"));

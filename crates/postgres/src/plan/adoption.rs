@@ -92,6 +92,7 @@ pub(super) fn needs_superuser(
     schemas: impl Iterator<Item = String>,
     found: &Database,
     observed: &Observed,
+    is_begun: bool,
     estate_is_told: &mut bool,
 ) -> Option<Refusal> {
     let shared = &observed.shared;
@@ -105,8 +106,9 @@ pub(super) fn needs_superuser(
     // Several are told together, and it is made once.
     let once = if std::mem::replace(estate_is_told, true) { None } else { Some(estate(observed)) };
     let all: Vec<Needed> = once.into_iter().flatten().chain(needed).collect();
+    let what = if is_begun { "can't be adopted" } else { "was adopted, and can't be put right" };
     let message = format!(
-        "database `{}` can't be adopted by this administrator, which is no superuser; nothing was touched",
+        "database `{}` {what} by this administrator, which is no superuser; nothing was touched",
         names.database
     );
     Some(Refusal::new(RefusalKind::Policy, message).hint(format!("as a superuser run: {}", script(&all))))

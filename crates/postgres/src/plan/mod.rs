@@ -379,11 +379,13 @@ fn system_databases(desired: &Desired, shared: &Shared) -> Option<Condition> {
         && !shared.admin().superuser
         && shared.databases.get(here).is_some_and(|found| found.owner != login && !found.grants(login, "CONNECT"));
     let keep = if as_anyone { format!("GRANT CONNECT ON DATABASE {here} TO {}; ", name(login)) } else { String::new() };
+    // Who is a superuser already has no administrator of its own to make ready.
+    let is_superuser = shared.admin().superuser;
+    let bootstrap = format!("`tenantdb server bootstrap {}` closes them, or ", desired.server);
     let message = format!(
-        "every login may connect to {}; `tenantdb server bootstrap {}` closes them, or as their owner run: {keep}REVOKE \
-         CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
+        "every login may connect to {}; {}as their owner run: {keep}REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
         open.join(" and "),
-        desired.server,
+        if is_superuser { "" } else { &bootstrap },
         open.join(", ")
     );
     Some(Condition { kind: "SystemDatabasesOpen", message })

@@ -169,7 +169,7 @@ on_servers! {
         let own = World::on(&server);
         let mut own = own;
         own.set("PGPASSWORD", server.superuser_password());
-        own.untouched(&server, || bootstrap(&own, &["--yes"])).exits(1).tells("`admin.username` is postgres, the superuser itself");
+        own.untouched(&server, || bootstrap(&own, &["--yes"])).exits(2).tells("`admin.username` is postgres, the superuser itself");
         own.apply(&tenant("admin", "{owner: admin_user}")).exits(0);
         let world = world(&server);
         world.untouched(&server, || bootstrap(&world, &["--yes"])).exits(1).tells("the login admin_user is a tenant's");

@@ -17,8 +17,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tenantdb_core::CredentialStep;
 use tenantdb_postgres::PostgresStep;
+use tenantdb_testkit::{Admin, Options};
 
-use crate::world::{Run, tenant};
+use crate::world::{Run, World, query, tenant};
 use reader::Reader;
 use scenarios::{NOTHING, SCENARIOS, Scenario};
 use site::{Left, Site};
@@ -240,6 +241,65 @@ fn start(site: &Site) -> Child {
 /// Whether the full numbers are wanted.
 fn soak() -> bool {
     std::env::var("TENANTDB_SOAK").is_ok_and(|value| value == "1")
+}
+
+/// A commit that does not wait for the disk is lost with the server: what is outside of it is then ahead of the ledger.
+#[test]
+fn a_crash_of_the_server_is_mended_by_running_again_and_takes_nothing_back_that_was_reported() {
+    let adopted = tenant("cafe", "{adopt: Existing}");
+    let removable = tenant("cafe", "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
+    let mut lost = 0;
+    for major in tenantdb_testkit::majors() {
+        // Nothing else is to write the log of what was committed.
+        let quiet = [("wal_writer_delay", "10s"), ("autovacuum", "off")];
+        let options = quiet
+            .into_iter()
+            .fold(Options::new(major, Admin::Superuser), |all, (name, value)| all.setting(name, value));
+        let server = options.start();
+        let crash = || {
+            server.kill();
+            server.start_again();
+        };
+        let rows = "SELECT count(*) FROM ledger.tenant WHERE phase = 'Provisioned'";
+        for failpoint in ["after-claim", "after-fence-credential", "after-publish-credential", "after-settle"] {
+            let world = World::on(&server);
+            server.psql("postgres", "CREATE ROLE cafe LOGIN PASSWORD 'from-before'");
+            server.psql("postgres", "CREATE DATABASE cafe OWNER cafe");
+            world.declare(&tenant("erp", "{}")).run_on(&["apply"]).exits(0);
+            world.declare(&adopted).run_killed_at(failpoint, &["apply", "--yes"]);
+            crash();
+            lost +=
+                usize::from(server.psql("tenantdb", "SELECT count(*) FROM ledger.tenant WHERE name = 'cafe'") == "0");
+            world.run_on(&["apply", "--yes"]).exits(0);
+            crash();
+            assert_eq!(server.psql("tenantdb", rows), "2", "{failpoint}");
+            world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+            query(&server, &world.credential("default", "cafe-secret"), "SELECT 1").unwrap();
+            server.attempt_blocking("cafe", "from-before", "cafe").expect("no password changes");
+            remove(&world, &removable.replace("{del", "{adopt: Existing, del"));
+            remove(&world, &removable.replace("cafe", "erp"));
+        }
+        for failpoint in
+            ["after-record-deletion", "after-withdraw-credential", "after-close-database", "after-drop-database"]
+        {
+            let world = World::on(&server);
+            world.declare(&removable).run_on(&["apply"]).exits(0);
+            world.run_killed_at(failpoint, &["delete", "--yes"]);
+            crash();
+            lost += usize::from(server.psql("tenantdb", rows) == "1");
+            world.run_on(&["delete", "--yes"]).exits(0);
+            crash();
+            assert_eq!(server.psql("tenantdb", "SELECT count(*) FROM ledger.tenant"), "0", "{failpoint}");
+            assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+        }
+    }
+    assert!(lost > 0 || tenantdb_testkit::majors().is_empty(), "every commit was on the disk: this tries nothing");
+}
+
+/// Lets go of a tenant's protection, and deletes it.
+fn remove(world: &World, declaration: &str) {
+    world.declare(declaration).run_on(&["apply", "--yes"]).exits(0);
+    world.run_on(&["delete", "--yes"]).exits(0);
 }
 
 /// The versions to kill on, in turn.

@@ -64,6 +64,7 @@ pages! {
     decision_0004: "docs/decisions/0004-a-ledger-in-a-database-on-the-server.md",
     decision_0005: "docs/decisions/0005-decode-again-without-what-was-wrong.md",
     decision_0006: "docs/decisions/0006-a-plan-that-could-not-be-made-ends-with-1.md",
+    decision_0007: "docs/decisions/0007-one-wait-for-the-disk-ends-a-pass.md",
 }
 
 #[test]

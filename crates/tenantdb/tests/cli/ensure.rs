@@ -500,7 +500,7 @@ on_servers! {
             builds.ensure(&folder, &[app], &["--file", file]).exits(2).tells(file).tells("hint:");
         }
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname IN ('cafe', 'tenantdb')"), "0");
-        builds.ensure(&folder, &[app, ("POSTGRES_ADMIN_PASSWORD", "wrong")], &[]).exits(1).tells("hint:");
+        builds.ensure(&folder, &[app, ("POSTGRES_ADMIN_PASSWORD", "wrong")], &[]).exits(1).tells("hint: check POSTGRES_ADMIN_USER");
         builds.ensure(&folder, &[app, ("ENABLE_PGVECTOR", "true")], &[]).exits(4).tells("extension `vector`");
         assert_eq!(builds.ensure(&folder, &[app, ("SETUP_DATABASES", "false")], &[]).exits(0).tells("nothing is done").stdout, "");
         assert!(!folder.join(".env").exists());

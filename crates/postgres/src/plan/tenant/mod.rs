@@ -80,7 +80,8 @@ fn adoption_in_reach(
     let found = observed.shared.databases.get(names.database.as_str());
     let Some(found) = found.filter(|_| row.is_none_or(|row| row.adopted)) else { return Ok(()) };
     let schemas = std::iter::once("public".to_owned()).chain(tenant.applied.schemas.iter().cloned());
-    let refusal = super::adoption::needs_superuser(names, schemas, found, observed, &mut room.estate_is_told);
+    let is_begun = row.is_none_or(|row| row.phase == Phase::Claimed);
+    let refusal = super::adoption::needs_superuser(names, schemas, found, observed, is_begun, &mut room.estate_is_told);
     refusal.map_or(Ok(()), Err)
 }
 

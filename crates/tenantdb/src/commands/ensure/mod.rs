@@ -138,6 +138,11 @@ async fn wait(context: &Context, input: &Input, server: &ServerInput, patience: 
         connected.pass.engine.close().await;
         let error = match answer {
             Err(Error::Failure(failure)) if failure.kind == FailureKind::Unreachable => failure,
+            Err(Error::Failure(failure)) if failure.kind == FailureKind::LoginRefused => {
+                let hint = "check POSTGRES_ADMIN_USER and POSTGRES_ADMIN_PASSWORD (or POSTGRES_PASSWORD); with \
+                            TENANTDB_SERVER, what it declares";
+                return Err(failure.hint(hint).into());
+            }
             answer => return answer.map(drop),
         };
         let (address, seconds) = (&connected.address, patience.as_secs());

@@ -289,7 +289,7 @@ pub const SCENARIOS: &[Scenario] = &[
                          REVOKE {tenant} FROM {tenant}_b GRANTED BY tenantdb_owner; ALTER ROLE {tenant}_b LOGIN VALID UNTIL '2000-01-01'; \
                          ALTER SCHEMA public OWNER TO admin_user; DROP SCHEMA app; DROP EXTENSION pg_trgm; \
                          SET ROLE tenantdb_owner; CREATE EXTENSION pg_trgm VERSION '1.5' SCHEMA public; RESET ROLE; \
-                         COMMENT ON DATABASE {tenant} IS 'mine'; ALTER DATABASE {tenant} CONNECTION LIMIT 99; \
+                         COMMENT ON DATABASE {tenant} IS 'mine'; ALTER DATABASE {tenant} CONNECTION LIMIT 99 IS_TEMPLATE true; \
                          GRANT readers TO {tenant} WITH ADMIN OPTION GRANTED BY admin_user; \
                          GRANT CONNECT ON DATABASE {tenant} TO PUBLIC; ALTER DATABASE {tenant} OWNER TO admin_user"
                     ),
