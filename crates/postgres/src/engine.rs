@@ -176,6 +176,7 @@ impl Postgres {
 
     /// What the server shares, with the ledger if there is one to trust.
     async fn with_ledger(&self, shared: Shared) -> Result<Observed, Failure> {
+        self.connections.beware(&shared);
         let ledger =
             if trusted_ledger(&shared)? { Ledger::read(&*self.connections.ledger().await?).await? } else { None };
         Ok(Observed { shared, ledger, ..Observed::default() })

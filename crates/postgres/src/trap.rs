@@ -4,11 +4,13 @@
 use tenantdb_core::{Failure, FailureKind, Refusal, RefusalKind};
 
 use crate::connect::Session;
+use crate::observe::Shared;
 use crate::sql::name;
 
-/// Whether there is any that is on. Nearly nowhere is one, and a new session would have to learn much to tell whose they
-/// are: 3 ms of the server's processor time.
-const ANY: &str = "SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D' LIMIT 1";
+/// Whether there is any that is on, and we are not spared them (`event_triggers`, from PostgreSQL 17 on). Nearly nowhere is
+/// one, and a new session would have to learn much to tell whose they are: 3 ms of the server's processor time.
+const ANY: &str = "SELECT FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D' \
+                   AND pg_catalog.current_setting('event_triggers', true) IS DISTINCT FROM 'off' LIMIT 1";
 
 /// Those that are on and whose function is no superuser's.
 const TRAPS: &str = "\
@@ -17,11 +19,17 @@ FROM pg_catalog.pg_event_trigger e
 JOIN pg_catalog.pg_proc p ON p.oid = e.evtfoid JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
 WHERE e.evtenabled <> 'D' AND NOT r.rolsuper ORDER BY e.evtname";
 
-/// An event trigger that calls what somebody can change who is no superuser.
+/// What would run somebody else's code in an administrator's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trap {
-    trigger: String,
-    owner: String,
+pub(crate) enum Trap {
+    /// An event trigger that calls what somebody can change who is no superuser.
+    Change { trigger: String, owner: String },
+    /// An event trigger that each login sets off, before anybody can look whose function it calls.
+    Login {
+        database: String,
+        /// The administrator's login.
+        login: String,
+    },
 }
 
 impl Trap {
@@ -31,7 +39,14 @@ impl Trap {
             return Ok(None);
         }
         let found = session.query(TRAPS, &[]).await?;
-        Ok(found.first().map(|row| Self { trigger: row.get(0), owner: row.get(1) }))
+        Ok(found.first().map(|row| Self::Change { trigger: row.get(0), owner: row.get(1) }))
+    }
+
+    /// The one that our own login would set off in a database.
+    pub(crate) fn at_login(shared: &Shared, database: &str) -> Option<Self> {
+        let found = shared.databases.get(database)?;
+        let trap = || Self::Login { database: database.to_owned(), login: shared.login.clone() };
+        shared.is_set_off_by_login(database, found).then(trap)
     }
 
     /// Why nothing is done in a database that has it.
@@ -45,12 +60,27 @@ impl Trap {
     }
 
     fn message(&self) -> String {
-        let Self { trigger, owner } = self;
-        format!("event trigger `{trigger}` calls a function of `{owner}`, which would run as the administrator")
+        match self {
+            Self::Change { trigger, owner } => {
+                format!("event trigger `{trigger}` calls a function of `{owner}`, which would run as the administrator")
+            }
+            Self::Login { database, .. } => {
+                format!("each login to database `{database}` runs an event trigger, and would as the administrator")
+            }
+        }
     }
 
     fn hint(&self) -> String {
-        let trigger = name(&self.trigger);
-        format!("as a superuser run there: ALTER EVENT TRIGGER {trigger} DISABLE; or give its function to a superuser")
+        match self {
+            Self::Change { trigger, .. } => format!(
+                "as a superuser run there: ALTER EVENT TRIGGER {} DISABLE; or give its function to a superuser",
+                name(trigger)
+            ),
+            Self::Login { login, .. } => format!(
+                "as a superuser spare the administrator that: ALTER ROLE {} SET event_triggers = off; or drop the trigger, \
+                 and log in there once",
+                name(login)
+            ),
+        }
     }
 }

@@ -302,7 +302,7 @@ async fn inside(connections: &Connections, hold: &Hold, step: &PostgresStep) -> 
     if let Some(database) = step.database() {
         return at(connections, database, step).await.map_err(stale_if_its_tenant_goes);
     }
-    at(connections, &hold.database, step).await
+    at(connections, &hold.database, step).await.map_err(stale_if_its_tenant_drops)
 }
 
 async fn at(connections: &Connections, database: &str, step: &PostgresStep) -> Result<(), Failure> {
@@ -310,6 +310,14 @@ async fn at(connections: &Connections, database: &str, step: &PostgresStep) -> R
     let result = session.transaction(&statements(step, "")).await;
     session.close().await;
     result
+}
+
+/// The tenant goes on making and dropping things while we grant on them: a schema (3F000) or a table (42P01) is gone, or
+/// the server stumbles over what went while it looked it up (XX000). The next look finds what is there then.
+fn stale_if_its_tenant_drops(failure: Failure) -> Failure {
+    let is_gone = ["3F000", "42P01"].iter().any(|code| failure.has_code(code));
+    let went = failure.has_code("XX000") && failure.message.contains("cache lookup failed");
+    if is_gone || went { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
 }
 
 /// Another tenant's database that is deleted while we are in it: it is closed (55000), our session is ended (57P01),
@@ -338,9 +346,9 @@ fn proof_of<'a>(
 
 /// Somebody made or dropped what we work on, between our look and our statement or while it ran: another run, or one
 /// that was killed, whose last statement goes on to its end at the server. By name (42P04, 3D000), by index (23505), or
-/// as a row of a catalog that both change.
+/// as a row of a catalog that both change. Or a role was given something since it was emptied (2BP01).
 fn stale_if_changed(failure: Failure) -> Failure {
-    let by_code = [CHANGED_MEANWHILE, "42P04", "3D000", "23505"].iter().any(|code| failure.has_code(code));
+    let by_code = [CHANGED_MEANWHILE, "42P04", "3D000", "23505", "2BP01"].iter().any(|code| failure.has_code(code));
     let changed = by_code || changed_by_another(&failure);
     if changed { Failure { kind: FailureKind::Stale, ..failure } } else { failure }
 }

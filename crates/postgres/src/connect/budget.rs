@@ -1,6 +1,6 @@
 //! All sessions with one server, within its budget of connections.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::error::SqlState;
 
 use super::{AdminLogin, Session, Speaker, TlsSettings};
+use crate::observe::Shared;
+use crate::trap::Trap;
 use crate::{LEDGER, sql};
 
 /// How long to wait the first time, and twice as long each time after, for a server that has no connection free: it
@@ -30,6 +32,7 @@ pub(crate) struct Connections {
     visits: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
     sorted_otherwise: Mutex<BTreeSet<String>>,
+    traps: Mutex<BTreeMap<String, Trap>>,
 }
 
 /// A session with the ledger, which goes back to the others when it is let go.
@@ -52,6 +55,7 @@ impl Connections {
             visits: Arc::new(Semaphore::new(shared - ledger)),
             idle: Mutex::default(),
             sorted_otherwise: Mutex::default(),
+            traps: Mutex::default(),
         }
     }
 
@@ -118,14 +122,29 @@ impl Connections {
         Ok(LedgerSession { connections: self, session: Some(session), _turn: turn })
     }
 
+    /// Enters no database any more as the administrator where the login alone would run what others wrote.
+    pub(crate) fn beware(&self, shared: &Shared) {
+        let traps = shared.databases.keys().filter_map(|name| Some((name.clone(), Trap::at_login(shared, name)?)));
+        *self.traps.lock().unwrap_or_else(PoisonError::into_inner) = traps.collect();
+    }
+
+    fn check(&self, database: &str) -> Result<(), Failure> {
+        match self.traps.lock().unwrap_or_else(PoisonError::into_inner).get(database) {
+            Some(trap) => Err(trap.failure()),
+            None => Ok(()),
+        }
+    }
+
     /// A session as the estate in a tenant's database.
     pub(crate) async fn visit(&self, database: &str) -> Result<Session, Failure> {
+        self.check(database)?;
         let permit = turn(&self.visits).await;
         self.open(database, Speaker::Estate, Some(permit)).await
     }
 
     /// A session as the administrator's own login in somebody's database.
     pub(crate) async fn visit_as_login(&self, database: &str) -> Result<Session, Failure> {
+        self.check(database)?;
         let permit = turn(&self.visits).await;
         self.open(database, Speaker::Admin, Some(permit)).await
     }

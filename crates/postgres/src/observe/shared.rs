@@ -72,6 +72,7 @@ const INVALID: i32 = -2;
 
 /// A database (`pg_database`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "these are the columns of the catalog")]
 pub(crate) struct Database {
     pub(crate) oid: u32,
     pub(crate) owner: String,
@@ -81,6 +82,8 @@ pub(crate) struct Database {
     pub(crate) comment: Option<String>,
     /// Whether whoever may make databases may copy it.
     pub(crate) is_template: bool,
+    /// Whether each login runs an event trigger, or did once (from PostgreSQL 17 on).
+    pub(crate) runs_at_login: bool,
     pub(crate) encoding: String,
     pub(crate) locale: String,
     /// Privileges by grantee (`None`: PUBLIC), the owner's own left out.
@@ -234,6 +237,17 @@ impl Shared {
         self.privileges_of(actor).into_iter().any(|name| self.role(name).administers.contains(role))
     }
 
+    /// Whether our own login to a database would run what somebody else may have written, before it can look. A superuser
+    /// may spare it that (PostgreSQL documentation, 19.11.1, `event_triggers`).
+    pub(crate) fn is_set_off_by_login(&self, name: &str, found: &Database) -> bool {
+        let settings = &self.admin().settings;
+        let is_off = |database: Option<String>| {
+            let value = settings.get(&(database, "event_triggers".to_owned()));
+            value.is_some_and(|value| ["off", "false", "no", "0"].contains(&value.to_lowercase().as_str()))
+        };
+        found.runs_at_login && !is_off(None) && !is_off(Some(name.to_owned()))
+    }
+
     /// A role, or one that may do nothing.
     fn role(&self, name: &str) -> &Role {
         static NOBODY: LazyLock<Role> = LazyLock::new(Role::default);
@@ -262,7 +276,9 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
             "SELECT oid, {database_name}, datdba, datallowconn, datconnlimit, datacl IS NULL, datacl IS NOT NULL \
              AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(datacl) a \
              WHERE a.grantee = datdba AND a.privilege_type = 'CONNECT'), datistemplate, \
-             pg_catalog.pg_encoding_to_char(encoding)::text, {locale} FROM pg_catalog.pg_database"
+             pg_catalog.pg_encoding_to_char(encoding)::text, {locale}, d.dathasloginevt \
+             FROM (SELECT false AS dathasloginevt) before_17, LATERAL (SELECT oid, datname, datdba, datallowconn, \
+             datconnlimit, datacl, datistemplate, encoding, datcollate, dathasloginevt FROM pg_catalog.pg_database) d"
         ),
         "SELECT d.oid, a.grantee, a.privilege_type, nullif(a.grantor, d.datdba), a.is_grantable \
          FROM pg_catalog.pg_database d, pg_catalog.aclexplode(d.datacl) a WHERE a.grantee <> d.datdba"
@@ -388,6 +404,7 @@ fn database(row: &Row, role_names: &BTreeMap<u32, String>) -> Database {
         is_template: row.get(7),
         encoding: row.get(8),
         locale: text(row, 9),
+        runs_at_login: row.get(10),
         grants: row.get::<_, bool>(5).then(public).into_iter().collect(),
         ..Database::default()
     }

@@ -15,6 +15,7 @@ use crate::observe::{Database, Observed, Tie};
 use crate::ownership;
 use crate::sql::name;
 use crate::step::PostgresStep;
+use crate::trap::Trap;
 use crate::{ESTATE, Taking};
 
 /// Plans the removal of one tenant.
@@ -44,7 +45,10 @@ pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &Pla
 fn remove(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
     let claim = &row.claim;
     let other = || (!ledger::is_account(claim)).then(|| another_database(row, observed)).flatten();
-    let refusal = super::incomplete(row).or_else(other);
+    // Whatever stays has to be gone into.
+    let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
+    let trap = || Trap::at_login(&observed.shared, &row.database).filter(|_| stays).map(|trap| trap.refusal());
+    let refusal = super::incomplete(row).or_else(other).or_else(trap);
     let refusal = refusal.or_else(|| tied_elsewhere(row, observed)).or_else(|| departure::obstructed(row, observed));
     if let Some(refusal) = refusal {
         return refused(claim, &row.database, refusal);

@@ -1,9 +1,11 @@
 //! Tenants that mean harm: what they plant never runs as anyone else, and nothing that they do keeps others from being
 //! healed or removed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use tenantdb_testkit::{Admin, TestServer, on_every_server, wait_until, wait_until_async};
+use tenantdb_testkit::{Admin, TestServer, available, on_every_server, wait_until, wait_until_async};
 
 use crate::access::{BOTH, role, with_a_table};
 use crate::trouble::{HeldLock, wait_for_a_lock};
@@ -453,6 +455,33 @@ on_every_server! {
         world.run_on(&["plan", "--exit-code"]).exits(0);
     }
 
+    fn a_tenant_that_makes_and_drops_things_all_the_time_keeps_no_level_from_being_granted_or_taken(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&tenant("cafe", "{}")).exits(0);
+        let cafe = world.credential("default", "cafe-secret");
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for number in 0..2 {
+                let (server, cafe, is_over) = (&server, &cafe, &is_over);
+                scope.spawn(move || {
+                    let name = format!("s{number}");
+                    let churn = format!("CREATE SCHEMA {name} CREATE TABLE t (id int); DROP SCHEMA {name} CASCADE");
+                    while !is_over.load(Ordering::Relaxed) {
+                        // What it is told when we hold its things matters to nobody.
+                        let _ = query(server, cafe, &churn);
+                    }
+                });
+            }
+            let _end = Ending(&is_over);
+            for _ in 0..4 {
+                for access in ["access: [{name: reporting, level: ReadWrite}]", "access: [{name: reporting, level: ReadOnly}]", ""] {
+                    world.declare(&tenant("cafe", &format!("{{{access}}}"))).run_on(&["apply", "--yes"]).exits(0);
+                }
+            }
+        });
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+
     fn an_event_trigger_of_a_tenants_function_never_runs_as_the_administrator(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0);
@@ -492,6 +521,59 @@ on_every_server! {
         let run = world.run_on(&["apply", "--yes", "--refresh"]);
         assert_ne!(run.code, Some(1), "{}", run.stderr);
         assert!(!run.stderr.contains("event trigger"), "{}", run.stderr);
+    }
+}
+
+/// Ends what goes on beside a test, also when that fails.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Nobody can look before the login itself has run it.
+#[test]
+fn an_event_trigger_on_login_never_runs_as_the_administrator() {
+    for (major, admin) in [(17, Admin::Plain), (18, Admin::Plain), (18, Admin::Superuser)] {
+        if !available(major) {
+            continue;
+        }
+        let server = TestServer::start(major, admin);
+        let world = World::on(&server);
+        let goes = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+        world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}") + &tenant("shop", goes))).exits(0);
+        for database in ["cafe", "shop"] {
+            let bait = format!(
+                "CREATE TABLE seen (who text); GRANT INSERT ON seen TO PUBLIC; \
+                 CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (session_user || current_setting('application_name')); END $$; \
+                 CREATE EVENT TRIGGER watch ON login EXECUTE FUNCTION watch(); ALTER FUNCTION watch() OWNER TO {database}"
+            );
+            server.psql(database, &bait);
+        }
+        let seen = |database: &str| {
+            let admin = server.admin_username();
+            server.psql(
+                database,
+                &format!("SET event_triggers = off; SELECT count(*) FROM seen WHERE who LIKE '{admin}tenantdb%'"),
+            )
+        };
+        let before = seen("cafe");
+        let changed = tenant("cafe", "{schemas: [app]}") + &tenant("erp", "{schemas: [app]}");
+        let refused = world.declare(&changed).run_on(&["apply", "--yes", "--refresh"]).exits(4);
+        refused
+            .tells("default/cafe: each login to database `cafe` runs an event trigger")
+            .tells("SET event_triggers = off");
+        assert_eq!(server.psql("erp", "SELECT count(*) FROM pg_namespace WHERE nspname = 'app'"), "1");
+        assert_eq!(seen("cafe"), before, "{major}: nobody went in");
+        world.run(&["delete", "shop", "--yes"]).exits(0);
+
+        server.psql("postgres", &format!("ALTER ROLE {} SET event_triggers = off", server.admin_username()));
+        let before = seen("cafe");
+        world.run_on(&["apply", "--yes", "--refresh"]).exits(0);
+        assert_eq!(seen("cafe"), before);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 }
 

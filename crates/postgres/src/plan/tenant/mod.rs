@@ -29,6 +29,7 @@ use crate::desired::{Desired, Tenant};
 use crate::ledger::{Applied, Phase, TenantRow};
 use crate::observe::{Database, Inside, Observed, Shared};
 use crate::step::PostgresStep;
+use crate::trap::Trap;
 use crate::{ESTATE, Taking};
 
 /// Sessions beyond the tenant's own, so that the administrator always gets in.
@@ -49,7 +50,8 @@ pub(super) fn plan(
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
     let refusal = tenant.refused.clone().or_else(|| conflict(tenant, row, &names, desired, observed));
     let plan = refusal.map_or(Ok(()), Err).and_then(|()| {
-        let trap = observed.inside.get(names.database.as_str()).and_then(|inside| inside.trap.as_ref());
+        let found = observed.inside.get(names.database.as_str()).and_then(|inside| inside.trap.clone());
+        let trap = found.or_else(|| Trap::at_login(&observed.shared, names.database.as_str()));
         trap.map_or(Ok(()), |trap| Err(trap.refusal()))?;
         adoption_in_reach(tenant, row, &names, observed, room)?;
         if row.is_none() {
