@@ -226,8 +226,13 @@ impl Session {
         match self.take_warnings().first() {
             None => Ok(()),
             Some(warning) => {
-                let failure = Failure::new(FailureKind::Rejected, format!("the server warned: {warning}"))
-                    .hint("a warning here means that a statement had no effect");
+                let hint = if warning.starts_with("no privileges could be revoked") {
+                    "who owns that granted it, and takes it back: as that one or as a superuser REVOKE it, or give the \
+                     thing to the tenant"
+                } else {
+                    "a warning here means that a statement had no effect"
+                };
+                let failure = Failure::new(FailureKind::Rejected, format!("the server warned: {warning}")).hint(hint);
                 Err(within(&self.database, failure.within(label)))
             }
         }

@@ -115,10 +115,10 @@ fn level_is_taken(
 fn on_another_server(tenant: &Tenant, desired: &Desired) -> Option<Refusal> {
     let holder = desired.elsewhere.get(&tenant.claim)?;
     let message = format!("`server` is `{holder}` since it was made, and can't become `{}`", desired.server);
-    Some(
-        Refusal::new(RefusalKind::Conflict, message)
-            .hint(format!("set `server: {holder}`; moving to another server is a migration")),
-    )
+    Some(Refusal::new(RefusalKind::Conflict, message).hint(format!(
+        "set `server: {holder}` (moving to another server is a migration); if it is another application, give it \
+                 another name or `namespace`, or its folder a project of its own (`tenantdb init`)"
+    )))
 }
 
 /// A name that was declared and is not the recorded one.

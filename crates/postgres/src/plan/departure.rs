@@ -7,7 +7,7 @@ use tenantdb_api::tenant_database::DeletionPolicy;
 use tenantdb_core::{Refusal, RefusalKind};
 
 use crate::ledger::{self, TenantRow};
-use crate::observe::{Observed, Obstacle, Tie};
+use crate::observe::{Database, Observed, Obstacle, Tie};
 use crate::sql::{name, text};
 use crate::step::PostgresStep;
 
@@ -63,7 +63,49 @@ pub(super) fn obstructed(row: &TenantRow, observed: &Observed) -> Option<Refusal
     let of_database = found.databases.get(&row.database).filter(|_| is_dropped).into_iter();
     let roles = if applied.role_deletion_policy == DeletionPolicy::Delete { row.roles() } else { BTreeSet::new() };
     let of_roles = roles.into_iter().filter_map(|role| found.roles.get(role));
-    of_database.chain(of_roles).flatten().next().map(|obstacle| way_round(obstacle, &row.database))
+    let obstacle = of_database.chain(of_roles).flatten().next().map(|obstacle| way_round(obstacle, &row.database));
+    obstacle.or_else(|| owner_elsewhere(row, observed)).or_else(|| occupied(row, observed).filter(|_| is_dropped))
+}
+
+/// Logins that are no tenant's and have a session in a database. Our own may still be leaving it.
+pub(super) fn outsiders<'a>(found: &'a Database, observed: &'a Observed) -> impl Iterator<Item = &'a String> {
+    let is_outside = |login: &&String| !observed.is_tenants(login) && **login != observed.shared.login;
+    found.sessions.keys().filter(is_outside)
+}
+
+/// Somebody in the database whose session this administrator can't end.
+fn occupied(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    let shared = &observed.shared;
+    let found = shared.databases.get(&row.database).filter(|found| !found.invalid())?;
+    let (estate, is_superuser) =
+        (shared.estate(), |name: &str| shared.roles.get(name).is_some_and(|role| role.superuser));
+    let may_end = |login: &str| {
+        let may_signal = estate.inherits.contains("pg_signal_backend") && !is_superuser(login);
+        shared.admin().superuser || estate.inherits.contains(login) || may_signal
+    };
+    let login = outsiders(found, observed).find(|login| !may_end(login))?;
+    let message = format!("`{login}` has a session in its database, and this administrator can't end it");
+    let hint = format!(
+        "end it there, or as a superuser run: SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
+        text(&row.database)
+    );
+    Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
+}
+
+/// Another database that belongs to a role which would be dropped.
+fn owner_elsewhere(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    let (roles, applied) = (row.roles(), &row.applied);
+    let stays = applied.db_deletion_policy == DeletionPolicy::Orphan && !ledger::is_account(&row.claim);
+    let goes = |owner: &String| {
+        applied.role_deletion_policy == DeletionPolicy::Delete
+            && roles.contains(owner)
+            && !(stays && *owner == row.owner)
+    };
+    let mut databases = observed.shared.databases.iter();
+    let (database, found) = databases.find(|(database, found)| **database != row.database && goes(&found.owner))?;
+    let message = format!("its role `{}` owns database `{database}` as well", found.owner);
+    let hint = format!("give that to somebody else first: ALTER DATABASE {} OWNER TO …", name(database));
+    Some(Refusal::new(RefusalKind::Conflict, message).hint(hint))
 }
 
 fn way_round(obstacle: &Obstacle, database: &str) -> Refusal {

@@ -518,9 +518,9 @@ impl World {
                 row.phase = Phase::Provisioned;
                 row.applied = (**applied).clone();
             }
-            PostgresStep::EndSessions { database, own, strangers, .. } => {
+            PostgresStep::EndSessions { database, own, strangers, outsiders, .. } => {
                 let sessions = &mut self.database(database).sessions;
-                sessions.retain(|login, _| !own.contains(login) && !strangers.contains(login));
+                sessions.retain(|login, _| ![own, strangers, outsiders].iter().any(|ended| ended.contains(login)));
             }
             PostgresStep::EndLocks { logins, roles, .. } => {
                 for role in roles {

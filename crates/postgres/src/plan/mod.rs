@@ -353,14 +353,15 @@ pub(crate) fn strange_databases(observed: &Observed, adopted: &BTreeSet<&str>) -
     let open = observed.shared.databases.iter().filter(|(name, found)| is_open(name, found));
     let open = open.map(|(name, _)| name.as_str());
     let open: Vec<&str> = open.filter(|name| !SYSTEM_DATABASES.contains(name) && !ours(name)).collect();
-    let first = open.iter().min()?;
+    open.first()?;
+    let shown = &open[..open.len().min(NAMED)];
     let others = open.len().saturating_sub(NAMED);
     let and = if others == 0 { String::new() } else { format!(" and {others} more") };
     let message = format!(
-        "every login may connect to {}{and}, which tenantdb did not make: tenants too; once who needs it has CONNECT of \
+        "every login may connect to {}{and}, which tenantdb did not make: tenants too; once who needs one has CONNECT of \
          its own, as its owner run: REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
-        open[..open.len().min(NAMED)].join(", "),
-        name(first)
+        shown.join(", "),
+        crate::sql::names(shown)
     );
     Some(Condition { kind: "OtherDatabasesOpen", message })
 }

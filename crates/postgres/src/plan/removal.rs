@@ -206,6 +206,7 @@ impl Planner<'_> {
                     database: name.clone(),
                     own: logins.iter().cloned().collect(),
                     strangers: Vec::new(),
+                    outsiders: Vec::new(),
                     options: self.observed.shared.has_membership_options(),
                 });
             }
@@ -330,6 +331,11 @@ impl Planner<'_> {
         let Some(found) = self.database() else { return };
         let (owner, invalid, is_template) = (found.owner.clone(), found.invalid(), found.is_template);
         let strangers = self.observed.others(found, &self.row.claim);
+        let outsiders = if self.observed.shared.admin().superuser {
+            departure::outsiders(found, self.observed).cloned().collect()
+        } else {
+            Vec::new()
+        };
         if owner != ESTATE
             && let Some(taking) = Taking::of(&self.observed.shared, &owner)
         {
@@ -343,8 +349,9 @@ impl Planner<'_> {
             let options = self.observed.shared.has_membership_options();
             self.destroy(PostgresStep::CloseDatabase { database: database.clone() });
             let own = self.logins();
-            if !(own.is_empty() && strangers.is_empty()) {
-                self.destroy(PostgresStep::EndSessions { database: database.clone(), own, strangers, options });
+            if !(own.is_empty() && strangers.is_empty() && outsiders.is_empty()) {
+                let database = database.clone();
+                self.destroy(PostgresStep::EndSessions { database, own, strangers, outsiders, options });
             }
         }
         self.destroy(PostgresStep::DropDatabase { database });
@@ -362,7 +369,13 @@ impl Planner<'_> {
         let own = self.logins();
         if !own.is_empty() {
             let database = database.clone();
-            self.destroy(PostgresStep::EndSessions { database, own, strangers: Vec::new(), options });
+            self.destroy(PostgresStep::EndSessions {
+                database,
+                own,
+                strangers: Vec::new(),
+                outsiders: Vec::new(),
+                options,
+            });
         }
         for role in self.slots() {
             let (database, owner) = (database.clone(), owner.clone());

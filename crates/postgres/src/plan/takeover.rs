@@ -116,6 +116,7 @@ pub(super) fn first(plan: &mut PostgresTenantPlan, orphan: &TenantRow, observed:
                 database: database.clone(),
                 own: all.clone(),
                 strangers: Vec::new(),
+                outsiders: Vec::new(),
                 options: observed.shared.has_membership_options(),
             });
         }

@@ -475,7 +475,7 @@ pub enum PostgresStep {
         /// What.
         action: String,
     },
-    /// Ends the sessions of these logins, or all but ours, in a database.
+    /// Ends the sessions of these logins in a database.
     EndSessions {
         /// The database.
         database: String,
@@ -483,6 +483,8 @@ pub enum PostgresStep {
         own: Vec<String>,
         /// Other tenants' logins.
         strangers: Vec<String>,
+        /// Logins that are no tenant's; ending their sessions takes the administrator's own login, a superuser's.
+        outsiders: Vec<String>,
         /// Whether the server knows membership options.
         options: bool,
     },

@@ -155,7 +155,10 @@ impl PostgresStep {
             Self::RecordScript { role, database, declared, .. } => {
                 vec![init::remove_mark(role, database, declared.as_deref())]
             }
-            Self::EndSessions { database, own, strangers, options } => end_sessions(database, own, strangers, *options),
+            Self::EndSessions { database, own, strangers, outsiders, options } => {
+                let tenants: Vec<&String> = own.iter().chain(strangers).collect();
+                end_sessions(database, &tenants, &outsiders.iter().collect::<Vec<_>>(), *options)
+            }
             Self::EndLocks { logins, roles, options } => end_locks(logins, roles, *options),
             Self::DropDatabase { database } => vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name(database))],
             Self::EmptySlot { role, owner, database, stays, options } => {
@@ -194,8 +197,8 @@ impl PostgresStep {
 impl PostgresStep {
     /// Asks whose sessions there are to end, where ending them is all that the step does.
     pub(crate) fn whom_it_ends(&self) -> Option<String> {
-        let Self::EndSessions { database, own, strangers, .. } = self else { return None };
-        let logins: Vec<&String> = own.iter().chain(strangers).collect();
+        let Self::EndSessions { database, own, strangers, outsiders, .. } = self else { return None };
+        let logins: Vec<&String> = own.iter().chain(strangers).chain(outsiders).collect();
         let of_these = in_database_or_holding_it(database);
         (!logins.is_empty()).then(|| format!("SELECT a.pid {}", sessions(&logins, &of_these)))
     }
@@ -300,10 +303,13 @@ fn in_database(database: Option<&str>) -> String {
     database.map_or_else(String::new, |database| format!(" IN DATABASE {}", name(database)))
 }
 
-/// Ends the sessions in a database, and those that hold a lock on it.
-fn end_sessions(database: &str, own: &[String], strangers: &[String], options: bool) -> Vec<String> {
-    let logins: Vec<&String> = own.iter().chain(strangers).collect();
-    terminate(&logins, &in_database_or_holding_it(database), options)
+/// Ends the sessions in a database, and those that hold a lock on it: tenants' as the estate, others' as the administrator.
+fn end_sessions(database: &str, tenants: &[&String], outsiders: &[&String], options: bool) -> Vec<String> {
+    let of_these = in_database_or_holding_it(database);
+    let tenants = terminate(tenants, &of_these, options);
+    let outsiders =
+        if outsiders.is_empty() { Vec::new() } else { Taking::AsLogin.around_all(signal(outsiders, &of_these)) };
+    tenants.into_iter().chain(outsiders).collect()
 }
 
 fn in_database_or_holding_it(database: &str) -> String {
@@ -330,13 +336,18 @@ fn terminate(logins: &[&String], of_these: &str, options: bool) -> Vec<String> {
         return Vec::new();
     }
     let options = Membership::Inherit.options(options);
+    let joined = format!("GRANT {} TO {ESTATE}{options}", names(logins));
+    let left = format!("REVOKE {} FROM {ESTATE}", names(logins));
+    std::iter::once(joined).chain(signal(logins, of_these)).chain([left]).collect()
+}
+
+/// Ends sessions, and waits until they are gone.
+fn signal(logins: &[&String], of_these: &str) -> Vec<String> {
     vec![
-        format!("GRANT {} TO {ESTATE}{options}", names(logins)),
         // A session that ends by itself between the look and the signal is worth no warning.
         "SET LOCAL client_min_messages = error".to_owned(),
         format!("SELECT pg_catalog.pg_terminate_backend(a.pid, 10000) {}", sessions(logins, of_these)),
         "SET LOCAL client_min_messages = notice".to_owned(),
-        format!("REVOKE {} FROM {ESTATE}", names(logins)),
     ]
 }
 

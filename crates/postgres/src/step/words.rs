@@ -202,8 +202,9 @@ impl Step for PostgresStep {
             Self::RecordScript { name, .. } => format!("the ledger knows that script {name} was run"),
             Self::RecordDelivery { location, .. } => format!("the ledger knows of {location}"),
             Self::Settle { policies, returns, note, .. } => settled(policies.as_ref(), *returns, note.as_ref()),
-            Self::EndSessions { database, own, strangers, .. } => {
-                let whose = if strangers.is_empty() { own } else { strangers };
+            Self::EndSessions { database, own, strangers, outsiders, .. } => {
+                let others = [strangers.as_slice(), outsiders].concat();
+                let whose = if others.is_empty() { own } else { &others };
                 format!("sessions of {} in database {database}: ended", whose.join(", "))
             }
             Self::EndLocks { logins, roles, .. } => {

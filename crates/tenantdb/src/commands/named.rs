@@ -60,7 +60,7 @@ pub async fn find_of(
             }
         };
         let (held, theirs): (Vec<Claim>, Vec<Claim>) = all.into_iter().partition(|claim| claim.authority == authority);
-        known.extend(held.iter().map(|claim| claim.name.to_string()));
+        known.extend(held.iter().map(|claim| (claim.namespace.clone(), claim.name.clone())));
         let is_named = |name: &DeclaredName, claim: &Claim| name.names(claim.kind, claim.name.as_str());
         let wanted = |claim: &Claim| {
             claim.namespace == *namespace && claim.access.is_none() && names.iter().any(|name| is_named(name, claim))
@@ -105,8 +105,12 @@ pub async fn find_of(
             of_another,
         ));
     }
-    let otherwise = "`tenantdb status` lists them all; -n names another namespace";
-    let hint = did_you_mean(name.as_str(), known.iter().map(String::as_str), otherwise);
+    let hint = if let Some((elsewhere, _)) = known.iter().find(|(_, held)| held == name) {
+        format!("there is one in the namespace {elsewhere}: -n {elsewhere}")
+    } else {
+        let names = known.iter().map(|(_, name)| name.as_str());
+        did_you_mean(name.as_str(), names, "`tenantdb status` lists them all; -n names another namespace")
+    };
     Err(Error::input(format!("no database {namespace}/{name} of {authority}"), hint))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenantdb_testkit::{Admin, Options, TestServer, majors, on_every_server, on_servers, wait_until};
 
-use crate::world::{World, query, tenant};
+use crate::world::{World, query, server_yaml, tenant};
 
 const POLICIES: [(&str, &str); 4] =
     [("Orphan", "Orphan"), ("Orphan", "Delete"), ("Delete", "Orphan"), ("Delete", "Delete")];
@@ -189,7 +189,7 @@ on_servers! {
         let unknown = world.run(&["delete", "erp", "cafee", "--yes"]).exits(2);
         unknown.tells("no database default/cafee").tells("hint: did you mean `cafe`?");
         assert_eq!(left_of("erp", &server, &world), "database, erp, erp_a LOGIN, erp_b, credential, Provisioned");
-        world.run(&["delete", "cafe", "-n", "other", "--yes"]).exits(2).tells("no database other/cafe");
+        world.run(&["delete", "cafe", "-n", "other", "--yes"]).exits(2).tells("no database other/cafe").tells("hint: there is one in the namespace default: -n default");
 
         world.run(&["delete", "cafe", "--yes"]).exits(0).says("- default/cafe deleted");
         assert_eq!(left_of("cafe", &server, &world), "");
@@ -294,16 +294,35 @@ on_servers! {
         }
     }
 
-    async fn a_session_that_is_not_ours_to_end_is_named_and_the_deletion_is_finished_later(server: TestServer) {
+    async fn somebody_in_it_is_ended_by_consent_or_named_before_anything_is_taken_away(server: TestServer) {
+        let world = World::on(&server);
+        server.psql("postgres", "CREATE ROLE monitor LOGIN PASSWORD 'here'");
+        world.write("server.yaml", &server_yaml(&server).replace("spec:\n", "spec:\n  connectFor: [monitor]\n"));
+        world.apply(&removable("cafe", "Delete", "Delete")).exits(0);
+        let monitor = server.connect("monitor", "here", "cafe").await.unwrap();
+        if server.admin() == Admin::Plain {
+            let refused = world.untouched(&server, || world.run_on(&["delete", "--yes"])).exits(4);
+            refused.tells("`monitor` has a session in its database").tells("hint: end it there, or as a superuser run: SELECT pg_terminate_backend");
+            monitor.simple_query("SELECT 1").await.expect("who can't be ended goes on");
+            drop(monitor);
+            let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'cafe'";
+            wait_until(Duration::from_mins(1), || server.psql("postgres", gone) == "0");
+            world.run_on(&["delete", "--yes"]).exits(0);
+        } else {
+            world.untouched(&server, || world.run_on(&["delete"])).exits(4).tells("sessions of monitor in database cafe: ended");
+            world.run_on(&["delete", "--yes"]).exits(0);
+            monitor.simple_query("SELECT 1").await.expect_err("somebody consented");
+        }
+        assert_eq!(left_of("cafe", &server, &world), "");
+    }
+
+    fn a_role_that_owns_another_database_is_told_before_anything_is_taken_away(server: TestServer) {
         let world = World::on(&server);
         world.apply(&removable("cafe", "Delete", "Delete")).exits(0);
-        let somebody = server.superuser("cafe").await;
-        let failed = world.run_on(&["delete", "--yes"]).exits(1).tells("DROP DATABASE: ").tells("to terminate");
-        failed.tells("hint: someone else has a session in it");
-        somebody.simple_query("SELECT 1").await.expect("who can't be ended goes on");
-        drop(somebody);
-        let gone = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'cafe'";
-        wait_until(Duration::from_mins(1), || server.psql("postgres", gone) == "0");
+        server.psql("postgres", "CREATE DATABASE other OWNER cafe");
+        let refused = world.untouched(&server, || world.run_on(&["delete", "--yes"])).exits(4);
+        refused.tells("its role `cafe` owns database `other` as well").tells("ALTER DATABASE \"other\" OWNER TO");
+        server.psql("postgres", "ALTER DATABASE other OWNER TO postgres");
         world.run_on(&["delete", "--yes"]).exits(0);
         assert_eq!(left_of("cafe", &server, &world), "");
     }

@@ -299,13 +299,15 @@ on_servers! {
         assert!(!closed.stderr.contains("DatabasesOpen"), "{}", closed.stderr);
 
         server.psql("postgres", "CREATE DATABASE \"old app\"");
+        server.psql("postgres", "CREATE DATABASE other");
         let noted = world.run_on(&["plan", "--exit-code"]).exits(0);
-        let noted = noted.tells("OtherDatabasesOpen: every login may connect to old app, which tenantdb did not make: tenants too");
+        let noted = noted.tells("OtherDatabasesOpen: every login may connect to old app, other, which tenantdb did not make: tenants too");
         let (_, statement) = noted.stderr.split_once("as its owner run: ").unwrap();
         server.psql("postgres", statement.lines().next().unwrap());
         let closed = world.run_on(&["plan", "--exit-code"]).exits(0);
         assert!(!closed.stderr.contains("DatabasesOpen"), "{}", closed.stderr);
         server.psql("postgres", "DROP DATABASE \"old app\"");
+        server.psql("postgres", "DROP DATABASE other");
 
         server.psql("postgres", &format!("REVOKE CONNECT ON DATABASE postgres FROM {}", server.admin_username()));
         let shut_out = world.run_on(&["plan"]).exits(1).tells("hint: as a superuser run: GRANT CONNECT ON DATABASE \"postgres\" TO ");

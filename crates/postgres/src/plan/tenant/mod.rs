@@ -523,6 +523,7 @@ impl<'a> Planner<'a> {
             database: self.database_name(),
             own: Vec::new(),
             strangers,
+            outsiders: Vec::new(),
             options: self.shared.has_membership_options(),
         };
         self.plan.push(Task::Engine(step), "nothing lets them in any more", Risk::Disruptive, Actor::Estate);
