@@ -29,11 +29,14 @@ pub(crate) enum Obstacle {
 pub(crate) struct Obstacles {
     pub(crate) databases: BTreeMap<String, Vec<Obstacle>>,
     pub(crate) roles: BTreeMap<String, Vec<Obstacle>>,
+    /// Prepared transactions that change roles or databases, by whose they are: which ones is not told.
+    pub(crate) changes: Vec<(String, Obstacle)>,
 }
 
 /// Reads them for the whole server.
 pub(crate) async fn read(session: &Session) -> Result<Obstacles, Failure> {
     let [database, role, gid] = ["d.datname::text", "o.rolname::text", "p.gid"].map(bytes_of);
+    let owner = bytes_of("p.owner::text");
     let [home, subscription, slot] = ["p.database::text", "s.subname::text", "s.slot_name::text"].map(bytes_of);
     // Its virtual transaction is `-1/…` only after a restart of the server (measured on 15, 16 and 18): what it always has
     // is the lock on itself.
@@ -48,6 +51,12 @@ pub(crate) async fn read(session: &Session) -> Result<Obstacles, Failure> {
         format!(
             "SELECT DISTINCT {role}, {gid}, {home} FROM {locks} JOIN pg_catalog.pg_roles o ON o.oid = l.objid \
              AND {ON_ROLE}"
+        ),
+        format!(
+            "SELECT DISTINCT {owner}, {gid}, {home} FROM {locks} WHERE l.locktype = 'relation' AND l.database = 0 \
+             AND l.mode = 'RowExclusiveLock' AND l.relation IN ('pg_catalog.pg_authid'::regclass, \
+             'pg_catalog.pg_database'::regclass, 'pg_catalog.pg_db_role_setting'::regclass, \
+             'pg_catalog.pg_auth_members'::regclass)"
         ),
         format!(
             "SELECT {database}, {subscription} FROM pg_catalog.pg_subscription s \
@@ -66,6 +75,9 @@ pub(crate) async fn read(session: &Session) -> Result<Obstacles, Failure> {
     for row in answers.next().await? {
         let prepared = Obstacle::Prepared { gid: text(&row, 1), database: text(&row, 2) };
         found.roles.entry(text(&row, 0)).or_default().push(prepared);
+    }
+    for row in answers.next().await? {
+        found.changes.push((text(&row, 0), Obstacle::Prepared { gid: text(&row, 1), database: text(&row, 2) }));
     }
     for row in answers.next().await? {
         found.databases.entry(text(&row, 0)).or_default().push(Obstacle::Subscription(text(&row, 1)));

@@ -241,11 +241,10 @@ impl Shared {
     /// may spare it that (PostgreSQL documentation, 19.11.1, `event_triggers`).
     pub(crate) fn is_set_off_by_login(&self, name: &str, found: &Database) -> bool {
         let settings = &self.admin().settings;
-        let is_off = |database: Option<String>| {
-            let value = settings.get(&(database, "event_triggers".to_owned()));
-            value.is_some_and(|value| ["off", "false", "no", "0"].contains(&value.to_lowercase().as_str()))
-        };
-        found.runs_at_login && !is_off(None) && !is_off(Some(name.to_owned()))
+        let set = |database: Option<String>| settings.get(&(database, "event_triggers".to_owned()));
+        let value = set(Some(name.to_owned())).or_else(|| set(None));
+        let is_off = value.is_some_and(|value| ["off", "false", "no", "0"].contains(&value.to_lowercase().as_str()));
+        found.runs_at_login && !is_off
     }
 
     /// A role, or one that may do nothing.

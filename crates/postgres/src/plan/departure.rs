@@ -1,7 +1,7 @@
 //! Roles and databases that are to be dropped, and what is in their way: privileges in other tenants' databases, locks, and
 //! what only somebody else can end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tenantdb_api::tenant_database::DeletionPolicy;
 use tenantdb_core::{Refusal, RefusalKind};
@@ -57,14 +57,20 @@ fn elsewhere<'a>(
 
 /// What nobody but its maker can end: found before the first step, else a tenant would be left without its credential,
 /// and with its database.
-pub(super) fn obstructed(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+pub(super) fn obstructed(row: &TenantRow, roles_go: bool, observed: &Observed) -> Option<Refusal> {
     let (found, applied) = (&observed.obstacles, &row.applied);
     let is_dropped = applied.db_deletion_policy == DeletionPolicy::Delete && !ledger::is_account(&row.claim);
     let of_database = found.databases.get(&row.database).filter(|_| is_dropped).into_iter();
-    let roles = if applied.role_deletion_policy == DeletionPolicy::Delete { row.roles() } else { BTreeSet::new() };
-    let of_roles = roles.into_iter().filter_map(|role| found.roles.get(role));
-    let obstacle = of_database.chain(of_roles).flatten().next().map(|obstacle| way_round(obstacle, &row.database));
-    obstacle.or_else(|| owner_elsewhere(row, observed)).or_else(|| occupied(row, observed).filter(|_| is_dropped))
+    let roles = row.roles();
+    let of_roles = roles.iter().filter(|_| roles_go).filter_map(|role| found.roles.get(*role));
+    // Another tenant has no say in what its roles and its database are.
+    let may_change = |by: &String| roles.contains(by) || !observed.is_tenants(by);
+    let changes = found.changes.iter().filter(|(by, _)| (roles_go || is_dropped) && may_change(by));
+    let mut obstacles = of_database.chain(of_roles).flatten().chain(changes.map(|(_, obstacle)| obstacle));
+    let obstacle = obstacles.next().map(|obstacle| way_round(obstacle, &row.database));
+    obstacle
+        .or_else(|| owner_elsewhere(row, observed).filter(|_| roles_go))
+        .or_else(|| occupied(row, observed).filter(|_| is_dropped))
 }
 
 /// Logins that are no tenant's and have a session in a database. Our own may still be leaving it.
@@ -94,13 +100,9 @@ fn occupied(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
 
 /// Another database that belongs to a role which would be dropped.
 fn owner_elsewhere(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
-    let (roles, applied) = (row.roles(), &row.applied);
-    let stays = applied.db_deletion_policy == DeletionPolicy::Orphan && !ledger::is_account(&row.claim);
-    let goes = |owner: &String| {
-        applied.role_deletion_policy == DeletionPolicy::Delete
-            && roles.contains(owner)
-            && !(stays && *owner == row.owner)
-    };
+    let roles = row.roles();
+    let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan && !ledger::is_account(&row.claim);
+    let goes = |owner: &String| roles.contains(owner) && !(stays && *owner == row.owner);
     let mut databases = observed.shared.databases.iter();
     let (database, found) = databases.find(|(database, found)| **database != row.database && goes(&found.owner))?;
     let message = format!("its role `{}` owns database `{database}` as well", found.owner);
@@ -113,7 +115,9 @@ fn way_round(obstacle: &Obstacle, database: &str) -> Refusal {
         Obstacle::Prepared { gid, database } => {
             let gid = text(gid);
             (
-                format!("the prepared transaction {gid} of database `{database}` holds locks on what would be dropped"),
+                format!(
+                    "the prepared transaction {gid} of database `{database}` holds locks on what would be dropped, or may"
+                ),
                 format!(
                     "in database `{database}`, as who prepared it or as a superuser, run: COMMIT PREPARED {gid}, or ROLLBACK \
                      PREPARED {gid}"

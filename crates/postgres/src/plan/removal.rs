@@ -49,7 +49,10 @@ fn remove(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView)
     let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
     let trap = || Trap::at_login(&observed.shared, &row.database).filter(|_| stays).map(|trap| trap.refusal());
     let refusal = super::incomplete(row).or_else(other).or_else(trap);
-    let refusal = refusal.or_else(|| tied_elsewhere(row, observed)).or_else(|| departure::obstructed(row, observed));
+    let goes_alone = matches!(why, Removal::Withdrawn | Removal::TakenOver);
+    let roles_go = goes_alone || row.applied.role_deletion_policy == DeletionPolicy::Delete;
+    let tied = || tied_elsewhere(row, observed).filter(|_| roles_go);
+    let refusal = refusal.or_else(tied).or_else(|| departure::obstructed(row, roles_go, observed));
     if let Some(refusal) = refusal {
         return refused(claim, &row.database, refusal);
     }
@@ -394,9 +397,6 @@ impl Planner<'_> {
 
 /// Roles of it that can not be dropped before a superuser unties them.
 fn tied_elsewhere(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
-    if row.applied.role_deletion_policy == DeletionPolicy::Orphan {
-        return None;
-    }
     let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
     let roles = row.roles().into_iter().filter(|role| !(stays && **role == row.owner));
     let (role, (database, tie)) =

@@ -22,8 +22,8 @@ pub(super) fn hold_back(
     }
     let takes = |task: &Task<PostgresStep>| matches!(task, Task::Engine(PostgresStep::TakeOver { .. }));
     for (claim, plan) in tenants {
-        let is_taken = removals.get(claim) == Some(&Removal::TakenOver);
-        if is_taken || plan.steps.iter().any(|step| step.risk == Risk::Destructive || takes(&step.task)) {
+        let goes = (removals.contains_key(claim) || desired.retirements.contains(claim)) && !plan.steps.is_empty();
+        if goes || plan.steps.iter().any(|step| step.risk == Risk::Destructive || takes(&step.task)) {
             let message = "the ledger was restored from a dump, and may not know what became of it since";
             let refusal = Refusal::new(RefusalKind::Conflict, message).hint(way_out(desired));
             *plan = refused(claim, &plan.database, refusal);

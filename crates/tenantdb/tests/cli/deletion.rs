@@ -445,6 +445,20 @@ fn what_would_keep_a_database_from_being_dropped_is_told_before_anything_is_take
         );
         query(&server, &cafe, "ROLLBACK PREPARED 'bait'").unwrap();
 
+        // A row of a shared catalog that is changed is locked where nobody can see which one it is.
+        let change = |credential, name: &str| {
+            let sql =
+                format!("SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine'; PREPARE TRANSACTION '{name}'");
+            query(&server, credential, &sql).unwrap();
+        };
+        change(&erp, "own");
+        change(&cafe, "others");
+        refused("the prepared transaction 'own' of database `erp` holds locks", "ROLLBACK PREPARED 'own'");
+        server.psql("erp", "ROLLBACK PREPARED 'own'");
+        world.run(&["delete", "erp", "--yes"]).exits(0);
+        server.psql("cafe", "ROLLBACK PREPARED 'others'");
+        world.run_on(&["apply", "--yes"]).exits(0);
+
         server.psql(
             "erp",
             "CREATE SUBSCRIPTION copied CONNECTION '' PUBLICATION lines WITH (connect = false, slot_name = NONE)",

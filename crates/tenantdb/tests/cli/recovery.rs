@@ -222,7 +222,7 @@ on_servers! {
         let world = World::on(&server);
         let goes = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
         let stays = "{deletionProtection: false, access: [{name: reporting, level: ReadOnly}]}";
-        let early = [tenant("cafe", stays), tenant("erp", goes), tenant("blog", stays)].concat();
+        let early = [tenant("cafe", stays), tenant("erp", goes), tenant("blog", stays), tenant("shop", stays)].concat();
         world.apply(&early).exits(0);
         world.run(&["delete", "cafe", "blog", "--yes"]).exits(0);
         keep_ledger(&server);
@@ -244,10 +244,14 @@ on_servers! {
         let third = world.another_home();
         third.declare(&tenant("blog", "{adopt: Existing}"));
         third.untouched(&server, || third.run_on(&["apply", "--yes"])).exits(4).tells(refused);
-        world.run_on(&["plan"]).exits(0).tells("LedgerRestored: ");
+        let protected = tenant("erp", "{dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
+        world.declare(&(protected.clone() + &tenant("shop", "{}"))).run_on(&["apply", "--yes"]).exits(4).tells(refused);
+        let role = "SELECT count(*) FROM pg_roles WHERE rolname = 'shop_reporting_a' AND rolcanlogin";
+        assert_eq!(server.psql("postgres", role), "1", "somebody else may have it by now");
+        let takeover = ["server", "takeover", "shared", "--from", "project:x", "--yes"];
+        other.untouched(&server, || other.run(&takeover)).exits(4).tells("was restored from a dump");
+        world.declare(&protected).run_on(&["plan"]).exits(0).tells("LedgerRestored: ");
         query(&server, &taken, "SELECT 1").unwrap();
-
-        world.run_on(&["apply"]).exits(0);
         world.untouched(&server, || world.run(&["server", "accept-ledger", "shared"])).exits(4).tells("needs consent");
         accept_ledger(&world);
         world.run(&["history", "erp"]).exits(0).says("accept the restored ledger");

@@ -22,6 +22,13 @@ pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit
         return Err(Error::input(format!("{from} is already who you are here"), "name the one that had them before"));
     }
     let asked = context.ask(&server, async |connected, observed| {
+        if Postgres::is_restored(&observed) {
+            style::error(
+                &format!("the ledger of {name} was restored from a dump, and may not know whose they are by now"),
+                Some(&format!("apply what is declared first, then `tenantdb server accept-ledger {name}`")),
+            );
+            return Ok(Exit::Refused);
+        }
         let claims: BTreeSet<Claim> = Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim).collect();
         let theirs = of(&claims, &from);
         if theirs.is_empty() {
