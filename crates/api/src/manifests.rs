@@ -65,6 +65,12 @@ impl<T> Declared<T> {
         }
     }
 
+    /// The file that it is declared in, if it is in any.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.document.as_deref().map(|document| document.source().name.as_str())
+    }
+
     /// Where it is declared, as `file:line`. It reads the file up to there.
     #[must_use]
     pub fn location(&self) -> String {

@@ -238,8 +238,7 @@ fn anchor_paths(server: &mut Declared<DatabaseServer>) {
 
 /// The folder of the file that a declaration stands in.
 fn folder<T>(declared: &Declared<T>) -> PathBuf {
-    let location = declared.location();
-    let file = Path::new(location.rsplit_once(':').map_or("", |(file, _)| file));
+    let file = Path::new(declared.file().unwrap_or_default());
     // `parent` of a bare file name is empty, and so is that of standard input: both stand for where we are.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     folder.to_owned()
