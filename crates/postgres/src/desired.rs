@@ -73,6 +73,13 @@ pub(crate) enum Removal {
     TakenOver,
 }
 
+impl Removal {
+    /// Whether it goes and its database stays, whatever the policies say.
+    pub(crate) fn goes_alone(self) -> bool {
+        matches!(self, Self::Withdrawn | Self::TakenOver)
+    }
+}
+
 /// The declarations for one server.
 #[derive(Clone, Copy, Debug)]
 pub struct Declarations<'a> {

@@ -86,7 +86,7 @@ impl Postgres {
     /// nothing is destroyed on its word.
     #[must_use]
     pub fn is_restored(observed: &Observed) -> bool {
-        observed.ledger.as_ref().is_some_and(|ledger| ledger.is_restored)
+        observed.is_restored()
     }
 
     /// Trusts a ledger again that was restored from a dump.

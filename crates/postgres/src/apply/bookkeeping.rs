@@ -29,7 +29,7 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
         _ => claimed(step, hold),
     };
     let mut insert = insert.ok_or_else(|| bug("a claim that is none"))?;
-    // What is done on the server comes next; an account's next step is outside of it, and must not be there alone.
+    // Before its credential is published, something that waits for the disk is done to a database: only a marker comes first.
     if matches!(step, PostgresStep::Claim { database: Some(_), .. }) {
         insert = format!("{DURABLE_LATER}; {insert}");
     }

@@ -102,6 +102,11 @@ impl Observed {
         }
     }
 
+    /// Whether the ledger was restored from a dump, and nobody said since that it knows its server.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.is_restored)
+    }
+
     /// What tells the server's ledger from every other, if it has one.
     #[must_use]
     pub fn ledger_id(&self) -> Option<&str> {

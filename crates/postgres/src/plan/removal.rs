@@ -49,8 +49,7 @@ fn remove(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView)
     let stays = row.applied.db_deletion_policy == DeletionPolicy::Orphan;
     let trap = || Trap::at_login(&observed.shared, &row.database).filter(|_| stays).map(|trap| trap.refusal());
     let refusal = super::incomplete(row).or_else(other).or_else(trap);
-    let goes_alone = matches!(why, Removal::Withdrawn | Removal::TakenOver);
-    let roles_go = goes_alone || row.applied.role_deletion_policy == DeletionPolicy::Delete;
+    let roles_go = why.goes_alone() || row.applied.role_deletion_policy == DeletionPolicy::Delete;
     let tied = || tied_elsewhere(row, observed).filter(|_| roles_go);
     let refusal = refusal.or_else(tied).or_else(|| departure::obstructed(row, roles_go, observed));
     if let Some(refusal) = refusal {
@@ -177,7 +176,7 @@ impl Planner<'_> {
     fn account(mut self) -> PostgresTenantPlan {
         let policies = (self.row.applied.db_deletion_policy, self.row.applied.role_deletion_policy);
         let is_further = self.row.claim.access.is_some();
-        let goes = self.goes_alone() || policies.1 == DeletionPolicy::Delete;
+        let goes = self.why.goes_alone() || policies.1 == DeletionPolicy::Delete;
         self.plan.change = if goes { TenantChange::Delete } else { TenantChange::Orphan };
         if goes {
             self.begin();
@@ -288,12 +287,7 @@ impl Planner<'_> {
 
     /// A login that its database's declaration withdrew takes no data along.
     fn risk(&self) -> Risk {
-        if self.goes_alone() { Risk::Disruptive } else { Risk::Destructive }
-    }
-
-    /// Whether it goes and its database stays, whatever the policies say.
-    fn goes_alone(&self) -> bool {
-        matches!(self.why, Removal::Withdrawn | Removal::TakenOver)
+        if self.why.goes_alone() { Risk::Disruptive } else { Risk::Destructive }
     }
 
     /// Notes the deletion, and takes the credential away before it stops working.

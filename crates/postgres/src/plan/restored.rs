@@ -17,7 +17,7 @@ pub(super) fn hold_back(
     desired: &Desired,
     observed: &Observed,
 ) {
-    if !is_restored(observed) {
+    if !observed.is_restored() {
         return;
     }
     let takes = |task: &Task<PostgresStep>| matches!(task, Task::Engine(PostgresStep::TakeOver { .. }));
@@ -34,11 +34,7 @@ pub(super) fn hold_back(
 /// Says that the ledger may be older than its server.
 pub(super) fn condition(desired: &Desired, observed: &Observed) -> Option<Condition> {
     let message = format!("the ledger was restored from a dump; nothing is deleted on its word: {}", way_out(desired));
-    is_restored(observed).then_some(Condition { kind: "LedgerRestored", message })
-}
-
-fn is_restored(observed: &Observed) -> bool {
-    observed.ledger.as_ref().is_some_and(|ledger| ledger.is_restored)
+    observed.is_restored().then_some(Condition { kind: "LedgerRestored", message })
 }
 
 fn way_out(desired: &Desired) -> String {
