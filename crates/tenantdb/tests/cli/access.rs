@@ -116,6 +116,29 @@ on_every_server! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
+    fn a_schema_that_is_made_or_taken_back_is_let_into_at_once(server: TestServer) {
+        let world = with_a_table(&server);
+        let named = "{name: reporting, level: ReadOnly, schemas: [public, app]}";
+        let declared = tenant("cafe", &format!("{{access: [{named}, {{name: worker, level: ReadWrite}}], schemas: [app]}}"));
+        world.apply(&(declared + &tenant("erp", "{}"))).exits(0);
+        let owner = world.credential("default", "cafe-secret");
+        let further = ["reporting", "worker"].map(|name| world.credential("default", &format!("cafe-secret-{name}")));
+        let meddling = [
+            "DROP SCHEMA app CASCADE",
+            "ALTER SCHEMA app OWNER TO erp",
+            "REVOKE ALL ON SCHEMA app FROM cafe_rw, cafe_reporting_ro; ALTER SCHEMA app OWNER TO erp",
+        ];
+        for (number, sql) in meddling.into_iter().enumerate() {
+            server.psql("cafe", sql);
+            world.run_on(&["apply", "--refresh", "--yes"]).exits(0);
+            world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+            query(&server, &owner, &format!("CREATE TABLE app.later_{number} (id int)")).unwrap();
+            for login in &further {
+                assert_eq!(tried(&server, login, &format!("SELECT count(*) FROM app.later_{number}")), "0", "{sql}");
+            }
+        }
+    }
+
     fn a_lower_level_takes_rights_away_at_once_and_no_entry_takes_all(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&tenant("cafe", BOTH)).exits(0);

@@ -7,6 +7,7 @@ use tenantdb_core::{Actor, Claim, Condition, Refusal, RefusalKind, Risk, Task};
 
 use super::Planner;
 use crate::access::{self, Level};
+use crate::extension::Making;
 use crate::ledger::Phase;
 use crate::observe::{Privileges, Tie};
 use crate::plan::departure;
@@ -100,7 +101,8 @@ impl Planner<'_> {
             if held.owns {
                 self.level_owns(&role);
             }
-            let reason = match held {
+            let lacks = held.lacks || self.takes_schema_of(&level);
+            let reason = match (Privileges { lacks, ..held }) {
                 Privileges { exceeds: true, owns: true, .. } => continue,
                 Privileges { exceeds: true, .. } => "it had other privileges",
                 Privileges { lacks: true, .. } if missing => "declared in `access`",
@@ -110,6 +112,21 @@ impl Planner<'_> {
             let (owner, options) = (self.owner(), self.shared.has_membership_options());
             self.push(PostgresStep::GrantLevel { role, owner, level, anew: held.exceeds, options }, reason);
         }
+    }
+
+    /// Whether a schema becomes the tenant's by this plan, on which the level has nothing yet: one that is made falls
+    /// under the default privileges of a level on all schemas only, one that was another's under none.
+    fn takes_schema_of(&self, level: &Level) -> bool {
+        let is_of =
+            |schema: &String, on_all: bool| (on_all && level.schemas.is_empty()) || level.schemas.contains(schema);
+        self.plan.steps.iter().any(|step| match &step.task {
+            Task::Engine(PostgresStep::OwnSchema { schema, .. }) => is_of(schema, true),
+            Task::Engine(
+                PostgresStep::CreateSchema { schema, .. }
+                | PostgresStep::CreateExtension { schema, making: Making::New { .. }, .. },
+            ) => is_of(schema, false),
+            _ => false,
+        })
     }
 
     /// What it owns stays: handed to the tenant, a function of it would run as the tenant.
