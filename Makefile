@@ -3,6 +3,9 @@
 # On CI the versions are those of Cargo.lock; at home an edit of a Cargo.toml should not need a second command.
 LOCKED := $(if $(CI),--locked)
 
+# Tests wait for servers as much as they compute.
+export RUST_TEST_THREADS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
+
 .NOTPARALLEL:
 .PHONY: help setup demo test soak lint fmt bench deny
 
@@ -20,8 +23,8 @@ demo: ## builds, starts a local PostgreSQL, applies examples/ and shows what cam
 test: setup lint ## everything that CI runs: format, lints, all tests on real servers
 	cargo test $(LOCKED) --workspace
 
-soak: setup lint ## the same, with the crash tests' full number of kills
-	TENANTDB_SOAK=1 cargo test $(LOCKED) --workspace
+soak: setup lint ## the same with every server of the matrix, and the crash tests' full number of kills
+	TENANTDB_SOAK=1 cargo test $(LOCKED) --workspace -- --include-ignored
 
 lint: ## format and lints, changing nothing
 	cargo fmt --all --check

@@ -55,7 +55,8 @@ pub fn majors() -> Vec<u32> {
 ///
 /// Each function takes the [`TestServer`](crate::TestServer) and becomes six tests, named after it:
 /// `mytest::pg15_superuser`, `mytest::pg15_plain`, and so on. It may be `async`, and may return a
-/// `Result<(), impl Debug>`.
+/// `Result<(), impl Debug>`. Three of the six, which meet every version and either kind of admin, run each time; the
+/// others are ignored until they are asked for (`--include-ignored`).
 ///
 /// ```
 /// use tenantdb_testkit::{TestServer, on_every_server};
@@ -70,12 +71,12 @@ pub fn majors() -> Vec<u32> {
 #[macro_export]
 macro_rules! on_every_server {
     ($($tests:tt)+) => {
-        $crate::on_servers! { [15, 16, 18] $($tests)+ }
+        $crate::on_servers! { [15 Plain, 16 Superuser, 18 Plain; 15 Superuser, 16 Plain, 18 Superuser] $($tests)+ }
     };
 }
 
 /// Like [`on_every_server!`], on the major versions that are named first: `[14, 16, 17]`, or, for one kind of admin
-/// only, `[15 Plain, 18 Superuser]`.
+/// only, `[15 Plain, 18 Superuser]`; those after a semicolon are ignored until they are asked for.
 ///
 /// ```
 /// use tenantdb_testkit::{TestServer, on_servers};
@@ -114,9 +115,10 @@ macro_rules! on_servers {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __server_tests {
-    ($name:ident $run:ident [$($major:tt $($admin:ident)?),+ $(,)?]) => {
+    ($name:ident $run:ident [$($major:tt $($admin:ident)?),+ $(; $($later:tt $later_admin:ident),+)?]) => {
         mod $name {
-            $($crate::__server_test! { $name $run $major $($admin)? })+
+            $($crate::__server_test! { [] $name $run $major $($admin)? })+
+            $($($crate::__server_test! { [ignore = "of the full matrix"] $name $run $later $later_admin })+)?
         }
     };
 }
@@ -125,42 +127,43 @@ macro_rules! __server_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __server_test {
-    ($name:ident $run:ident 14 Superuser) => {
-        $crate::__server_test! { @ $name $run 14 Superuser pg14_superuser }
+    ($meta:tt $name:ident $run:ident 14 Superuser) => {
+        $crate::__server_test! { @ $meta $name $run 14 Superuser pg14_superuser }
     };
-    ($name:ident $run:ident 14 Plain) => {
-        $crate::__server_test! { @ $name $run 14 Plain pg14_plain }
+    ($meta:tt $name:ident $run:ident 14 Plain) => {
+        $crate::__server_test! { @ $meta $name $run 14 Plain pg14_plain }
     };
-    ($name:ident $run:ident 15 Superuser) => {
-        $crate::__server_test! { @ $name $run 15 Superuser pg15_superuser }
+    ($meta:tt $name:ident $run:ident 15 Superuser) => {
+        $crate::__server_test! { @ $meta $name $run 15 Superuser pg15_superuser }
     };
-    ($name:ident $run:ident 15 Plain) => {
-        $crate::__server_test! { @ $name $run 15 Plain pg15_plain }
+    ($meta:tt $name:ident $run:ident 15 Plain) => {
+        $crate::__server_test! { @ $meta $name $run 15 Plain pg15_plain }
     };
-    ($name:ident $run:ident 16 Superuser) => {
-        $crate::__server_test! { @ $name $run 16 Superuser pg16_superuser }
+    ($meta:tt $name:ident $run:ident 16 Superuser) => {
+        $crate::__server_test! { @ $meta $name $run 16 Superuser pg16_superuser }
     };
-    ($name:ident $run:ident 16 Plain) => {
-        $crate::__server_test! { @ $name $run 16 Plain pg16_plain }
+    ($meta:tt $name:ident $run:ident 16 Plain) => {
+        $crate::__server_test! { @ $meta $name $run 16 Plain pg16_plain }
     };
-    ($name:ident $run:ident 17 Superuser) => {
-        $crate::__server_test! { @ $name $run 17 Superuser pg17_superuser }
+    ($meta:tt $name:ident $run:ident 17 Superuser) => {
+        $crate::__server_test! { @ $meta $name $run 17 Superuser pg17_superuser }
     };
-    ($name:ident $run:ident 17 Plain) => {
-        $crate::__server_test! { @ $name $run 17 Plain pg17_plain }
+    ($meta:tt $name:ident $run:ident 17 Plain) => {
+        $crate::__server_test! { @ $meta $name $run 17 Plain pg17_plain }
     };
-    ($name:ident $run:ident 18 Superuser) => {
-        $crate::__server_test! { @ $name $run 18 Superuser pg18_superuser }
+    ($meta:tt $name:ident $run:ident 18 Superuser) => {
+        $crate::__server_test! { @ $meta $name $run 18 Superuser pg18_superuser }
     };
-    ($name:ident $run:ident 18 Plain) => {
-        $crate::__server_test! { @ $name $run 18 Plain pg18_plain }
+    ($meta:tt $name:ident $run:ident 18 Plain) => {
+        $crate::__server_test! { @ $meta $name $run 18 Plain pg18_plain }
     };
-    ($name:ident $run:ident $major:tt) => {
-        $crate::__server_test! { $name $run $major Superuser }
-        $crate::__server_test! { $name $run $major Plain }
+    ($meta:tt $name:ident $run:ident $major:tt) => {
+        $crate::__server_test! { $meta $name $run $major Superuser }
+        $crate::__server_test! { $meta $name $run $major Plain }
     };
-    (@ $name:ident $run:ident $major:literal $admin:ident $test:ident) => {
+    (@ [$($meta:meta)?] $name:ident $run:ident $major:literal $admin:ident $test:ident) => {
         #[test]
+        $(#[$meta])?
         fn $test() {
             $crate::$run($major, $crate::Admin::$admin, super::$name);
         }

@@ -3,7 +3,7 @@
 
 pub mod writer;
 
-use tenantdb_testkit::{Admin, TestServer, on_every_server};
+use tenantdb_testkit::{Admin, TestServer, on_every_server, on_servers};
 
 use crate::world::{Run, World, query, tenant};
 use writer::Writer;
@@ -258,7 +258,10 @@ on_every_server! {
         world.run_on(&["apply", "--yes"]).exits(0).says("default/cafe created").says("taken back from the orphans");
         assert_eq!(server.psql_as("erp", PASSWORD, "erp", "SELECT 1").unwrap(), "1");
     }
+}
 
+on_servers! {
+    [18 Plain; 15 Plain, 16 Superuser]
     async fn a_kill_at_any_step_is_mended_and_who_was_there_before_sees_nothing(server: TestServer) {
         let world = World::on(&server);
         made_by_hand(&server, "first");

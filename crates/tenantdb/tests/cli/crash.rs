@@ -124,7 +124,7 @@ fn places(traced: &[BTreeMap<String, usize>]) -> impl Iterator<Item = (usize, &S
 fn a_kill_at_any_moment_is_mended_by_running_again_while_applications_keep_logging_in() {
     let Some(majors) = majors() else { return };
     let seed: u32 = std::env::var("TENANTDB_SEED").map_or_else(|_| rand::rng().random(), |seed| seed.parse().unwrap());
-    let (alone, in_pairs) = if soak() { (200, 50) } else { (10, 4) };
+    let (alone, in_pairs) = if soak() { (200, 50) } else { (6, 3) };
     say(&format!("TENANTDB_SEED={seed}"));
     let shares: Vec<Share> = (0..majors.len())
         .map(|index| Share {

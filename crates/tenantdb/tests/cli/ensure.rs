@@ -276,7 +276,10 @@ on_every_server! {
         assert!(!folder.join(".env").exists());
         assert_eq!(server.psql_as("cafe_user", "old", "cafe", "SELECT 1").as_deref(), Ok("1"));
     }
+}
 
+on_servers! {
+    [18 Plain; 15 Plain, 16 Superuser]
     fn killed_anywhere_it_is_finished_by_running_again(server: TestServer) {
         let builds = Builds::on(&server);
         let trace = |folder: &Path| {

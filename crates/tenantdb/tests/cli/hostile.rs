@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tenantdb_testkit::{Admin, TestServer, available, on_every_server, wait_until, wait_until_async};
+use tenantdb_testkit::{Admin, TestServer, available, on_servers, wait_until, wait_until_async};
 
 use crate::access::{BOTH, role, with_a_table};
 use crate::trouble::{HeldLock, wait_for_a_lock};
@@ -65,7 +65,7 @@ fn exists(server: &TestServer, pattern: &str) -> String {
     )
 }
 
-on_every_server! {
+on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     fn nothing_that_a_tenant_planted_runs_as_anyone_else(server: TestServer) {
         let world = World::on(&server);
         world.write("tenantdb.yaml", "project: shared\n");

@@ -208,7 +208,10 @@ on_servers! {
         server.psql("postgres", "ALTER DATABASE kept RENAME TO cafe");
         world.run(&["orphans", "--purge", "cafe", "--yes"]).exits(0);
     }
+}
 
+on_servers! {
+    [18 Plain; 15 Plain, 18 Superuser]
     async fn a_deletion_that_waits_for_a_checkpoint_says_so_and_one_that_breaks_off_there_is_finished(server: TestServer) {
         let world = World::on(&server);
         let checkpointer = server.psql("postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");

@@ -149,36 +149,6 @@ on_servers! {
         }
     }
 
-    async fn a_kill_at_any_step_of_it_is_mended_and_applications_see_nothing(server: TestServer) {
-        let world = with_several(&server);
-        let kept = credentials(&world, &SECRETS);
-        let writers = [writer(&server, &kept[0]).await, writer(&server, &kept[3]).await];
-        lose_ledger(&server);
-        forget(&world);
-        let traced = Run::of(world.command_on(&["apply"]).env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
-        let passed = traced.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: "));
-        let passed: BTreeSet<&str> = passed.map(|(_, name)| name).collect();
-        assert!(passed.contains("after-recover") && passed.contains("before-create-ledger") && passed.len() > 10, "{passed:?}");
-        // Before one step is after another.
-        for failpoint in passed.into_iter().filter(|name| !name.starts_with("before-")) {
-            lose_ledger(&server);
-            forget(&world);
-            world.run_killed_at(failpoint, &["apply"]);
-            for writer in &writers {
-                writer.goes_on().await;
-            }
-            world.run_on(&["apply"]).exits(0);
-            is_settled(&world);
-            assert_eq!(credentials(&world, &SECRETS), kept, "{failpoint}");
-        }
-        for writer in writers {
-            writer.stop().await;
-        }
-        for credential in &kept {
-            query(&server, credential, "SELECT 1").unwrap();
-        }
-    }
-
     async fn a_ledger_that_is_older_than_the_server_learns_what_became_of_it(server: TestServer) {
         let world = World::on(&server);
         let goes = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
@@ -288,6 +258,39 @@ on_servers! {
             assert_eq!(query(&server, credential, "SELECT count(*) FROM lines").unwrap(), "0");
         }
         world.run(&["history", "cafe"]).exits(0).says("accept database cafe as restored");
+    }
+}
+
+on_servers! {
+    [18 Plain; 15 Plain, 16 Superuser]
+    async fn a_kill_at_any_step_of_it_is_mended_and_applications_see_nothing(server: TestServer) {
+        let world = with_several(&server);
+        let kept = credentials(&world, &SECRETS);
+        let writers = [writer(&server, &kept[0]).await, writer(&server, &kept[3]).await];
+        lose_ledger(&server);
+        forget(&world);
+        let traced = Run::of(world.command_on(&["apply"]).env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
+        let passed = traced.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: "));
+        let passed: BTreeSet<&str> = passed.map(|(_, name)| name).collect();
+        assert!(passed.contains("after-recover") && passed.contains("before-create-ledger") && passed.len() > 10, "{passed:?}");
+        // Before one step is after another.
+        for failpoint in passed.into_iter().filter(|name| !name.starts_with("before-")) {
+            lose_ledger(&server);
+            forget(&world);
+            world.run_killed_at(failpoint, &["apply"]);
+            for writer in &writers {
+                writer.goes_on().await;
+            }
+            world.run_on(&["apply"]).exits(0);
+            is_settled(&world);
+            assert_eq!(credentials(&world, &SECRETS), kept, "{failpoint}");
+        }
+        for writer in writers {
+            writer.stop().await;
+        }
+        for credential in &kept {
+            query(&server, credential, "SELECT 1").unwrap();
+        }
     }
 }
 

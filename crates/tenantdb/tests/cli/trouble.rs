@@ -104,51 +104,6 @@ on_servers! {
         works(&modest, &server, "cafe");
     }
 
-    fn a_tenant_that_never_ends_its_transaction_fails_alone(server: TestServer) {
-        let world = World::on(&server);
-        let tenants = ["cafe", "erp", "shop"];
-        let all = |comment: &str| tenants.map(|name| tenant(name, &format!("{{comment: {comment}}}"))).concat();
-        world.apply(&all("one")).exits(0);
-        for name in tenants {
-            server.psql("postgres", &format!("ALTER ROLE {name}_a SET work_mem = '1MB'"));
-        }
-        let credential = world.credential("default", "cafe-secret");
-        let (user, password) = (credential["username"].clone(), credential["password"].clone());
-        let port = server.port();
-        let holds = "SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a SET work_mem = '1MB'; SELECT pg_sleep(60)";
-        std::thread::spawn(move || query_at(port, &user, &password, "cafe", holds));
-        let held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND query LIKE '%pg_sleep(60)'";
-        wait_until(PATIENCE, || server.psql("postgres", held) == "1");
-        let run = world.apply(&all("two")).exits(1).tells("default/cafe: ");
-        run.says("~ default/erp changed").says("~ default/shop changed");
-        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cafe_a'";
-        server.psql("postgres", end);
-        world.run_on(&["apply"]).exits(0);
-        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
-    }
-
-    fn a_database_that_lets_nobody_in_keeps_no_other_from_being_looked_at(server: TestServer) {
-        let world = World::on(&server);
-        world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0);
-        let credential = world.credential("default", "cafe-secret");
-        // The second waits for the first, with a lock that every new session waits for.
-        for (statements, waits) in [
-            ("SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a IN DATABASE cafe SET work_mem = '1MB'; SELECT pg_sleep(120)", "PgSleep"),
-            ("ALTER DATABASE cafe RENAME TO loot", "object"),
-        ] {
-            let (user, password, port) = (credential["username"].clone(), credential["password"].clone(), server.port());
-            std::thread::spawn(move || query_at(port, &user, &password, "cafe", statements));
-            let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND wait_event = '{waits}'");
-            wait_until(PATIENCE, || server.psql("postgres", &waiting) == "1");
-        }
-        server.psql("postgres", "ALTER ROLE erp_a NOLOGIN");
-        let run = world.run_on(&["apply", "--refresh"]).exits(4).tells("default/cafe: it could not be looked into");
-        run.says("~ default/erp changed");
-        works(&world, &server, "erp");
-        server.psql("postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cafe_a'");
-        world.run_on(&["apply", "--refresh"]).exits(0);
-    }
-
     fn another_who_works_on_the_same_database(server: TestServer) {
         let mut world = World::on(&server);
         world.set("TENANTDB_LOCK_TIMEOUT", "1");
@@ -459,6 +414,57 @@ on_servers! {
             run.tells(newer).tells("hint: use the newer tenantdb that wrote it");
         }
         world.run(&["credentials", "cafe"]).exits(0);
+    }
+}
+
+on_servers! {
+    [18 Plain; 15 Plain]
+    fn a_tenant_that_never_ends_its_transaction_fails_alone(server: TestServer) {
+        let world = World::on(&server);
+        let tenants = ["cafe", "erp", "shop"];
+        let all = |comment: &str| tenants.map(|name| tenant(name, &format!("{{comment: {comment}}}"))).concat();
+        world.apply(&all("one")).exits(0);
+        for name in tenants {
+            server.psql("postgres", &format!("ALTER ROLE {name}_a SET work_mem = '1MB'"));
+        }
+        let credential = world.credential("default", "cafe-secret");
+        let (user, password) = (credential["username"].clone(), credential["password"].clone());
+        let port = server.port();
+        let holds = "SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a SET work_mem = '1MB'; SELECT pg_sleep(60)";
+        std::thread::spawn(move || query_at(port, &user, &password, "cafe", holds));
+        let held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND query LIKE '%pg_sleep(60)'";
+        wait_until(PATIENCE, || server.psql("postgres", held) == "1");
+        let run = world.apply(&all("two")).exits(1).tells("default/cafe: ");
+        run.says("~ default/erp changed").says("~ default/shop changed");
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cafe_a'";
+        server.psql("postgres", end);
+        world.run_on(&["apply"]).exits(0);
+        world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
+    }
+}
+
+on_servers! {
+    [18 Plain; 15 Plain]
+    fn a_database_that_lets_nobody_in_keeps_no_other_from_being_looked_at(server: TestServer) {
+        let world = World::on(&server);
+        world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0);
+        let credential = world.credential("default", "cafe-secret");
+        // The second waits for the first, with a lock that every new session waits for.
+        for (statements, waits) in [
+            ("SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a IN DATABASE cafe SET work_mem = '1MB'; SELECT pg_sleep(120)", "PgSleep"),
+            ("ALTER DATABASE cafe RENAME TO loot", "object"),
+        ] {
+            let (user, password, port) = (credential["username"].clone(), credential["password"].clone(), server.port());
+            std::thread::spawn(move || query_at(port, &user, &password, "cafe", statements));
+            let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND wait_event = '{waits}'");
+            wait_until(PATIENCE, || server.psql("postgres", &waiting) == "1");
+        }
+        server.psql("postgres", "ALTER ROLE erp_a NOLOGIN");
+        let run = world.run_on(&["apply", "--refresh"]).exits(4).tells("default/cafe: it could not be looked into");
+        run.says("~ default/erp changed");
+        works(&world, &server, "erp");
+        server.psql("postgres", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cafe_a'");
+        world.run_on(&["apply", "--refresh"]).exits(0);
     }
 }
 
