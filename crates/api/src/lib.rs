@@ -5,6 +5,7 @@
 //! one of the [`kinds`], validated, and handed on as [`Declared`], which can still point back at its source. Nothing
 //! here opens a file, a socket or a clock.
 
+mod crd;
 mod decode;
 mod diagnostic;
 mod document;
@@ -17,17 +18,24 @@ mod shorten;
 mod template;
 mod values;
 
+pub use crd::custom_resource_definitions;
 pub use diagnostic::{Diagnostic, Diagnostics, Position, Severity};
 pub use document::{Document, Source};
-pub use kinds::ObjectMeta;
 pub use kinds::database_server::{self, DatabaseServer};
 pub use kinds::tenant_database::{self, TenantDatabase};
 pub use kinds::tenant_role::{self, TenantRole};
-pub use manifests::{Declared, Manifests, parse};
+pub use kinds::{Kind, ObjectMeta};
+pub use manifests::{Declared, Manifests, custom_resource, parse};
 pub use nearest::{did_you_mean, nearest};
 pub use schema::schema;
 pub use shorten::shorten;
 pub use values::{ConnectionLimit, InvalidValue, Namespace, ObjectName, ObjectPath, SettingName, SqlName};
+
+/// The API group of every kind.
+pub const GROUP: &str = "tenantdb.dev";
+
+/// The version of every kind.
+pub const VERSION: &str = "v1alpha1";
 
 /// The `apiVersion` of every kind in this crate.
 pub const API_VERSION: &str = "tenantdb.dev/v1alpha1";

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-
 use crate::decode::decode;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::document::{Document, Source, Value};
-use crate::kinds::Violation;
 use crate::kinds::database_server::DatabaseServer;
 use crate::kinds::tenant_database::TenantDatabase;
 use crate::kinds::tenant_role::TenantRole;
+use crate::kinds::{Kind, Origin, Violation};
 use crate::{API_VERSION, Severity, did_you_mean, nearest};
 
 /// The kinds that are planned.
@@ -105,6 +103,30 @@ pub fn parse(sources: &[Source]) -> Result<Manifests, Diagnostics> {
     if problems.is_empty() { Ok(manifests) } else { Err(problems) }
 }
 
+/// Decodes and validates a custom resource: its `metadata` as far as a manifest may carry it, and its `spec`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn custom_resource<T: Kind>(object: serde_json::Value) -> Result<Declared<T>, Diagnostics> {
+    let text = object.to_string();
+    if let Ok(resource) = serde_json::from_value::<T>(object) {
+        let violations = resource.validate(Origin::Cluster);
+        if violations.is_empty() {
+            return Ok(Declared::synthetic(resource));
+        }
+    }
+    // Read again as a document, which tells all that is wrong, and what is meant by it.
+    let (documents, mut problems) = Document::read(&Source { name: T::RESOURCE.kind.to_owned(), text });
+    for document in documents {
+        let found = decode::<T>(&document, &[]);
+        let violations = found.object.as_ref().map(|object| object.validate(Origin::Cluster)).unwrap_or_default();
+        let faithful = violations.iter().filter(|violation| found.is_faithful_at(&document, &violation.path));
+        problems.extend(faithful.map(|violation| document.violation(violation)).collect::<Vec<_>>());
+        problems.extend(found.problems);
+    }
+    Err(problems)
+}
+
 impl Manifests {
     /// Reads, decodes and validates all documents of all sources: what is right, and everything that is wrong with the
     /// rest, sorted by file and position. Of two that are the same the first is kept.
@@ -133,59 +155,14 @@ impl Manifests {
     fn add(&mut self, document: Document, problems: &mut Diagnostics) {
         let before = problems.len();
         match kind(&document, problems) {
-            Some(TenantDatabase::NAME) => return self.tenants.extend(object(document, problems)),
-            Some(TenantRole::NAME) => return self.roles.extend(object(document, problems)),
-            Some(DatabaseServer::NAME) => self.servers.extend(object(document, problems)),
+            Some(kind) if kind == TenantDatabase::RESOURCE.kind => {
+                return self.tenants.extend(object(document, problems));
+            }
+            Some(kind) if kind == TenantRole::RESOURCE.kind => return self.roles.extend(object(document, problems)),
+            Some(kind) if kind == DatabaseServer::RESOURCE.kind => self.servers.extend(object(document, problems)),
             _ => {}
         }
         self.lacks_servers |= problems.len() > before;
-    }
-}
-
-/// What the kinds have in common.
-trait Kind: DeserializeOwned {
-    /// As it stands under `kind`.
-    const NAME: &'static str;
-
-    fn validate(&self) -> Vec<Violation>;
-
-    /// What no two objects of the kind share, as a person writes it.
-    fn identity(&self) -> String;
-}
-
-impl Kind for DatabaseServer {
-    const NAME: &'static str = "DatabaseServer";
-
-    fn validate(&self) -> Vec<Violation> {
-        self.validate()
-    }
-
-    fn identity(&self) -> String {
-        self.metadata.name.to_string()
-    }
-}
-
-impl Kind for TenantDatabase {
-    const NAME: &'static str = "TenantDatabase";
-
-    fn validate(&self) -> Vec<Violation> {
-        self.validate()
-    }
-
-    fn identity(&self) -> String {
-        format!("{}/{}", self.namespace(), self.metadata.name)
-    }
-}
-
-impl Kind for TenantRole {
-    const NAME: &'static str = "TenantRole";
-
-    fn validate(&self) -> Vec<Violation> {
-        self.validate()
-    }
-
-    fn identity(&self) -> String {
-        self.path().to_string()
     }
 }
 
@@ -212,7 +189,7 @@ fn kind(document: &Document, problems: &mut Diagnostics) -> Option<&'static str>
             problems.push(missing.hint(format!("write `apiVersion: {API_VERSION}`")));
         }
     }
-    let known = [DatabaseServer::NAME, TenantDatabase::NAME, TenantRole::NAME];
+    let known = [DatabaseServer::RESOURCE.kind, TenantDatabase::RESOURCE.kind, TenantRole::RESOURCE.kind];
     let Some(kind) = text(document, "kind") else {
         let missing = document.error_at_start("kind is missing");
         problems.push(missing.hint(format!("write `kind: {}` or `kind: {}`", known[1], known[0])));
@@ -243,7 +220,7 @@ fn text<'d>(document: &'d Document, key: &str) -> Option<&'d str> {
 fn object<T: Kind>(document: Document, problems: &mut Diagnostics) -> Option<Declared<T>> {
     let document = Arc::new(document);
     let decoded = decode::<T>(&document, &["apiVersion", "kind"]);
-    let violations = decoded.object.as_ref().map(T::validate).into_iter().flatten();
+    let violations = decoded.object.as_ref().map(|object| object.validate(Origin::Manifest)).into_iter().flatten();
     for violation in violations.filter(|violation| decoded.is_faithful_at(&document, &violation.path)) {
         problems.push(document.violation(&violation));
     }
@@ -260,7 +237,8 @@ fn refuse_duplicates<T: Kind>(all: &mut Vec<Declared<T>>, problems: &mut Diagnos
             first.insert(identity, declared.document.clone());
             return true;
         };
-        let message = format!("{} `{identity}` is already declared at {}", T::NAME, location(other.as_deref()));
+        let message =
+            format!("{} `{identity}` is already declared at {}", T::RESOURCE.kind, location(other.as_deref()));
         problems.push(declared.error("metadata.name", message));
         false
     });

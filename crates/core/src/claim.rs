@@ -26,6 +26,14 @@ impl Authority {
         format!("project:{id}").parse()
     }
 
+    /// The authority of a cluster's operator.
+    ///
+    /// # Errors
+    /// When the id holds something other than letters, digits, `-`, `_`, `.` and `/`, or more than 200 bytes.
+    pub fn cluster(id: &str) -> Result<Self, InvalidAuthority> {
+        format!("cluster:{id}").parse()
+    }
+
     /// Stands for one that is not made yet: a declaration can be checked without knowing whose it is.
     #[must_use]
     pub fn unnamed() -> Self {

@@ -29,8 +29,8 @@ pub enum Event {
     Started(Claim),
     /// A step takes long, for a reason that is known.
     Waiting(Claim, &'static str),
-    /// A tenant is done with.
-    Finished(Claim),
+    /// A tenant is done with, unless it is stale and planned again.
+    Finished(Box<TenantOutcome>),
 }
 
 /// How a tenant came out of a pass.
@@ -52,6 +52,10 @@ pub struct TenantOutcome {
     pub conditions: Vec<Condition>,
     /// Where its credential was written to, for people.
     pub credential: Option<String>,
+    /// Its role.
+    pub owner: Option<String>,
+    /// The name of its Secret or file.
+    pub secret_name: Option<ObjectName>,
 }
 
 /// How a whole pass came out.
@@ -161,7 +165,7 @@ impl<E: Engine> Pass<E> {
         let mut begun = false;
         for round in 1.. {
             let Some((observed, plan)) = next.take() else { break };
-            let plan = review::review(plan, consent);
+            let plan = review::review(plan, &consent);
             let prepares = !plan.preparation.is_empty();
             begun |= plan.tenants.iter().any(|tenant| !tenant.steps.is_empty());
             let outcomes = match self.round(observed, plan, &events).await {
@@ -307,7 +311,7 @@ impl<E: Engine> Pass<E> {
             tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
             let mut outcome = TenantOutcome::of(&tenant);
             outcome.failure = self.tenant(&tenant, &observed, &mut outcome, &*events).await.err();
-            events(Event::Finished(tenant.claim.clone()));
+            events(Event::Finished(Box::new(outcome.clone())));
             let failed = outcome.failure.is_some();
             tracing::debug!(tenant = tenant.claim.path(), failed, "ended");
             outcome
@@ -480,6 +484,8 @@ impl TenantOutcome {
             refusal: tenant.refusal.clone(),
             conditions: tenant.conditions.clone(),
             credential: None,
+            owner: tenant.delivery.as_ref().and_then(|delivery| delivery.acts_as.as_ref()).map(ToString::to_string),
+            secret_name: tenant.delivery.as_ref().map(|delivery| delivery.secret_name.clone()),
         }
     }
 

@@ -5,19 +5,39 @@ use std::fmt::Display;
 
 use crate::{Claim, Plan, Refusal, RefusalKind, Risk, Step, StepId, TenantPlan};
 
-/// What the user consented to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the user consented to: the highest risk that may be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {
-    /// The highest risk that may be carried out.
-    pub up_to: Risk,
+    up_to: Risk,
+    /// For some declarations, with all that stands in them, more than for the others.
+    of: BTreeMap<Claim, Risk>,
+}
+
+impl Consent {
+    /// Consent to what is no riskier than this.
+    #[must_use]
+    pub fn to(up_to: Risk) -> Self {
+        Self { up_to, of: BTreeMap::new() }
+    }
+
+    /// The same, and for one declaration to more.
+    #[must_use]
+    pub fn and(mut self, claim: Claim, up_to: Risk) -> Self {
+        self.of.insert(claim, up_to);
+        self
+    }
+
+    fn for_tenant(&self, claim: &Claim) -> Risk {
+        self.of.get(&claim.declaration()).map_or(self.up_to, |more| self.up_to.max(*more))
+    }
 }
 
 /// Takes out of a plan what nobody consented to, with all that depends on it; each tenant concerned says so in its
 /// refusal.
 #[must_use]
-pub fn review<S: Step>(mut plan: Plan<S>, consent: Consent) -> Plan<S> {
+pub fn review<S: Step>(mut plan: Plan<S>, consent: &Consent) -> Plan<S> {
     for tenant in &mut plan.tenants {
-        withhold(tenant, consent);
+        withhold(tenant, consent.for_tenant(&tenant.claim));
     }
     // Nothing is prepared for what is not done.
     if plan.tenants.iter().all(|tenant| tenant.steps.is_empty()) {
@@ -26,11 +46,11 @@ pub fn review<S: Step>(mut plan: Plan<S>, consent: Consent) -> Plan<S> {
     plan
 }
 
-fn withhold<S: Step>(tenant: &mut TenantPlan<S>, consent: Consent) {
+fn withhold<S: Step>(tenant: &mut TenantPlan<S>, up_to: Risk) {
     let mut withheld = BTreeSet::new();
     let mut named = Vec::new();
     for step in &tenant.steps {
-        if step.risk > consent.up_to {
+        if step.risk > up_to {
             if step.task.sign().is_some() {
                 named.push(step.task.describe());
             }

@@ -61,7 +61,7 @@ fn a_step_without_consent_takes_only_what_depends_on_it_along() {
         (Work("forget", None), Risk::Safe, &[1]),
         (Work("comment", SHOWN), Risk::Safe, &[0]),
     ]);
-    let reviewed = review(plan, Consent { up_to: Risk::Safe });
+    let reviewed = review(plan, &Consent::to(Risk::Safe));
     let left: Vec<String> = reviewed.tenants[0].steps.iter().map(|step| step.task.describe()).collect();
     assert_eq!(left, ["grant", "comment"]);
     let refusal = reviewed.tenants[0].refusal.as_ref().unwrap();
@@ -71,15 +71,15 @@ fn a_step_without_consent_takes_only_what_depends_on_it_along() {
 #[test]
 fn with_consent_nothing_is_withheld() {
     let whole = plan(&[(Work("drop", SHOWN), Risk::Destructive, &[])]);
-    assert_eq!(review(whole.clone(), Consent { up_to: Risk::Destructive }), whole);
+    assert_eq!(review(whole.clone(), &Consent::to(Risk::Destructive)), whole);
 }
 
 #[test]
 fn nothing_is_prepared_for_what_is_withheld() {
     let mut plan = plan(&[(Work("adopt", SHOWN), Risk::Disruptive, &[])]);
     plan.preparation.clone_from(&plan.tenants[0].steps);
-    assert_eq!(review(plan.clone(), Consent { up_to: Risk::Safe }).preparation, []);
-    assert_eq!(review(plan.clone(), Consent { up_to: Risk::Disruptive }).preparation, plan.preparation);
+    assert_eq!(review(plan.clone(), &Consent::to(Risk::Safe)).preparation, []);
+    assert_eq!(review(plan.clone(), &Consent::to(Risk::Disruptive)).preparation, plan.preparation);
 }
 
 #[test]

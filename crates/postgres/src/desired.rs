@@ -43,6 +43,8 @@ pub struct Desired {
     pub(crate) accounts: BTreeMap<Claim, Tenant>,
     /// What is to be removed by name.
     pub(crate) removals: BTreeSet<Claim>,
+    /// Those whose declaration is gone.
+    pub(crate) vanished: BTreeSet<Claim>,
     /// The orphans that are to be removed for good.
     pub(crate) purges: BTreeSet<Claim>,
     /// Whose earlier login is to be taken away.
@@ -63,6 +65,8 @@ pub struct Desired {
 pub(crate) enum Removal {
     /// Somebody named it.
     Asked,
+    /// Its declaration is gone: nobody can be asked any more, and what was protected is left behind.
+    Vanished,
     /// Nothing declares it any more.
     Undeclared,
     /// The declaration of its database has it in `access` no more.
@@ -89,6 +93,25 @@ pub struct Declarations<'a> {
     pub tenants: &'a [Declared<TenantDatabase>],
     /// Its roles without a database of their own.
     pub roles: &'a [Declared<TenantRole>],
+}
+
+/// Why a declaration can't be used.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It contradicts itself or its server.
+    Wrong(Vec<Diagnostic>),
+    /// What it would be called belongs to one of those before it.
+    Taken(Vec<Diagnostic>),
+}
+
+impl Unusable {
+    /// What is wrong with it.
+    #[must_use]
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        match self {
+            Self::Wrong(found) | Self::Taken(found) => found,
+        }
+    }
 }
 
 /// What one tenant should be.
@@ -165,49 +188,113 @@ impl Desired {
         endpoint: Endpoint,
         recorded: &Recorded,
     ) -> Result<Self, Diagnostics> {
+        let (desired, problems) = Self::resolve_each(declarations, authority, admin, endpoint, recorded);
+        if problems.is_empty() {
+            Ok(desired)
+        } else {
+            Err(problems.into_values().flat_map(Unusable::into_diagnostics).collect())
+        }
+    }
+
+    /// The same, where what is wrong with one declaration keeps no other out: those that are right, and what is wrong
+    /// with each of the others. Of two that want the same name the first has it.
+    #[must_use]
+    pub fn resolve_each(
+        declarations: Declarations<'_>,
+        authority: &Authority,
+        admin: &str,
+        endpoint: Endpoint,
+        recorded: &Recorded,
+    ) -> (Self, BTreeMap<Claim, Unusable>) {
         let Declarations { server, tenants, roles } = declarations;
-        let mut diagnostics = Diagnostics::default();
+        let mut problems = BTreeMap::new();
         let mut taken = Taken::default();
         let mut desired = Self::nothing(&server.resource, authority, endpoint);
         for declared in tenants {
             let claim = Self::claim(authority, &declared.resource);
-            let names = match recorded.get(&claim) {
-                Some(names) => Ok(names.clone()),
-                None => new_names(&server.resource, declared, admin),
-            };
-            diagnostics.extend(missing_endpoints(declared, &declared.resource.spec.credentials, &desired.endpoint));
-            diagnostics.extend(asks_for_a_password(&server.resource, declared, &declared.resource.spec.credentials));
-            match names {
-                Ok(names) => {
-                    let tenant = resolve_tenant(&server.resource, &declared.resource, claim, names);
-                    diagnostics.extend(taken.add(&tenant, declared));
-                    match account::further_logins(&tenant, declared) {
-                        Ok(logins) => {
-                            for (index, login) in logins {
-                                diagnostics.extend(taken.add_further(&login, declared, index));
-                                desired.accounts.insert(login.claim.clone(), login);
-                            }
-                        }
-                        Err(found) => diagnostics.extend(found),
-                    }
-                    desired.tenants.insert(tenant.claim.clone(), tenant);
-                }
-                Err(found) => diagnostics.extend(found),
+            if let Err(found) = desired.add_database(server, declared, claim.clone(), admin, recorded, &mut taken) {
+                problems.insert(claim, found);
             }
         }
         for declared in roles {
-            diagnostics.extend(missing_endpoints(declared, &declared.resource.spec.credentials, &desired.endpoint));
-            diagnostics.extend(asks_for_a_password(&server.resource, declared, &declared.resource.spec.credentials));
             let claim = Self::claim_of_role(authority, &declared.resource);
-            match account::role(&server.resource, declared, claim, admin, recorded) {
-                Ok(role) => {
-                    diagnostics.extend(taken.add_role(&role, declared));
-                    desired.accounts.insert(role.claim.clone(), role);
-                }
-                Err(found) => diagnostics.extend(found),
+            if let Err(found) = desired.add_role(server, declared, claim.clone(), admin, recorded, &mut taken) {
+                problems.insert(claim, found);
             }
         }
-        if diagnostics.is_empty() { Ok(desired) } else { Err(diagnostics) }
+        (desired, problems)
+    }
+
+    fn add_database<'a>(
+        &mut self,
+        server: &Declared<DatabaseServer>,
+        declared: &'a Declared<TenantDatabase>,
+        claim: Claim,
+        admin: &str,
+        recorded: &Recorded,
+        taken: &mut Taken<'a>,
+    ) -> Result<(), Unusable> {
+        let mut found = self.wrong_with_credentials(server, declared, &declared.resource.spec.credentials);
+        let names = match recorded.get(&claim) {
+            Some(names) => Ok(names.clone()),
+            None => new_names(&server.resource, declared, admin),
+        };
+        let tenant = match names {
+            Ok(names) => resolve_tenant(&server.resource, &declared.resource, claim, names),
+            Err(wrong) => {
+                found.extend(wrong);
+                return Err(Unusable::Wrong(found));
+            }
+        };
+        let mut shared = taken.add(&tenant, declared);
+        let mut logins = Vec::new();
+        match account::further_logins(&tenant, declared) {
+            Ok(all) => {
+                for (index, login) in all {
+                    shared.extend(taken.add_further(&login, declared, index));
+                    logins.push((login.claim.clone(), login));
+                }
+            }
+            Err(wrong) => found.extend(wrong),
+        }
+        usable(found, shared)?;
+        self.accounts.extend(logins);
+        self.tenants.insert(tenant.claim.clone(), tenant);
+        Ok(())
+    }
+
+    fn add_role<'a>(
+        &mut self,
+        server: &Declared<DatabaseServer>,
+        declared: &'a Declared<TenantRole>,
+        claim: Claim,
+        admin: &str,
+        recorded: &Recorded,
+        taken: &mut Taken<'a>,
+    ) -> Result<(), Unusable> {
+        let mut found = self.wrong_with_credentials(server, declared, &declared.resource.spec.credentials);
+        match account::role(&server.resource, declared, claim, admin, recorded) {
+            Ok(role) => {
+                usable(found, taken.add_role(&role, declared))?;
+                self.accounts.insert(role.claim.clone(), role);
+                Ok(())
+            }
+            Err(wrong) => {
+                found.extend(wrong);
+                Err(Unusable::Wrong(found))
+            }
+        }
+    }
+
+    fn wrong_with_credentials<T>(
+        &self,
+        server: &Declared<DatabaseServer>,
+        declared: &Declared<T>,
+        credentials: &Credentials,
+    ) -> Vec<Diagnostic> {
+        let mut found = missing_endpoints(declared, credentials, &self.endpoint);
+        found.extend(asks_for_a_password(&server.resource, declared, credentials));
+        found
     }
 
     /// A server of which nothing is asked: to look at it, or to remove from it.
@@ -221,6 +308,7 @@ impl Desired {
             tenants: BTreeMap::new(),
             accounts: BTreeMap::new(),
             removals: BTreeSet::new(),
+            vanished: BTreeSet::new(),
             purges: BTreeSet::new(),
             retirements: BTreeSet::new(),
             declared: None,
@@ -234,6 +322,14 @@ impl Desired {
     #[must_use]
     pub fn removing(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         self.removals.extend(claims);
+        self
+    }
+
+    /// The same server, with tenants whose declaration is gone: they go as their recorded policies say, but what was
+    /// protected is left behind as it is.
+    #[must_use]
+    pub fn without(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
+        self.vanished.extend(claims);
         self
     }
 
@@ -322,7 +418,8 @@ impl Desired {
 
     fn asked(&self) -> impl Iterator<Item = (Claim, Removal)> {
         let removed = self.removals.iter().map(|claim| (claim.clone(), Removal::Asked));
-        removed.chain(self.purges.iter().map(|claim| (claim.clone(), Removal::Purged)))
+        let vanished = self.vanished.iter().map(|claim| (claim.clone(), Removal::Vanished));
+        removed.chain(vanished).chain(self.purges.iter().map(|claim| (claim.clone(), Removal::Purged)))
     }
 
     /// Whether a further login's database is declared, and the login no more.
@@ -386,6 +483,15 @@ impl Desired {
             access: None,
         }
     }
+}
+
+/// Whether nothing is wrong with a declaration, and it shares no name with one before it.
+fn usable(mut wrong: Vec<Diagnostic>, shared: Vec<Diagnostic>) -> Result<(), Unusable> {
+    if wrong.is_empty() {
+        return if shared.is_empty() { Ok(()) } else { Err(Unusable::Taken(shared)) };
+    }
+    wrong.extend(shared);
+    Err(Unusable::Wrong(wrong))
 }
 
 /// Keys that speak of an endpoint that the server does not publish.

@@ -5,6 +5,7 @@
 //! sessions of `connect`. Nothing here knows Kubernetes or the command line.
 
 mod access;
+pub mod allow;
 mod apply;
 mod bootstrap;
 mod connect;
@@ -17,6 +18,7 @@ mod observe;
 mod ownership;
 mod plan;
 mod probe;
+pub mod reach;
 mod script;
 mod sql;
 mod step;
@@ -25,7 +27,7 @@ mod trap;
 pub use access::{Consent, Level};
 pub use bootstrap::BootstrapStep;
 pub use connect::{AdminLogin, Sends, TlsSettings};
-pub use desired::{Declarations, Desired, Recorded, Scripts, Tenant};
+pub use desired::{Declarations, Desired, Recorded, Scripts, Tenant, Unusable};
 pub use engine::{Postgres, Seen};
 pub use init::{Fault, InitScript};
 pub use observe::Observed;

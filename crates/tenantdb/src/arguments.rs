@@ -191,6 +191,19 @@ Examples:
     /// Start, stop and list local servers, and look at any server
     #[command(subcommand, disable_help_subcommand = true)]
     Server(ServerCommand),
+    /// Keep databases as custom resources of a Kubernetes cluster declare them
+    #[command(after_help = "\
+It runs in a cluster, or outside of one with a kubeconfig, until it is asked to stop (SIGTERM or Ctrl-C).
+
+Example:
+  tenantdb crds | kubectl apply --server-side -f -
+  tenantdb operator --cluster-id staging")]
+    Operator(OperatorArguments),
+    /// Print what a cluster has to know of our kinds before it takes them, as YAML
+    #[command(after_help = "\
+Example:
+  tenantdb crds | kubectl apply --server-side -f -")]
+    Crds,
     /// Print the JSON Schema of manifests, for editors, or of what -o json prints
     #[command(after_help = "\
 An editor with a YAML language server checks and completes a manifest that begins with\n  \
@@ -233,6 +246,8 @@ impl Command {
             | Self::Init(_)
             | Self::Ensure(_)
             | Self::History(_)
+            | Self::Operator(_)
+            | Self::Crds
             | Self::Schema(_)
             | Self::Completions(_)
             | Self::Man(_) => return None,
@@ -515,6 +530,16 @@ pub struct ExecArguments {
 }
 
 /// What `schema` takes.
+#[derive(Debug, Args)]
+pub struct OperatorArguments {
+    /// What the ledgers of the servers call this cluster; it must not change, and no other cluster may have it
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: String,
+    /// The context of the kubeconfig; the current one, or the cluster that it runs in, when absent
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub struct SchemaArguments {
     /// Of what

@@ -6,7 +6,6 @@ mod error;
 mod home;
 mod input;
 mod output;
-mod policy;
 mod resolve;
 mod scripts;
 mod server;
@@ -24,8 +23,10 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return wrong_call(&error),
     };
+    // What runs for years tells what it does; what somebody waits for tells what came of it.
+    let usual_log = if matches!(arguments.command, arguments::Command::Operator(_)) { "info" } else { "off" };
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_env("TENANTDB_LOG").unwrap_or_else(|_| EnvFilter::new("off")))
+        .with_env_filter(EnvFilter::try_from_env("TENANTDB_LOG").unwrap_or_else(|_| EnvFilter::new(usual_log)))
         .with_writer(std::io::stderr)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

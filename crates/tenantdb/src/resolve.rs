@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::{Declared, Diagnostics, ObjectName, TenantDatabase};
-use tenantdb_core::{Authority, Claim, Depth, Endpoint, Engine as _, Plan};
-use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, PostgresStep};
+use tenantdb_core::{Authority, Claim, Depth, Endpoint, Engine as _, Plan, Refusal, policy};
+use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, PostgresStep, allow};
 
 use crate::commands::Context;
 use crate::error::Error;
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::style;
-use crate::policy;
 use crate::server::{self, Connected};
 
 /// Checks the declarations of every server, before any of them is touched; all that is wrong is told at once. What is
@@ -113,7 +112,7 @@ pub async fn look(
         None => connected.observe(&desired, request.depth).await?,
     };
     if request.enforce {
-        desired = desired.refusing(policy::refusals(server, &input.authority, &observed));
+        desired = desired.refusing(not_allowed(server, &input.authority, &observed));
     }
     let newcomers = desired.newcomers(&observed);
     let desired = if newcomers.is_empty() {
@@ -123,6 +122,19 @@ pub async fn look(
     };
     let plan = connected.pass.plan_from(&desired, &observed, request.depth).await?;
     Ok(Looked { desired, observed, plan })
+}
+
+/// Why each declaration is refused that asks for more than its server allows.
+fn not_allowed(input: &ServerInput, authority: &Authority, observed: &Observed) -> BTreeMap<Claim, Refusal> {
+    let ServerInput { server, tenants, roles, .. } = input;
+    if policy::selects_namespaces(&server.resource) {
+        let name = &server.resource.metadata.name;
+        style::note(&format!(
+            "server {name}: which namespaces `allow.namespaces.selector` selects is only known in a cluster; every one is \
+             taken for allowed here"
+        ));
+    }
+    allow::refusals(Declarations { server, tenants, roles }, authority, observed)
 }
 
 /// Which other server holds each of these claims: as the servers themselves say, else the credentials that were

@@ -1,17 +1,16 @@
 //! From a server's declaration to something that can be asked.
 
-use std::env::VarError;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tenantdb_api::database_server::{PasswordSource, Publish, PublishedEndpoint, SourceKind, TlsMode};
+use tenantdb_api::database_server::{PasswordSource, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
 use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password, Place};
 use tenantdb_local::{LocalServer, Running, State};
-use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, Sends, TlsSettings};
+use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, Sends, TlsSettings, reach};
 
 use crate::error::Error;
 use crate::home::Home;
@@ -171,7 +170,7 @@ pub fn superuser(username: &str, from: &PasswordSource, admin: &AdminLogin) -> R
             "declare a login of its own for tenantdb, such as `admin_user`",
         ));
     }
-    let password = read_password(from).map_err(|why| {
+    let password = reach::read_password(from).map_err(|why| {
         Error::input(
             format!("no password for the superuser {username}: {why}"),
             "set it, or name another variable with --password-env or a file with --password-file",
@@ -193,7 +192,7 @@ pub fn look(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Resu
 
 /// What applications are told when nothing is reached yet.
 pub fn unknown_endpoint(server: &DatabaseServer) -> Endpoint {
-    endpoint(server, &nowhere(), None)
+    reach::endpoint(server, &nowhere(), None)
 }
 
 /// Stands for the address of a server that was never started.
@@ -224,7 +223,7 @@ fn connected(
 ) -> Result<Connected, Error> {
     let authority = authority(server).map_err(|message| Error::input(message, TLS_HINT))?;
     let authority = authority.map(|pem| String::from_utf8_lossy(&pem).into_owned());
-    let endpoint = endpoint(server, &address, authority);
+    let endpoint = reach::endpoint(server, &address, authority);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
     let login = admin.username.clone();
     let mut engine = Postgres::new(server.metadata.name.clone(), address.clone(), tls, admin, budget);
@@ -252,63 +251,11 @@ fn patience() -> Result<Option<Duration>, Error> {
     Ok(Some(Duration::from_secs(seconds)))
 }
 
-fn endpoint(server: &DatabaseServer, source: &Address, authority: Option<String>) -> Endpoint {
-    let Publish { host, port, direct, read_only, parameters } = server.spec.publish.clone().unwrap_or_default();
-    let port = port.unwrap_or(source.port);
-    let other = |other: PublishedEndpoint| Address { host: other.host, port: other.port.unwrap_or(port) };
-    Endpoint {
-        scheme: "postgresql",
-        address: Address { host: host.unwrap_or_else(|| source.host.clone()), port },
-        direct: direct.map(other),
-        read_only: read_only.map(other),
-        parameters,
-        authority,
-    }
-}
-
 /// The administrator's login, with the first password that is present of those that `counts`.
 fn admin_login(server: &DatabaseServer, counts: impl Fn(&PasswordSource) -> bool) -> Result<AdminLogin, Error> {
-    let admin = server.spec.admin.as_ref().ok_or_else(|| Error::failed("the server has no `admin`"))?;
-    let mut tried = Vec::new();
-    for from in admin.password_from.iter().filter(|from| counts(from)) {
-        let username = from.username.as_ref().unwrap_or(&admin.username).to_string();
-        let maintenance_database = admin.maintenance_database.to_string();
-        let sends = if admin.password_passthrough { Sends::Password } else { Sends::Verifier };
-        match read_password(from) {
-            Ok(password) => return Ok(AdminLogin { username, password, maintenance_database, sends }),
-            Err(why) => tried.push(why),
-        }
-    }
-    if tried.is_empty() {
-        tried.push("no entry of `admin.passwordFrom` is for it".to_owned());
-    }
-    let name = &server.metadata.name;
-    Err(Error::Failure(
-        Failure::new(
-            FailureKind::Rejected,
-            format!("server {name}: no password for {}: {}", admin.username, tried.join("; ")),
-        )
-        .hint("set one of them, or name another place in `admin.passwordFrom`"),
-    ))
-}
-
-fn read_password(from: &PasswordSource) -> Result<Password, String> {
-    match (&from.env, &from.file) {
-        (Some(name), _) => match std::env::var(name) {
-            Ok(value) if !value.is_empty() => Ok(Password::new(value)),
-            Ok(_) => Err(format!("the variable {name} is empty")),
-            Err(VarError::NotUnicode(_)) => Err(format!("the variable {name} is not UTF-8")),
-            Err(VarError::NotPresent) => Err(format!("the variable {name} is not set")),
-        },
-        (None, Some(path)) => match fs::read_to_string(path) {
-            Ok(text) if !text.trim_end_matches(['\r', '\n']).is_empty() => {
-                Ok(Password::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-            Ok(_) => Err(format!("{} is empty", path.display())),
-            Err(error) => Err(format!("{}: {error}", path.display())),
-        },
-        (None, None) => Err("an entry names no place".to_owned()),
-    }
+    let mut counted = server.clone();
+    counted.spec.admin.iter_mut().for_each(|admin| admin.password_from.retain(&counts));
+    Ok(reach::admin_login(&counted, reach::read_password)?)
 }
 
 /// What a declaration says of a server and this machine contradicts: a certificate that can't be read.
@@ -321,12 +268,8 @@ pub fn problem(server: &Declared<DatabaseServer>) -> Option<Diagnostic> {
 const TLS_HINT: &str = "name a file with the PEM certificate of who signed the server's";
 
 fn tls(server: &DatabaseServer) -> Result<TlsSettings, String> {
-    let declared = server.spec.tls.as_ref();
-    let pem = authority(server)?;
-    let mode = declared.and_then(|tls| tls.mode);
-    let mode = mode.unwrap_or(if pem.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
     let path = authority_file(server).map_or_else(String::new, |path| format!("{}: ", path.display()));
-    TlsSettings::new(mode, pem.as_deref()).map_err(|message| path + &message)
+    reach::tls(server, authority(server)?.as_deref()).map_err(|message| path + &message)
 }
 
 /// The certificates that may have signed the server's.

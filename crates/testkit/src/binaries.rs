@@ -50,11 +50,14 @@ pub fn bin_dir(major: u32) -> PathBuf {
 /// stderr (written past the test harness's capture) and `false`, upon which the test returns.
 #[must_use]
 pub fn available(major: u32) -> bool {
-    let Err(message) = try_bin_dir(major) else { return true };
+    try_bin_dir(major).inspect_err(|message| skip(message)).is_ok()
+}
+
+/// Says why a test can't run here; on CI that is a failure.
+pub(crate) fn skip(message: &str) {
     assert!(!on_ci(), "{message}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "skipped {test}: {message}");
-    false
 }
 
 /// Whether this is CI, where nothing may be skipped.

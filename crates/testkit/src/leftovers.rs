@@ -6,7 +6,7 @@
 //! lock is free, and removes it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +16,7 @@ use std::time::Duration;
 use crate::{files, process};
 
 /// A server's directory; removed when dropped, or when the test process ends in whatever way.
+#[derive(Debug)]
 pub(crate) struct Home {
     path: PathBuf,
     lock: Option<File>,
@@ -38,7 +39,16 @@ impl Home {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Ends a process with this directory, which has to be in its command line.
+    pub(crate) fn keep_process(&self, process: &Child) {
+        let mut file = File::options().create(true).append(true).open(self.path.join(PROCESSES)).expect("a file");
+        writeln!(file, "{}", process.id()).expect("a line can be written");
+    }
 }
+
+/// The file with the numbers of further processes.
+const PROCESSES: &str = "processes";
 
 impl Drop for Home {
     fn drop(&mut self) {
@@ -66,6 +76,9 @@ fn watch(home: &Path) -> Child {
             fi
             case "$it" in *"$1/data"*) kill -QUIT "$pid" ;; esac
         fi
+        cat "$1/processes" 2>/dev/null | while read -r pid; do
+            case "$(ps -ww -o command= -p "$pid")" in *"$1/"*) kill -KILL "$pid" ;; esac
+        done
         for i in 1 2 3 4 5; do rm -rf "$1" && exit 0; sleep 1; done
     "#;
     Command::new("/bin/sh")
@@ -88,6 +101,8 @@ fn sweep(base: &Path) {
         let path = entry.path();
         if name.as_encoded_bytes().starts_with(b"server-") && files::try_lock(&path.join("lock")).is_some() {
             process::end_leftover(&path.join("data"));
+            let processes = fs::read_to_string(path.join(PROCESSES)).unwrap_or_default();
+            processes.lines().filter_map(|pid| pid.parse().ok()).for_each(|pid| process::end_if_about(pid, &path));
             remove(&path);
         }
     }

@@ -135,8 +135,19 @@ fn works_in(pid: i32, data: &Path) -> bool {
                 .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&*data.to_string_lossy())),
         };
     }
-    let output = std::process::Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*data.to_string_lossy()))
+    is_about(pid, data)
+}
+
+/// Ends a process that a dead test process left behind, if its command line speaks of this directory.
+pub(crate) fn end_if_about(pid: i32, directory: &Path) {
+    if is_about(pid, directory) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+fn is_about(pid: i32, directory: &Path) -> bool {
+    let output = std::process::Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&*directory.to_string_lossy()))
 }
 
 fn resolved(path: &Path) -> PathBuf {

@@ -1,6 +1,9 @@
 //! `DatabaseServer`: a server that many tenants share, and what the platform allows on it.
 
+mod resource;
 mod validate;
+
+pub use resource::RESOURCE;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -149,7 +152,7 @@ pub struct PasswordSource {
     /// A file that holds the password, with or without a final newline; relative to the manifest.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// A Kubernetes Secret. Not supported yet.
+    /// A Kubernetes Secret, which only the operator reads yet.
     #[serde(default)]
     pub secret: Option<SecretKeyReference>,
     /// The login that this password belongs to, when it is not `admin.username`.
@@ -158,7 +161,7 @@ pub struct PasswordSource {
 }
 
 /// A key of a Kubernetes Secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretKeyReference {
     /// The Secret's namespace.
@@ -297,7 +300,31 @@ pub struct AllowedNamespaces {
     /// By name.
     pub names: Vec<Namespace>,
     /// By a Kubernetes label selector.
+    #[schemars(with = "Option<LabelSelector>")]
     pub selector: Option<serde_json::Value>,
+}
+
+/// The shape of a Kubernetes label selector; both parts must hold.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "it describes a value that is taken as it is")]
+struct LabelSelector {
+    /// Labels with their values.
+    match_labels: Option<BTreeMap<String, String>>,
+    /// Labels and what must be true of them.
+    match_expressions: Option<Vec<LabelRequirement>>,
+}
+
+/// What must be true of a label.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it describes a value that is taken as it is")]
+struct LabelRequirement {
+    /// The label.
+    key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    operator: String,
+    /// The values, for `In` and `NotIn`.
+    values: Option<Vec<String>>,
 }
 
 /// Which extensions may be made.
@@ -376,6 +403,7 @@ pub struct Limits {
     /// How many tenant databases it may hold; unlimited when absent.
     pub databases: Option<u32>,
     /// How many connections tenantdb opens at a time: 3 to 100.
+    #[schemars(range(min = 3, max = 100))]
     pub connections: u32,
 }
 

@@ -2,15 +2,19 @@
 //! types in `values`, what must agree between fields by each kind's `validate`.
 
 pub mod database_server;
+pub mod resource;
 mod settings;
+pub mod status;
 pub mod tenant_database;
 pub mod tenant_role;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::resource::Resource;
 use crate::values::{Namespace, ObjectName};
 
 /// The part of Kubernetes' `ObjectMeta` that a manifest may carry.
@@ -36,6 +40,27 @@ impl ObjectMeta {
     pub fn namespace(&self) -> Namespace {
         self.namespace.clone().unwrap_or_default()
     }
+}
+
+/// What the kinds have in common.
+pub trait Kind: DeserializeOwned {
+    /// What Kubernetes is told of it.
+    const RESOURCE: Resource;
+
+    /// What its fields don't agree on, and what is not supported yet where it stands; empty when it can be used.
+    fn validate(&self, origin: Origin) -> Vec<Violation>;
+
+    /// What no two objects of the kind share, as a person writes it.
+    fn identity(&self) -> String;
+}
+
+/// Where a declaration stands: a few fields make sense in one place only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a file.
+    Manifest,
+    /// In a cluster, as a custom resource.
+    Cluster,
 }
 
 /// What is wrong with a decoded object: where in it, what, and what to do.

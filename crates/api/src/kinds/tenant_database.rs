@@ -1,6 +1,10 @@
 //! `TenantDatabase`: one application's database, its logins and where their credential goes.
 
+mod resource;
 pub(in crate::kinds) mod validate;
+
+pub(in crate::kinds) use resource::CREDENTIALS;
+pub use resource::RESOURCE;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

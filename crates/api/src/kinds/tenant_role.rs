@@ -1,6 +1,9 @@
 //! `TenantRole`: a login without a database of its own, such as Grafana's or an exporter's.
 
+mod resource;
 mod validate;
+
+pub use resource::RESOURCE;
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@ mod disk;
 pub mod dotenv;
 mod encoding;
 pub mod file;
+pub mod secret;
 mod sidecar;
 
 pub use encoding::Encoding;

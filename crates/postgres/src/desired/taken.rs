@@ -25,10 +25,11 @@ enum Holder<'a> {
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (metadata, location) = match self {
-            Self::Tenant(declared) => (&declared.resource.metadata, declared.location()),
-            Self::Role(declared) => (&declared.resource.metadata, declared.location()),
+            Self::Tenant(declared) => (&declared.resource.metadata, declared.file().map(|_| declared.location())),
+            Self::Role(declared) => (&declared.resource.metadata, declared.file().map(|_| declared.location())),
         };
-        write!(f, "{}/{} ({location})", metadata.namespace(), metadata.name)
+        write!(f, "{}/{}", metadata.namespace(), metadata.name)?;
+        location.map_or(Ok(()), |location| write!(f, " ({location})"))
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &Pla
     match why {
         Removal::Purged => return purge(row, observed, place),
         Removal::TakenOver => return remove(row, why, observed, place),
-        Removal::Asked | Removal::Undeclared | Removal::Withdrawn => {}
+        Removal::Asked | Removal::Vanished | Removal::Undeclared | Removal::Withdrawn => {}
     }
     if row.phase == Phase::Orphaned {
         let message = format!(
@@ -37,6 +37,9 @@ pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &Pla
     }
     let protects = row.phase != Phase::Deleting && !never_made(row) && why != Removal::Withdrawn;
     if protects && row.applied.deletion_protection == DeletionProtection::On {
+        if why == Removal::Vanished {
+            return leave_behind(row, observed, place);
+        }
         return refused(claim, &row.database, protection(why));
     }
     remove(row, why, observed, place)
@@ -58,6 +61,13 @@ fn remove(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView)
     Planner { row, why, observed, place, plan: empty(claim, &row.database) }.plan()
 }
 
+/// Leaves what was protected as it is, whatever its policies say.
+fn leave_behind(row: &TenantRow, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
+    let (db_deletion_policy, role_deletion_policy) = (DeletionPolicy::Orphan, DeletionPolicy::Orphan);
+    let applied = Applied { db_deletion_policy, role_deletion_policy, ..row.applied.clone() };
+    remove(&TenantRow { applied, ..row.clone() }, Removal::Vanished, observed, place)
+}
+
 /// Removes what a deletion left behind. No policy of its declaration counts any more, which is gone.
 fn purge(row: &TenantRow, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
     let applied = Applied {
@@ -76,7 +86,7 @@ fn purge(row: &TenantRow, observed: &Observed, place: &PlaceView) -> PostgresTen
 
 fn protection(why: Removal) -> Refusal {
     let (message, hint) = match why {
-        Removal::Asked | Removal::Purged => (
+        Removal::Asked | Removal::Vanished | Removal::Purged => (
             "it is protected from deletion",
             "set `deletionProtection: false` in its declaration, apply that, and delete it then",
         ),
@@ -268,6 +278,7 @@ impl Planner<'_> {
     fn reason(&self) -> &'static str {
         match self.why {
             Removal::Asked => "deleted, as its policies say",
+            Removal::Vanished => "its declaration is gone",
             Removal::Undeclared => "no longer declared, as its policies say",
             Removal::Withdrawn => "no longer in its database's `access`",
             Removal::TakenOver => "its database is taken over",

@@ -112,14 +112,14 @@ fn tell_pruned(desired: &Desired, observed: &Observed) {
 fn consent(plan: &Plan<PostgresStep>, asking: Asking) -> Result<Consent, Error> {
     let risk = plan.risk();
     match asking {
-        Asking::Consented => return Ok(Consent { up_to: Risk::Destructive }),
-        Asking::Nobody => return Ok(Consent { up_to: Risk::Safe }),
-        Asking::User if risk == Risk::Safe => return Ok(Consent { up_to: Risk::Safe }),
+        Asking::Consented => return Ok(Consent::to(Risk::Destructive)),
+        Asking::Nobody => return Ok(Consent::to(Risk::Safe)),
+        Asking::User if risk == Risk::Safe => return Ok(Consent::to(Risk::Safe)),
         Asking::User => plan_output::print(plan),
     }
     let question = match risk {
         Risk::Destructive => "This destroys data. Go on?",
         _ => "This takes access away or ends sessions. Go on?",
     };
-    Ok(Consent { up_to: if asking.ask(question)? { risk } else { Risk::Safe } })
+    Ok(Consent::to(if asking.ask(question)? { risk } else { Risk::Safe }))
 }

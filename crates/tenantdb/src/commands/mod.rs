@@ -3,6 +3,7 @@
 mod apply;
 mod completions;
 mod consent;
+mod crds;
 mod credentials;
 mod delete;
 mod ensure;
@@ -11,6 +12,7 @@ mod history;
 mod init;
 mod man;
 mod named;
+mod operator;
 mod orphans;
 mod plan;
 mod rotate;
@@ -69,6 +71,7 @@ impl Context {
 /// Runs what the command line asks for.
 pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Error> {
     let folder = arguments.command.credentials_folder().cloned();
+    let stop = interrupt.clone();
     let context = || Home::locate().map(|home| Context { home: home.delivering_to(folder), interrupt });
     match arguments.command {
         Command::Init(arguments) => init::run(&arguments),
@@ -84,6 +87,8 @@ pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Err
         Command::Orphans(arguments) => orphans::run(&context()?, arguments).await,
         Command::History(arguments) => history::run(&context()?, arguments).await,
         Command::Server(command) => server::run(&context()?, command).await,
+        Command::Operator(arguments) => operator::run(&arguments, stop).await,
+        Command::Crds => crds::run(),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

@@ -9,8 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use page::Page;
-use sandbox::{Sandbox, matches, normalise, root};
+pub use page::Page;
+pub use sandbox::root;
+use sandbox::{Sandbox, matches, normalise};
 use tenantdb_testkit::{available, query_at};
 
 use crate::drift::kinds;
@@ -45,6 +46,7 @@ pages! {
     guide_everyday: "docs/guide/everyday.md",
     guide_your_server: "docs/guide/your-server.md",
     guide_adoption: "docs/guide/adoption.md",
+    guide_kubernetes: "docs/guide/kubernetes.md",
     guide_build_scripts: "docs/guide/build-scripts.md",
     guide_names: "docs/guide/names.md",
     guide_credentials: "docs/guide/credentials.md",
@@ -65,6 +67,7 @@ pages! {
     decision_0005: "docs/decisions/0005-decode-again-without-what-was-wrong.md",
     decision_0006: "docs/decisions/0006-a-plan-that-could-not-be-made-ends-with-1.md",
     decision_0007: "docs/decisions/0007-one-wait-for-the-disk-ends-a-pass.md",
+    decision_0008: "docs/decisions/0008-a-secret-is-made-with-its-credential-in-it.md",
 }
 
 #[test]
@@ -116,6 +119,8 @@ fn every_command_has_a_help_to_read() {
         "delete",
         "orphans",
         "history",
+        "operator",
+        "crds",
         "schema",
         "completions",
         "man",
@@ -233,7 +238,7 @@ fn the_demo_finds_true_what_it_claims() {
 /// Parses and plans what a page declares, and runs its commands.
 fn check(path: &str) {
     let page = Page::read(&root(), path);
-    let known = ["yaml", "yaml refused", "yaml spec", "yaml server", "console", "sh", "text", "sql"];
+    let known = ["yaml", "yaml refused", "yaml spec", "yaml server", "yaml cluster", "console", "sh", "text", "sql"];
     for block in &page.blocks {
         assert!(known.contains(&block.info.as_str()), "{path}:{}: a block is one of {known:?}", block.line);
     }

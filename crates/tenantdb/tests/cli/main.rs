@@ -6,6 +6,7 @@ mod apply;
 mod audit;
 mod bootstrap;
 mod canary;
+mod cluster;
 mod crash;
 mod custody;
 mod declared;

@@ -4,7 +4,8 @@ use super::{
     Admin, Allow, DatabaseServer, DatabaseServerSpec, EngineKind, Naming, PasswordSource, Publish, ServerSource, Tls,
     TlsMode,
 };
-use crate::kinds::{Violation, settings};
+use crate::kinds::resource::Resource;
+use crate::kinds::{Kind, Origin, Violation, settings};
 use crate::template::{self, Rules};
 use crate::values::SqlName;
 
@@ -15,10 +16,14 @@ const CONNECTIONS: std::ops::RangeInclusive<u32> = 3..=100;
 const NAMING: &[&str] = &["name", "namespace"];
 const OWNER_NAMING: &[&str] = &["name", "namespace", "database"];
 
-impl DatabaseServer {
-    /// What its fields don't agree on, and what is not supported yet; empty when it can be used.
-    #[must_use]
-    pub fn validate(&self) -> Vec<Violation> {
+impl Kind for DatabaseServer {
+    const RESOURCE: Resource = super::RESOURCE;
+
+    fn identity(&self) -> String {
+        self.metadata.name.to_string()
+    }
+
+    fn validate(&self, origin: Origin) -> Vec<Violation> {
         let mut found = Vec::new();
         let spec = &self.spec;
         if self.metadata.namespace.is_some() {
@@ -29,14 +34,17 @@ impl DatabaseServer {
             found.push(not_yet("spec.engine").hint("only `PostgreSQL` is"));
         }
         check_source(&spec.source, &mut found);
-        if spec.source.local.is_some() {
+        if spec.source.local.is_some() && origin == Origin::Cluster {
+            let message = "spec.source.local is the command line's: a cluster has no place to keep its data";
+            found.push(Violation::new("spec.source.local", message).hint("name an `endpoint`"));
+        } else if spec.source.local.is_some() {
             check_local(self, &mut found);
         }
         if spec.source.endpoint.is_some() && spec.admin.is_none() {
             let violation = Violation::new("spec.admin", "spec.admin is missing: an endpoint needs an administrator");
             found.push(violation.hint("a role with LOGIN, CREATEDB and CREATEROLE is enough"));
         }
-        spec.admin.iter().for_each(|admin| check_admin(admin, &mut found));
+        spec.admin.iter().for_each(|admin| check_admin(admin, origin, &mut found));
         spec.tls.iter().for_each(|tls| check_tls(tls, &mut found));
         check_passthrough(spec, &mut found);
         spec.publish.iter().for_each(|publish| check_publish(publish, &mut found));
@@ -119,7 +127,7 @@ fn check_login(path: &str, name: &SqlName, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
+fn check_admin(admin: &Admin, origin: Origin, found: &mut Vec<Violation>) {
     check_login("spec.admin.username", &admin.username, found);
     if admin.password_from.is_empty() {
         let violation = Violation::new("spec.admin.passwordFrom", "spec.admin.passwordFrom needs at least one place");
@@ -129,7 +137,7 @@ fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
         if let Some(username) = &source.username {
             check_login(&format!("spec.admin.passwordFrom[{index}].username"), username, found);
         }
-        check_password_source(&format!("spec.admin.passwordFrom[{index}]"), source, found);
+        check_password_source(&format!("spec.admin.passwordFrom[{index}]"), source, origin, found);
     }
 }
 
@@ -147,7 +155,7 @@ fn check_passthrough(spec: &DatabaseServerSpec, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_password_source(path: &str, source: &PasswordSource, found: &mut Vec<Violation>) {
+fn check_password_source(path: &str, source: &PasswordSource, origin: Origin, found: &mut Vec<Violation>) {
     let given = [source.env.is_some(), source.file.is_some(), source.secret.is_some()];
     if given.iter().filter(|given| **given).count() != 1 {
         found.push(Violation::new(path, format!("{path} must have exactly one of env, file and secret")));
@@ -160,8 +168,16 @@ fn check_password_source(path: &str, source: &PasswordSource, found: &mut Vec<Vi
         let path = format!("{path}.file");
         found.push(Violation::new(&path, format!("{path} is empty")));
     }
-    if source.secret.is_some() {
-        found.push(not_yet(&format!("{path}.secret")));
+    match (&source.secret, origin) {
+        (Some(_), Origin::Manifest) => found.push(not_yet(&format!("{path}.secret"))),
+        (Some(secret), Origin::Cluster) if secret.namespace.is_none() => {
+            let path = format!("{path}.secret.namespace");
+            found.push(Violation::new(
+                &path,
+                format!("{path} is missing: a DatabaseServer has no namespace of its own"),
+            ));
+        }
+        _ => {}
     }
 }
 

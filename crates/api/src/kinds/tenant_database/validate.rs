@@ -6,7 +6,8 @@ use super::{
     Access, Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
     TenantDatabaseSpec,
 };
-use crate::kinds::{Violation, settings};
+use crate::kinds::resource::Resource;
+use crate::kinds::{Kind, Origin, Violation, settings};
 use crate::template::{self, Rules, braced};
 use crate::values::{ObjectName, SqlName};
 
@@ -23,10 +24,14 @@ const MAX_KEY_BYTES: usize = 253;
 /// What Kubernetes allows a name to have, less `-secret`.
 const MAX_NAME_BYTES: usize = 253 - "-secret".len();
 
-impl TenantDatabase {
-    /// What its fields don't agree on, and what is not supported yet; empty when it can be used.
-    #[must_use]
-    pub fn validate(&self) -> Vec<Violation> {
+impl Kind for TenantDatabase {
+    const RESOURCE: Resource = super::RESOURCE;
+
+    fn identity(&self) -> String {
+        format!("{}/{}", self.namespace(), self.metadata.name)
+    }
+
+    fn validate(&self, origin: Origin) -> Vec<Violation> {
         let mut found = Vec::new();
         let spec = &self.spec;
         if spec.credentials.secret_name.is_none() && self.metadata.name.as_str().len() > MAX_NAME_BYTES {
@@ -40,7 +45,7 @@ impl TenantDatabase {
         spec.create.iter().for_each(|create| check_create(create, &mut found));
         check_extensions(spec, &mut found);
         check_members(&spec.member_of, &mut found);
-        check_init(spec, &mut found);
+        check_init(spec, origin, &mut found);
         check_schemas(&spec.schemas, &mut found);
         settings::check("spec.settings", &spec.settings, &mut found);
         check_access(&spec.access, &mut found);
@@ -110,11 +115,15 @@ fn check_members(roles: &[SqlName], found: &mut Vec<Violation>) {
     }
 }
 
-fn check_init(spec: &TenantDatabaseSpec, found: &mut Vec<Violation>) {
+fn check_init(spec: &TenantDatabaseSpec, origin: Origin, found: &mut Vec<Violation>) {
     let mut seen = BTreeSet::new();
     for (index, script) in spec.init.iter().enumerate() {
         let path = format!("spec.init[{index}]");
         match (&script.file, &script.config_map) {
+            (Some(_), None) if origin == Origin::Cluster => {
+                let message = format!("{path}.file is the command line's: a custom resource has no files beside it");
+                found.push(Violation::new(format!("{path}.file"), message).hint("run it by hand, as the tenant"));
+            }
             (Some(file), None) if file.as_os_str().is_empty() => {
                 found.push(Violation::new(format!("{path}.file"), format!("{path}.file is empty")));
             }

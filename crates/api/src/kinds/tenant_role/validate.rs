@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 
 use super::TenantRole;
+use crate::kinds::resource::Resource;
 use crate::kinds::tenant_database::validate::check_credentials;
-use crate::kinds::{Violation, settings};
+use crate::kinds::{Kind, Origin, Violation, settings};
 
 /// What Kubernetes allows a name to have, less `-role-secret`.
 const MAX_NAME_BYTES: usize = 253 - "-role-secret".len();
 
-impl TenantRole {
-    /// What its fields don't agree on, and what is not supported yet; empty when it can be used.
-    #[must_use]
-    pub fn validate(&self) -> Vec<Violation> {
+impl Kind for TenantRole {
+    const RESOURCE: Resource = super::RESOURCE;
+
+    fn identity(&self) -> String {
+        self.path().to_string()
+    }
+
+    fn validate(&self, _: Origin) -> Vec<Violation> {
         let mut found = Vec::new();
         let spec = &self.spec;
         if spec.credentials.secret_name.is_none() && self.metadata.name.as_str().len() > MAX_NAME_BYTES {

@@ -6,7 +6,8 @@ use tenantdb_api::database_server::{
     Admin, Allow, CaSource, DatabaseServerSpec, Endpoint, EngineKind, Limits, Naming, PasswordSource, ServerSource,
     TenantDefaults, Tls, TlsMode, default_maintenance_database,
 };
-use tenantdb_api::{DatabaseServer, Declared, ObjectMeta};
+use tenantdb_api::kinds::Origin;
+use tenantdb_api::{DatabaseServer, Declared, Kind as _, ObjectMeta};
 
 use super::variables::{Environment, object_name};
 use crate::commands::Context;
@@ -25,7 +26,7 @@ pub async fn server(context: &Context, environment: &impl Environment) -> Result
         return declared(context, path.into()).await;
     }
     let server = described(environment)?;
-    match server.validate().into_iter().next() {
+    match server.validate(Origin::Manifest).into_iter().next() {
         Some(wrong) => Err(Error::input(wrong.message, wrong.hint.unwrap_or_default())),
         None => Ok(Declared::synthetic(server)),
     }

@@ -6,21 +6,20 @@ use tenantdb_api::kinds::Violation;
 use tenantdb_api::{Declared, Diagnostic, Namespace};
 use tenantdb_core::policy::{self, Known};
 use tenantdb_core::{Authority, Claim, Engine as _, Refusal, RefusalKind, TenantSummary};
-use tenantdb_postgres::{Desired, Observed, Postgres};
 
-use crate::input::ServerInput;
-use crate::output::style;
+use crate::desired::{Declarations, Desired};
+use crate::engine::Postgres;
+use crate::observe::Observed;
 
 /// Why each declaration is refused that asks for more than it may; all that it may not is told at once.
-pub fn refusals(input: &ServerInput, authority: &Authority, observed: &Observed) -> BTreeMap<Claim, Refusal> {
-    let server = &input.server.resource;
-    if policy::selects_namespaces(server) {
-        let name = &server.metadata.name;
-        style::note(&format!(
-            "server {name}: which namespaces `allow.namespaces.selector` selects is only known in a cluster; every one is \
-             taken for allowed here"
-        ));
-    }
+#[must_use]
+pub fn refusals(
+    declarations: Declarations<'_>,
+    authority: &Authority,
+    observed: &Observed,
+) -> BTreeMap<Claim, Refusal> {
+    let Declarations { server, tenants, roles } = declarations;
+    let server = &server.resource;
     let held: BTreeMap<Claim, TenantSummary> =
         Postgres::tenants(observed).into_iter().map(|tenant| (tenant.claim.clone(), tenant)).collect();
     let mut of_namespaces: BTreeMap<Namespace, usize> = BTreeMap::new();
@@ -28,7 +27,7 @@ pub fn refusals(input: &ServerInput, authority: &Authority, observed: &Observed)
         *of_namespaces.entry(claim.namespace.clone()).or_default() += 1;
     }
     let mut refusals = BTreeMap::new();
-    for declared in &input.tenants {
+    for declared in tenants {
         let claim = Desired::claim(authority, &declared.resource);
         let others = of_namespaces.entry(claim.namespace.clone()).or_default();
         let there = held.get(&claim);
@@ -42,7 +41,7 @@ pub fn refusals(input: &ServerInput, authority: &Authority, observed: &Observed)
             None => *others += usize::from(there.is_none()),
         }
     }
-    for declared in &input.roles {
+    for declared in roles {
         let claim = Desired::claim_of_role(authority, &declared.resource);
         let protected = held.get(&claim).map(|role| role.protected);
         let refusal = refusal(declared, policy::role_violations(server, &declared.resource, protected));
@@ -67,13 +66,13 @@ fn refusal<T>(declared: &Declared<T>, violations: Vec<Violation>) -> Option<Refu
     Some(Refusal::new(RefusalKind::Policy, message).hint(distinct(hints).join("; ")))
 }
 
-/// The field, where it stands, and what is not allowed about it. A field that is absent stands where its object does.
+/// The field, where it stands, and what is not allowed about it. A field that is absent stands where its object does; a
+/// custom resource stands nowhere.
 fn told<T>(declared: &Declared<T>, diagnostic: &Diagnostic, path: &str) -> String {
-    let place = match &diagnostic.position {
-        Some(position) => format!("{}:{}:{}", position.source_name(), position.line(), position.column()),
-        None => declared.location(),
-    };
-    format!("{path} ({place}): {}", diagnostic.message)
+    let position = diagnostic.position.as_ref();
+    let place = position.map(|at| format!(" ({}:{}:{})", at.source_name(), at.line(), at.column()));
+    let place = place.or_else(|| declared.file().map(|_| format!(" ({})", declared.location())));
+    format!("{path}{}: {}", place.unwrap_or_default(), diagnostic.message)
 }
 
 fn distinct(mut hints: Vec<String>) -> Vec<String> {

@@ -1,0 +1,57 @@
+//! `DatabaseServer` as a resource of a cluster.
+
+use crate::kinds::resource::{Column, Resource, Rule, Scope};
+
+/// What Kubernetes is told of it.
+pub const RESOURCE: Resource = Resource {
+    kind: "DatabaseServer",
+    plural: "databaseservers",
+    short_names: &["dbs"],
+    scope: Scope::Cluster,
+    description: "A database server that many tenants share, and what the platform allows on it.",
+    columns: &[
+        Column::READY,
+        Column::REASON,
+        Column::text("Engine", ".spec.engine"),
+        Column::text("Version", ".status.version"),
+        Column { kind: "integer", ..Column::text("Databases", ".status.databases") },
+        Column { kind: "boolean", ..Column::text("Default", ".spec.default") },
+        Column::text("Endpoint", ".status.endpoint").wide(),
+        Column::AGE,
+    ],
+    rules: &[
+        Rule::new("", "self.engine == 'PostgreSQL'", "only `engine: PostgreSQL` is supported yet"),
+        Rule::new("", "!has(self.source.endpoint) || has(self.admin)", "an endpoint needs an administrator: `admin`"),
+        Rule::new(
+            "source",
+            "[has(self.endpoint), has(self.local), has(self.cnpg), has(self.stackgres)].exists_one(given, given)",
+            "exactly one of `endpoint`, `local`, `cnpg` and `stackgres`",
+        ),
+        Rule::new(
+            "source",
+            "!has(self.local)",
+            "`local` is the command line's: a cluster has no place to keep its data",
+        ),
+        Rule::new("admin", "size(self.passwordFrom) > 0", "`passwordFrom` needs at least one place"),
+        Rule::new(
+            "admin.passwordFrom[]",
+            "(has(self.env) ? 1 : 0) + (has(self.file) ? 1 : 0) + (has(self.secret) ? 1 : 0) == 1",
+            "exactly one of `env`, `file` and `secret`",
+        ),
+        Rule::new(
+            "admin.passwordFrom[]",
+            "!has(self.secret) || has(self.secret.namespace)",
+            "a DatabaseServer has no namespace, so its `secret` names one",
+        ),
+        Rule::new(
+            "tls",
+            "!has(self.mode) || (self.mode in ['verify-ca', 'verify-full']) == has(self.caFrom)",
+            "`caFrom` belongs to the modes that verify, `verify-ca` and `verify-full`",
+        ),
+        Rule::new(
+            "allow.namespaces",
+            "has(self.selector) != (has(self.names) && size(self.names) > 0)",
+            "either `names` or a `selector`",
+        ),
+    ],
+};

@@ -1,0 +1,87 @@
+//! `TenantDatabase` as a resource of a cluster.
+
+use crate::kinds::resource::{Column, Resource, Rule, Scope};
+
+/// What Kubernetes is told of it.
+pub const RESOURCE: Resource = Resource {
+    kind: "TenantDatabase",
+    plural: "tenantdatabases",
+    short_names: &["tdb"],
+    scope: Scope::Namespaced,
+    description: "One application's database, its logins and where their credential goes.",
+    columns: &[
+        Column::READY,
+        Column::REASON,
+        Column::text("Server", ".status.server"),
+        Column::text("Database", ".status.database"),
+        Column::text("Secret", ".status.secretName"),
+        Column::text("Owner", ".status.owner").wide(),
+        Column::text("Version", ".status.serverVersion").wide(),
+        Column::AGE,
+    ],
+    rules: &[
+        Rule::new(
+            "",
+            "!has(oldSelf.server) || !has(self.server) || self.server == oldSelf.server",
+            "`server` can't change: a database moves by a migration",
+        ),
+        Rule::new(
+            "",
+            "!has(oldSelf.database) || !has(self.database) || self.database == oldSelf.database",
+            "`database` can't change: a database moves by a migration",
+        ),
+        Rule::new(
+            "",
+            "!has(oldSelf.owner) || !has(self.owner) || self.owner == oldSelf.owner",
+            "`owner` can't change: what is in the database is owned by it",
+        ),
+        Rule::new("", "!has(self.contact) || size(self.contact) == 0", "`contact` is not supported yet"),
+        Rule::new("", "!has(self.sizeLimit)", "`sizeLimit` is not supported yet"),
+        Rule::new(
+            "",
+            "!has(self.init) || size(self.init) == 0 || self.credentials.mode != 'None'",
+            "scripts run logged in as the tenant, and `credentials.mode: None` has no password",
+        ),
+        Rule::new(
+            "init[]",
+            "has(self.configMap) && !has(self.file)",
+            "a custom resource names a `configMap` of its namespace; `file` is the command line's",
+        ),
+        Rule::new(
+            "access[]",
+            "has(self.name) != has(self.role)",
+            "exactly one of `name`, a login of its own, and `role`, a TenantRole as namespace/name",
+        ),
+        Rule::new(
+            "access[]",
+            "!has(self.name) || !(self.name in ['a', 'b', 'c', 'ro', 'rw'])",
+            "a, b, c, ro and rw are reserved: their roles' names would be the tenant's own",
+        ),
+        CREDENTIALS[0],
+        CREDENTIALS[1],
+        CREDENTIALS[2],
+        CREDENTIALS[3],
+        CREDENTIALS[4],
+        CREDENTIALS[5],
+        CREDENTIALS[6],
+    ],
+};
+
+/// What must agree in `credentials`, of whatever kind.
+pub(in crate::kinds) const CREDENTIALS: [Rule; 7] = [
+    Rule::new("credentials", "self.mode == oldSelf.mode", "`mode` can't change yet"),
+    Rule::new("credentials.rotation", "self.strategy == oldSelf.strategy", "`strategy` can't change yet"),
+    Rule::new(
+        "credentials.rotation",
+        "!has(self.every) && !has(self.grace)",
+        "`every` and `grace` are not supported yet",
+    ),
+    Rule::new("credentials", "!has(self.passwordFrom)", "`passwordFrom` is not supported yet"),
+    Rule::new("credentials", "self.secretPolicy == 'Create'", "only `secretPolicy: Create` is supported yet"),
+    Rule::new("credentials", "!has(self.restart) || size(self.restart) == 0", "`restart` is not supported yet"),
+    Rule::new(
+        "credentials",
+        "self.mode != 'None' || self.rotation.strategy != 'InPlace'",
+        "`mode: None` has no password that could change in place",
+    ),
+];

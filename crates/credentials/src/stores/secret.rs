@@ -1,0 +1,344 @@
+//! Credentials in Kubernetes Secrets: the one that a declaration names, in its own namespace.
+//!
+//! Annotations say whose the credential is and who was about to write it, and the API server's resource version makes
+//! each write a compare-and-set. A Secret that is not there yet is made with its credential in it, by a request that
+//! fails where somebody was first: an empty one would let pods start without their variables.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use secrecy::SecretString;
+use tenantdb_core::{
+    Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Version,
+};
+
+use crate::format::{Document, read_logins, render, stage};
+
+/// As whom we write.
+pub const FIELD_MANAGER: &str = "tenantdb";
+
+/// The label by which our Secrets are found, and its value.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "tenantdb");
+
+/// Whose a Secret is: `<authority> <kind>/<name>`, of a further login `<authority> <kind>/<name>:<access>`.
+const CLAIM: &str = "tenantdb.dev/claim";
+/// The server that its credential is for.
+const SERVER: &str = "tenantdb.dev/server";
+/// What was last about to be written.
+const GENERATION: &str = "tenantdb.dev/generation";
+/// By whom.
+const WRITER: &str = "tenantdb.dev/writer";
+/// Lets Reloader roll what reads the Secret when it changes.
+const RELOADER: &str = "reloader.stakater.com/match";
+
+/// The Secrets of a cluster.
+pub struct SecretPlace {
+    client: Client,
+    id: PlaceId,
+    /// The version of each that we wrote last, by namespace and name.
+    written: Mutex<HashMap<(String, String), u64>>,
+}
+
+/// What a Secret's annotations tell of the declaration that it was written for.
+#[must_use]
+pub fn claim_of(meta: &ObjectMeta) -> Option<&str> {
+    meta.annotations.as_ref()?.get(CLAIM).map(String::as_str)
+}
+
+/// The same, as it is written.
+#[must_use]
+pub fn annotation_of(claim: &Claim) -> String {
+    let access = claim.access.as_ref().map_or_else(String::new, |access| format!(":{access}"));
+    format!("{} {}/{}{access}", claim.authority, claim.kind, claim.name)
+}
+
+impl SecretPlace {
+    /// The Secrets of the cluster that `client` speaks to, which the ledger knows as `id`.
+    #[must_use]
+    pub fn new(client: Client, id: PlaceId) -> Self {
+        Self { client, id, written: Mutex::default() }
+    }
+
+    /// Whether a Secret is just as it was written here last.
+    #[must_use]
+    pub fn is_as_written(&self, meta: &ObjectMeta) -> bool {
+        let key = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(&key).is_some_and(|version| *version == version_of(meta).0)
+    }
+
+    fn api(&self, delivery: &Delivery) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), delivery.claim.namespace.as_str())
+    }
+
+    async fn get(&self, delivery: &Delivery) -> Result<Option<Secret>, PlaceError> {
+        let found = self.api(delivery).get_opt(delivery.secret_name.as_str()).await;
+        found.map_err(|error| self.failed(delivery, "read", &error))
+    }
+
+    /// What is there, if it is ours and still at `expected`.
+    async fn expect(&self, delivery: &Delivery, expected: Version) -> Result<Option<Secret>, PlaceError> {
+        let found = self.get(delivery).await?;
+        if found.as_ref().map(|secret| version_of(&secret.metadata)).unwrap_or_default() != expected {
+            return Err(PlaceError::Moved(self.location(delivery)));
+        }
+        match found.as_ref().and_then(|secret| belongs_to_another(secret, delivery)) {
+            Some(what) => Err(PlaceError::Foreign(format!("{} {what}", self.location(delivery)))),
+            None => Ok(found),
+        }
+    }
+
+    async fn held(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
+        let Some(secret) = self.get(delivery).await? else { return Ok(Held::Nothing { version: Version::default() }) };
+        if let Some(what) = belongs_to_another(&secret, delivery) {
+            let hint = "delete it, or choose another `credentials.secretName`".to_owned();
+            return Ok(Held::Foreign { what: format!("{} {what}", self.location(delivery)), hint });
+        }
+        let (version, generation) = (version_of(&secret.metadata), generation_of(&secret.metadata));
+        let document = document_of(&secret);
+        let Some((login, next)) = read_logins(&document) else { return Ok(Held::Nothing { version }) };
+        let is_marked = carries(&secret.metadata, &metadata(delivery, generation, ""));
+        Ok(Held::Credential {
+            login: login.digest(),
+            next: next.map(|next| next.digest()),
+            current: is_marked
+                && render(delivery, &login, generation).is_ok_and(|wanted| secret.data == Some(data(&wanted))),
+            generation,
+            username: login.username,
+            version,
+        })
+    }
+
+    async fn find_login(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
+        let Some(secret) = self.get(delivery).await? else { return Ok(None) };
+        if belongs_to_another(&secret, delivery).is_some() {
+            return Ok(None);
+        }
+        let logins = read_logins(&document_of(&secret));
+        let mut logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
+        Ok(logins.find(|login| login.digest() == *digest))
+    }
+
+    async fn mark(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
+        let Some(mut secret) = self.expect(delivery, expected).await? else { return Ok(Version::default()) };
+        lay_over(&mut secret.metadata, metadata(delivery, marker.generation, &marker.writer));
+        self.replace(delivery, secret).await
+    }
+
+    async fn write(
+        &self,
+        delivery: &Delivery,
+        login: &Login,
+        generation: Generation,
+        expected: Version,
+    ) -> Result<Version, PlaceError> {
+        let document = render(delivery, login, generation)
+            .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
+        let found = if expected == Version::default() { None } else { self.expect(delivery, expected).await? };
+        let Some(mut secret) = found else { return self.create(delivery, generation, &document).await };
+        let writer = secret.metadata.annotations.as_ref().and_then(|all| all.get(WRITER).cloned()).unwrap_or_default();
+        lay_over(&mut secret.metadata, metadata(delivery, generation, &writer));
+        secret.data = Some(data(&document));
+        self.replace(delivery, secret).await
+    }
+
+    async fn add_next(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
+        let found = self.expect(delivery, expected).await?;
+        let mut secret = found.ok_or_else(|| PlaceError::Moved(self.location(delivery)))?;
+        secret.data = Some(data(&stage(document_of(&secret), next)));
+        self.replace(delivery, secret).await
+    }
+
+    async fn create(
+        &self,
+        delivery: &Delivery,
+        generation: Generation,
+        document: &Document,
+    ) -> Result<Version, PlaceError> {
+        let name = delivery.secret_name.to_string();
+        let metadata = ObjectMeta { name: Some(name), ..metadata(delivery, generation, &tenantdb_core::writer()) };
+        let secret =
+            Secret { metadata, data: Some(data(document)), type_: Some("Opaque".to_owned()), ..Secret::default() };
+        let made = self.api(delivery).create(&parameters(), &secret).await;
+        self.wrote(delivery, made)
+    }
+
+    async fn replace(&self, delivery: &Delivery, secret: Secret) -> Result<Version, PlaceError> {
+        let written = self.api(delivery).replace(delivery.secret_name.as_str(), &parameters(), &secret).await;
+        self.wrote(delivery, written)
+    }
+
+    fn wrote(&self, delivery: &Delivery, written: kube::Result<Secret>) -> Result<Version, PlaceError> {
+        let secret = written.map_err(|error| match &error {
+            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+                PlaceError::Moved(self.location(delivery))
+            }
+            error => self.failed(delivery, "write", error),
+        })?;
+        let version = version_of(&secret.metadata);
+        let key = (delivery.claim.namespace.to_string(), delivery.secret_name.to_string());
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(key, version.0);
+        Ok(version)
+    }
+
+    async fn remove(&self, delivery: &Delivery) -> Result<(), PlaceError> {
+        let Some(secret) = self.get(delivery).await? else { return Ok(()) };
+        if belongs_to_another(&secret, delivery).is_some() {
+            return Ok(());
+        }
+        let preconditions =
+            Preconditions { uid: secret.metadata.uid, resource_version: secret.metadata.resource_version };
+        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.api(delivery).delete(delivery.secret_name.as_str(), &parameters).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Err(PlaceError::Moved(self.location(delivery))),
+            Err(error) => Err(self.failed(delivery, "delete", &error)),
+        }
+    }
+
+    /// The API server's own words hold no more of a Secret than its name.
+    fn failed(&self, delivery: &Delivery, doing: &str, error: &kube::Error) -> PlaceError {
+        let (said, hint) = match error {
+            kube::Error::Api(status) if status.is_forbidden() => {
+                (status.message.clone(), Some(format!("allow it to {doing} Secrets in the namespace")))
+            }
+            kube::Error::Api(status) => (status.message.clone(), None),
+            _ => ("the API server can't be reached".to_owned(), None),
+        };
+        PlaceError::Failed { message: format!("can't {doing} {}: {said}", self.location(delivery)), hint }
+    }
+}
+
+impl Place for SecretPlace {
+    fn id(&self) -> &PlaceId {
+        &self.id
+    }
+
+    fn location(&self, delivery: &Delivery) -> String {
+        format!("Secret {}/{}", delivery.claim.namespace, delivery.secret_name)
+    }
+
+    fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>> {
+        Box::pin(self.held(delivery))
+    }
+
+    fn login<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        digest: &'a Digest,
+    ) -> BoxFuture<'a, Result<Option<Login>, PlaceError>> {
+        Box::pin(self.find_login(delivery, digest))
+    }
+
+    fn fence<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        marker: &'a Marker,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
+        Box::pin(self.mark(delivery, marker, expected))
+    }
+
+    fn stage<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        next: &'a Password,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
+        Box::pin(self.add_next(delivery, next, expected))
+    }
+
+    fn publish<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        login: &'a Login,
+        generation: Generation,
+        expected: Version,
+    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
+        Box::pin(self.write(delivery, login, generation, expected))
+    }
+
+    fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
+        Box::pin(self.remove(delivery))
+    }
+}
+
+fn parameters() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// Resource versions are numbers that only grow (Kubernetes documentation, "Resource versions").
+fn version_of(meta: &ObjectMeta) -> Version {
+    Version(meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default())
+}
+
+fn generation_of(meta: &ObjectMeta) -> Generation {
+    let text = meta.annotations.as_ref().and_then(|all| all.get(GENERATION));
+    Generation(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+fn metadata(delivery: &Delivery, generation: Generation, writer: &str) -> ObjectMeta {
+    let annotations = [
+        (CLAIM, annotation_of(&delivery.claim)),
+        (SERVER, delivery.server.to_string()),
+        (GENERATION, generation.to_string()),
+        (WRITER, writer.to_owned()),
+        (RELOADER, "true".to_owned()),
+    ];
+    let owned = |(key, value): (&str, String)| (key.to_owned(), value);
+    ObjectMeta {
+        labels: Some(BTreeMap::from([owned((MANAGED_BY.0, MANAGED_BY.1.to_owned()))])),
+        annotations: Some(annotations.into_iter().map(owned).collect()),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Puts our labels and annotations over those that are there.
+fn lay_over(meta: &mut ObjectMeta, ours: ObjectMeta) {
+    meta.labels.get_or_insert_default().extend(ours.labels.unwrap_or_default());
+    meta.annotations.get_or_insert_default().extend(ours.annotations.unwrap_or_default());
+}
+
+/// Whether all of ours is there, whoever wrote it.
+fn carries(meta: &ObjectMeta, ours: &ObjectMeta) -> bool {
+    let has = |found: &Option<BTreeMap<String, String>>, wanted: &Option<BTreeMap<String, String>>| {
+        let mut wanted = wanted.iter().flatten().filter(|(key, _)| *key != WRITER);
+        wanted.all(|(key, value)| found.as_ref().and_then(|found| found.get(key)) == Some(value))
+    };
+    has(&meta.labels, &ours.labels) && has(&meta.annotations, &ours.annotations)
+}
+
+/// Whose it is, when it is not the delivery's, or why it can't be written.
+fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<String> {
+    if secret.immutable == Some(true) {
+        return Some("is immutable".to_owned());
+    }
+    match claim_of(&secret.metadata) {
+        None => Some("was not written by tenantdb".to_owned()),
+        Some(claim) if claim != annotation_of(&delivery.claim) => Some(format!("belongs to {claim}")),
+        Some(_) => {
+            let server = secret.metadata.annotations.as_ref().and_then(|all| all.get(SERVER));
+            let other = server.filter(|server| *server != delivery.server.as_str());
+            other.map(|server| format!("is the credential on server {server}"))
+        }
+    }
+}
+
+fn document_of(secret: &Secret) -> Document {
+    let data = secret.data.iter().flatten();
+    Document::new(data.filter_map(|(key, value)| {
+        let text = String::from_utf8(value.0.clone()).ok()?;
+        Some((key.clone(), SecretString::from(text)))
+    }))
+}
+
+fn data(document: &Document) -> BTreeMap<String, ByteString> {
+    document.iter().map(|(key, value)| (key.to_owned(), ByteString(value.as_bytes().to_vec()))).collect()
+}

@@ -1,0 +1,183 @@
+//! What is declared, and what has to be looked at: no client, no clock, no waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tenantdb_api::{DatabaseServer, ObjectName};
+
+use crate::object::{Key, Object, Tenant};
+
+/// A change that a watch saw. An object that is gone is `None`.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Server(ObjectName, Option<Arc<Object<DatabaseServer>>>),
+    Tenant(Key, Option<Tenant>),
+    /// Somebody changed or removed the Secret of this declaration.
+    Secret(Key),
+}
+
+/// How closely to look at a declaration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Look {
+    #[default]
+    Shallow,
+    Deep,
+}
+
+/// What a server has to look at; with nothing in it, at itself.
+pub(crate) type Work = BTreeMap<Key, Look>;
+
+/// All declarations, and which of them each server has to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    servers: BTreeMap<ObjectName, Arc<Object<DatabaseServer>>>,
+    tenants: BTreeMap<Key, Tenant>,
+    /// Which server holds a declaration that names none, as the ledgers say.
+    holders: BTreeMap<Key, ObjectName>,
+    dirty: BTreeMap<ObjectName, Work>,
+    /// Those that no server is there for.
+    stranded: BTreeSet<Key>,
+}
+
+impl Index {
+    /// Takes note of a change.
+    pub(crate) fn change(&mut self, change: Change) {
+        match change {
+            Change::Server(name, object) => self.change_server(name, object),
+            Change::Tenant(key, tenant) => self.change_tenant(&key, tenant),
+            Change::Secret(key) => self.look_at(&key, Look::Shallow),
+        }
+    }
+
+    fn change_tenant(&mut self, key: &Key, tenant: Option<Tenant>) {
+        let before = self.tenants.remove(key);
+        let news = match (&before, &tenant) {
+            (Some(before), Some(tenant)) if !tenant.meta().is_news(before.meta()) => None,
+            (Some(before), Some(tenant)) if tenant.meta().asks_for_closer_look(before.meta()) => Some(Look::Deep),
+            _ => Some(Look::Shallow),
+        };
+        let spoken_of: BTreeSet<Key> = before.iter().chain(&tenant).flat_map(Tenant::speaks_of).collect();
+        match tenant {
+            Some(tenant) => drop(self.tenants.insert(key.clone(), tenant)),
+            None => self.forget(key),
+        }
+        if let Some(look) = news {
+            self.look_at(key, look);
+            for other in &spoken_of {
+                self.look_at(other, Look::Shallow);
+            }
+        }
+    }
+
+    fn change_server(&mut self, name: ObjectName, object: Option<Arc<Object<DatabaseServer>>>) {
+        let news = match (self.servers.get(&name), &object) {
+            (Some(before), Some(object)) => object.meta.is_news(&before.meta),
+            _ => true,
+        };
+        if let Some(object) = object {
+            self.servers.insert(name.clone(), object);
+            if news {
+                self.dirty.entry(name).or_default();
+            }
+        } else {
+            self.servers.remove(&name);
+            self.dirty.remove(&name);
+        }
+        if news {
+            // Which server is the default, and what it gives to its tenants, may be another now.
+            let all: Vec<Key> = self.tenants.keys().cloned().collect();
+            for key in &all {
+                self.look_at(key, Look::Shallow);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.holders.remove(key);
+        self.stranded.remove(key);
+        for work in self.dirty.values_mut() {
+            work.remove(key);
+        }
+    }
+
+    /// Has a declaration looked at by its server.
+    pub(crate) fn look_at(&mut self, key: &Key, look: Look) {
+        let Some(tenant) = self.tenants.get(key) else { return };
+        if let Some(server) = self.server_of(key, tenant) {
+            let found = self.dirty.entry(server).or_default().entry(key.clone()).or_default();
+            *found = look.max(*found);
+            self.stranded.remove(key);
+        } else {
+            self.stranded.insert(key.clone());
+        }
+    }
+
+    /// Has a server looked at, with all that is declared for it.
+    pub(crate) fn look_at_server(&mut self, server: &ObjectName, look: Look) {
+        self.dirty.entry(server.clone()).or_default();
+        let is_here = |(key, tenant): &(&Key, &Tenant)| self.server_of(key, tenant).as_ref() == Some(server);
+        let here: Vec<Key> = self.tenants.iter().filter(is_here).map(|(key, _)| key.clone()).collect();
+        for key in &here {
+            self.look_at(key, look);
+        }
+    }
+
+    pub(crate) fn tenant(&self, key: &Key) -> Option<Tenant> {
+        self.tenants.get(key).cloned()
+    }
+
+    pub(crate) fn server(&self, name: &ObjectName) -> Option<Arc<Object<DatabaseServer>>> {
+        self.servers.get(name).cloned()
+    }
+
+    /// The server that a declaration names, else the one that holds it, else the default.
+    fn server_of(&self, key: &Key, tenant: &Tenant) -> Option<ObjectName> {
+        let name = tenant.server().or_else(|| self.holders.get(key)).cloned().or_else(|| self.default_server());
+        name.filter(|name| self.servers.contains_key(name))
+    }
+
+    fn default_server(&self) -> Option<ObjectName> {
+        let says_so = |object: &Object<DatabaseServer>| {
+            object.declared.as_ref().is_ok_and(|declared| declared.resource.spec.default)
+        };
+        let mut defaults = self.servers.iter().filter(|(_, object)| says_so(object));
+        match (defaults.next(), defaults.next()) {
+            (Some((name, _)), None) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The servers that have something to look at.
+    pub(crate) fn busy(&self) -> Vec<ObjectName> {
+        self.servers.keys().filter(|name| self.dirty.contains_key(*name)).cloned().collect()
+    }
+
+    /// Takes what a server has to look at; `None` is nothing, not even itself.
+    pub(crate) fn take(&mut self, server: &ObjectName) -> Option<Work> {
+        self.dirty.remove(server)
+    }
+
+    /// Takes those that no server is there for.
+    pub(crate) fn take_stranded(&mut self) -> BTreeSet<Key> {
+        std::mem::take(&mut self.stranded)
+    }
+
+    /// Takes note of what a server's ledger holds.
+    pub(crate) fn holds(&mut self, server: &ObjectName, keys: impl IntoIterator<Item = Key>) {
+        self.holders.extend(keys.into_iter().map(|key| (key, server.clone())));
+    }
+
+    /// Those of these declarations that another server holds.
+    pub(crate) fn held_elsewhere(
+        &self,
+        server: &ObjectName,
+        keys: impl Iterator<Item = Key>,
+    ) -> Vec<(Key, ObjectName)> {
+        let holder = |key: Key| self.holders.get(&key).filter(|holder| *holder != server).cloned().map(|at| (key, at));
+        keys.filter_map(holder).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

@@ -1,0 +1,106 @@
+use std::sync::Arc;
+
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+use tenantdb_api::{tenant_database, tenant_role};
+
+use super::{Change, Index, Look, Work};
+use crate::object::{Key, Object, Tenant};
+
+fn object(name: &str, generation: i64, spec: &Value) -> DynamicObject {
+    let metadata = json!({"name": name, "namespace": "default", "uid": name, "generation": generation});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+}
+
+fn key(kind: &'static str, name: &str) -> Key {
+    Key { kind, namespace: "default".parse().unwrap(), name: name.parse().unwrap() }
+}
+
+fn database(name: &str, generation: i64, spec: &Value) -> Change {
+    let object = Object::new(&object(name, generation, spec));
+    Change::Tenant(key(tenant_database::RESOURCE.kind, name), Some(Tenant::Database(Arc::new(object))))
+}
+
+fn role(name: &str, spec: &Value) -> Change {
+    let object = Object::new(&object(name, 1, spec));
+    Change::Tenant(key(tenant_role::RESOURCE.kind, name), Some(Tenant::Role(Arc::new(object))))
+}
+
+fn server(name: &str, default: bool) -> Change {
+    let spec = json!({
+        "default": default,
+        "source": {"endpoint": {"host": "db"}},
+        "admin": {"username": "admin_user", "passwordFrom": [{"env": "P"}]},
+    });
+    let mut object = object(name, 1, &spec);
+    object.metadata.namespace = None;
+    Change::Server(name.parse().unwrap(), Some(Arc::new(Object::new(&object))))
+}
+
+fn index(changes: impl IntoIterator<Item = Change>) -> Index {
+    let mut index = Index::default();
+    changes.into_iter().for_each(|change| index.change(change));
+    index
+}
+
+fn names(work: Option<Work>) -> Vec<String> {
+    work.into_iter().flat_map(|work| work.into_keys().map(|key| key.name.to_string())).collect()
+}
+
+#[test]
+fn a_database_is_looked_at_by_the_server_that_it_names_else_by_the_default() {
+    let named = database("blog", 1, &json!({"server": "other"}));
+    let mut index = index([server("shared", true), server("other", false), named, database("cafe", 1, &json!({}))]);
+    assert_eq!(names(index.take(&"other".parse().unwrap())), ["blog"]);
+    assert_eq!(names(index.take(&"shared".parse().unwrap())), ["cafe"]);
+    assert_eq!(index.busy(), []);
+}
+
+#[test]
+fn one_that_no_server_is_there_for_is_stranded_until_there_is() {
+    let mut index = index([database("cafe", 1, &json!({"server": "later"}))]);
+    assert_eq!(index.take_stranded().len(), 1);
+    index.change(server("later", false));
+    assert_eq!(names(index.take(&"later".parse().unwrap())), ["cafe"]);
+    assert!(index.take_stranded().is_empty());
+}
+
+#[test]
+fn two_defaults_are_none_but_whoever_is_held_stays_where_it_is() {
+    let mut index = index([server("one", true), server("two", true), database("cafe", 1, &json!({}))]);
+    assert_eq!(index.take_stranded().len(), 1);
+    let key = key(tenant_database::RESOURCE.kind, "cafe");
+    index.holds(&"two".parse().unwrap(), [key.clone()]);
+    index.look_at(&key, Look::Shallow);
+    assert_eq!(names(index.take(&"two".parse().unwrap())), ["cafe"]);
+    assert_eq!(index.held_elsewhere(&"one".parse().unwrap(), [key].into_iter()).len(), 1);
+}
+
+#[test]
+fn a_status_that_was_written_is_no_reason_to_look_again() {
+    let shared = "shared".parse().unwrap();
+    let mut index = index([server("shared", true), database("cafe", 1, &json!({}))]);
+    let _ = index.take(&shared);
+    index.change(database("cafe", 1, &json!({})));
+    assert_eq!(index.take(&shared), None);
+    index.change(database("cafe", 2, &json!({"comment": "x"})));
+    assert_eq!(names(index.take(&shared)), ["cafe"]);
+}
+
+#[test]
+fn a_role_and_the_databases_that_it_uses_are_looked_at_together() {
+    let shared = "shared".parse().unwrap();
+    let mut index = index([server("shared", true), database("cafe", 1, &json!({}))]);
+    let _ = index.take(&shared);
+    index.change(role("grafana", &json!({"databases": [{"name": "cafe", "level": "ReadOnly"}]})));
+    assert_eq!(names(index.take(&shared)), ["cafe", "grafana"]);
+}
+
+#[test]
+fn a_declaration_that_can_not_be_read_stops_no_other() {
+    let mut index =
+        index([server("shared", true), database("cafe", 1, &json!({"server": 7})), database("blog", 1, &json!({}))]);
+    assert_eq!(names(index.take(&"shared".parse().unwrap())), ["blog", "cafe"]);
+    let tenant = index.tenant(&key(tenant_database::RESOURCE.kind, "cafe")).unwrap();
+    assert!(tenant.fault().is_some());
+}

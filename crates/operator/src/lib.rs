@@ -1,0 +1,137 @@
+//! Kubernetes: custom resources are watched, and servers are kept as they declare.
+//!
+//! The way of the data: `watch` tells what changed to `index`, which knows no client and says which server has to look
+//! at what; each server's `worker` gathers that and runs the one pass that the command line runs as well; `status` says
+//! how each tenant came out, and `writer` alone writes it. Nothing here plans anything itself.
+
+mod connect;
+mod finalizer;
+mod index;
+mod object;
+mod status;
+mod watch;
+mod worker;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::config::KubeConfigOptions;
+use kube::{Client, Config};
+use tenantdb_api::ObjectName;
+use tenantdb_core::{Authority, Failure, FailureKind, Interrupt, PlaceId};
+use tenantdb_credentials::stores::secret::SecretPlace;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
+
+use finalizer::Finalizers;
+use index::Index;
+use status::{Facts, Verdict};
+use watch::Seen;
+use worker::{Shared, Worker};
+use writer::StatusWriter;
+
+/// How many watches have to be complete before anything is done.
+const WATCHES: usize = 4;
+
+/// How often is looked whether to stop.
+const STOP: Duration = Duration::from_millis(100);
+
+/// A client of the cluster that a context of the kubeconfig names, else of the current one, else of the one that this
+/// runs in.
+///
+/// # Errors
+/// When there is no such cluster.
+pub async fn client(context: Option<&str>) -> Result<Client, Failure> {
+    // Another provider may be there already; there is only one that we have.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let failed = |error: &dyn std::error::Error| {
+        let message = format!("there is no cluster to work with: {error}");
+        Failure::new(FailureKind::Rejected, message).hint("set KUBECONFIG, or name a context with --context")
+    };
+    let config = match context {
+        Some(context) => {
+            let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+            Config::from_kubeconfig(&options).await.map_err(|error| failed(&error))?
+        }
+        None => Config::infer().await.map_err(|error| failed(&error))?,
+    };
+    Client::try_from(config).map_err(|error| failed(&error))
+}
+
+/// Watches the cluster and works, until somebody asks to stop; what is in hand then is finished.
+pub async fn run(client: Client, authority: Authority, interrupt: Interrupt) {
+    let place = PlaceId(format!("{authority} Secrets"));
+    let (statuses, writing) = StatusWriter::new(client.clone());
+    let shared = Arc::new(Shared {
+        client: client.clone(),
+        authority,
+        place: Arc::new(SecretPlace::new(client.clone(), place)),
+        index: Mutex::new(Index::default()),
+        statuses,
+        finalizers: Finalizers::new(client.clone()),
+        interrupt: interrupt.clone(),
+    });
+    let (sender, seen) = unbounded_channel();
+    let mut watches = JoinSet::new();
+    watches.spawn(watch::servers(client.clone(), sender.clone()));
+    watches.spawn(watch::databases(client.clone(), sender.clone()));
+    watches.spawn(watch::roles(client.clone(), sender.clone()));
+    let for_secrets = shared.clone();
+    watches.spawn(async move {
+        watch::secrets(client, &for_secrets.place, &for_secrets.authority, sender).await;
+    });
+    let writing = tokio::spawn(writing);
+    dispatch(&shared, seen).await;
+    watches.shutdown().await;
+    drop(shared);
+    let _ = writing.await;
+}
+
+/// Brings what the watches see into the index, and wakes those who have to look at it.
+async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>) {
+    let mut workers: BTreeMap<ObjectName, Arc<Notify>> = BTreeMap::new();
+    let mut running = JoinSet::new();
+    let mut complete = 0;
+    let mut heard = Vec::new();
+    while !shared.interrupt.is_set() {
+        tokio::select! {
+            _ = seen.recv_many(&mut heard, 1000) => {}
+            () = tokio::time::sleep(STOP) => continue,
+        }
+        for told in heard.drain(..) {
+            match told {
+                Seen::Complete => complete += 1,
+                Seen::Change(change) => shared.index(|index| index.change(change)),
+            }
+        }
+        // Before all is known, an object may seem to have no server, and a name to be free.
+        if complete < WATCHES {
+            continue;
+        }
+        strand(shared);
+        for server in shared.index(|index| index.busy()) {
+            let wake = workers.entry(server.clone()).or_insert_with(|| {
+                let wake = Arc::new(Notify::new());
+                running.spawn(Worker::new(server, shared.clone(), wake.clone()).run());
+                wake
+            });
+            wake.notify_one();
+        }
+    }
+    for wake in workers.values() {
+        wake.notify_one();
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Tells those that no server is there for.
+fn strand(shared: &Shared) {
+    for key in shared.index(Index::take_stranded) {
+        let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
+        let verdict = tenant.fault().map_or_else(Verdict::stranded, Verdict::invalid);
+        shared.tell(&key, &tenant, &verdict, &Facts::default());
+    }
+}

@@ -1,0 +1,173 @@
+//! Custom resources as they are watched.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{ApiResource, DynamicObject};
+use serde_json::{Value, json};
+use tenantdb_api::kinds::resource::Resource;
+use tenantdb_api::{
+    Declared, Diagnostics, GROUP, Kind, Namespace, ObjectName, ObjectPath, TenantDatabase, TenantRole, VERSION,
+    tenant_database, tenant_role,
+};
+use tenantdb_core::{Authority, Claim};
+
+/// Keeps an object from vanishing before what it stands for is dealt with.
+pub(crate) const FINALIZER: &str = "tenantdb.dev/ledger";
+
+/// Asks for a closer look when its value changes.
+const REFRESH: &str = "tenantdb.dev/refresh";
+
+/// An object of a namespaced kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) kind: &'static str,
+    pub(crate) namespace: Namespace,
+    pub(crate) name: ObjectName,
+}
+
+impl Key {
+    /// The claim of the declaration.
+    pub(crate) fn claim(&self, authority: &Authority) -> Claim {
+        let Self { kind, namespace, name } = self.clone();
+        Claim { authority: authority.clone(), kind, namespace, name, access: None }
+    }
+
+    /// The declaration that a claim is of.
+    pub(crate) fn of(claim: &Claim) -> Self {
+        Self { kind: claim.kind, namespace: claim.namespace.clone(), name: claim.name.clone() }
+    }
+
+    fn at(kind: &'static str, path: &ObjectPath) -> Self {
+        Self { kind, namespace: path.namespace().clone(), name: path.name().clone() }
+    }
+}
+
+/// What an operator needs to know of any object beside its declaration.
+#[derive(Clone, Debug)]
+pub(crate) struct Meta {
+    pub(crate) uid: String,
+    /// Counts the changes of its spec.
+    pub(crate) generation: i64,
+    pub(crate) created: Timestamp,
+    /// Whether somebody deleted it.
+    pub(crate) is_deleted: bool,
+    /// Whether our finalizer is on it.
+    pub(crate) is_held: bool,
+    /// What the annotation says that asks for a closer look.
+    pub(crate) refresh: Option<String>,
+    /// What its status says.
+    pub(crate) status: Value,
+}
+
+/// An object with its declaration, or what is wrong with that.
+#[derive(Clone, Debug)]
+pub(crate) struct Object<T> {
+    pub(crate) meta: Meta,
+    pub(crate) declared: Result<Declared<T>, Diagnostics>,
+}
+
+/// A declaration of either namespaced kind.
+#[derive(Clone, Debug)]
+pub(crate) enum Tenant {
+    Database(Arc<Object<TenantDatabase>>),
+    Role(Arc<Object<TenantRole>>),
+}
+
+impl Meta {
+    fn of(object: &DynamicObject) -> Self {
+        Self {
+            uid: object.uid().unwrap_or_default(),
+            generation: object.metadata.generation.unwrap_or_default(),
+            created: object.creation_timestamp().map(|time| time.0).unwrap_or_default(),
+            is_deleted: object.metadata.deletion_timestamp.is_some(),
+            is_held: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
+            refresh: object.annotations().get(REFRESH).cloned(),
+            status: object.data.get("status").cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Whether a closer look is asked for that was not asked for before.
+    pub(crate) fn asks_for_closer_look(&self, before: &Self) -> bool {
+        self.refresh.is_some() && self.refresh != before.refresh
+    }
+
+    /// Whether there may be something to do that there was not before. That we put our finalizer on is no news.
+    pub(crate) fn is_news(&self, before: &Self) -> bool {
+        let lost_hold = before.is_held && !self.is_held;
+        (&self.uid, self.generation, self.is_deleted, &self.refresh)
+            != (&before.uid, before.generation, before.is_deleted, &before.refresh)
+            || lost_hold
+    }
+}
+
+impl<T: Kind> Object<T> {
+    /// An object as the API server gave it.
+    pub(crate) fn new(object: &DynamicObject) -> Self {
+        Self { meta: Meta::of(object), declared: tenantdb_api::custom_resource(manifest(object)) }
+    }
+}
+
+impl Tenant {
+    pub(crate) fn meta(&self) -> &Meta {
+        match self {
+            Self::Database(object) => &object.meta,
+            Self::Role(object) => &object.meta,
+        }
+    }
+
+    /// What is wrong with its declaration.
+    pub(crate) fn fault(&self) -> Option<&Diagnostics> {
+        match self {
+            Self::Database(object) => object.declared.as_ref().err(),
+            Self::Role(object) => object.declared.as_ref().err(),
+        }
+    }
+
+    /// The server that it names.
+    pub(crate) fn server(&self) -> Option<&ObjectName> {
+        match self {
+            Self::Database(object) => object.declared.as_ref().ok()?.resource.spec.server.as_ref(),
+            Self::Role(object) => object.declared.as_ref().ok()?.resource.spec.server.as_ref(),
+        }
+    }
+
+    /// The declarations of the other kind that it speaks of: what becomes of it is also theirs to look at.
+    pub(crate) fn speaks_of(&self) -> Vec<Key> {
+        match self {
+            Self::Database(object) => {
+                let access = object.declared.iter().flat_map(|declared| &declared.resource.spec.access);
+                let roles = access.filter_map(|access| access.role.as_ref());
+                roles.map(|path| Key::at(tenant_role::RESOURCE.kind, path)).collect()
+            }
+            Self::Role(object) => {
+                let paths = object.declared.iter().flat_map(|declared| {
+                    let namespace = declared.resource.namespace();
+                    declared.resource.spec.databases.iter().map(move |database| database.path(&namespace))
+                });
+                paths.map(|path| Key::at(tenant_database::RESOURCE.kind, &path)).collect()
+            }
+        }
+    }
+}
+
+/// The part of an object that a manifest would hold.
+fn manifest(object: &DynamicObject) -> Value {
+    let mut metadata = json!({"name": object.name_any()});
+    if let Some(namespace) = object.namespace() {
+        metadata["namespace"] = namespace.into();
+    }
+    json!({"metadata": metadata, "spec": object.data.get("spec").cloned().unwrap_or_default()})
+}
+
+/// A kind as the client knows it.
+pub(crate) fn api_resource(resource: &Resource) -> ApiResource {
+    ApiResource {
+        group: GROUP.to_owned(),
+        version: VERSION.to_owned(),
+        api_version: tenantdb_api::API_VERSION.to_owned(),
+        kind: resource.kind.to_owned(),
+        plural: resource.plural.to_owned(),
+    }
+}

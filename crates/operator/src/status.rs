@@ -1,0 +1,186 @@
+//! What a custom resource says of itself: pure, from how its tenant came out of a pass.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tenantdb_api::{Diagnostic, Diagnostics};
+use tenantdb_core::{Condition, Failure, FailureKind, Refusal, RefusalKind, TenantChange, TenantOutcome};
+use tenantdb_postgres::Unusable;
+
+/// Whether a declaration is kept, in one word and for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    standing: Standing,
+    reason: &'static str,
+    message: String,
+    /// What else is to be known.
+    conditions: Vec<Condition>,
+}
+
+/// How a declaration stands (kstatus).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// As declared.
+    Ready,
+    /// It is worked on, and tried again without anybody's doing.
+    Reconciling,
+    /// Somebody has to do something.
+    Stalled,
+}
+
+/// What is known of a tenant beside how it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) server: Option<String>,
+    pub(crate) server_version: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) secret_name: Option<String>,
+}
+
+impl Verdict {
+    /// How a tenant came out of a pass.
+    pub(crate) fn of(outcome: &TenantOutcome) -> Self {
+        let conditions = outcome.conditions.clone();
+        let verdict = match (&outcome.failure, &outcome.refusal) {
+            (Some(failure), _) => Self::failed(failure),
+            (None, Some(refusal)) => Self::refused(refusal),
+            (None, None) => match outcome.change {
+                TenantChange::Paused => Self::new(Standing::Ready, "Paused", "it is neither looked at nor changed"),
+                _ => Self::new(Standing::Ready, "InSync", "it is as declared"),
+            },
+        };
+        Self { conditions, ..verdict }
+    }
+
+    /// Something that stopped the work on it.
+    pub(crate) fn failed(failure: &Failure) -> Self {
+        let (standing, reason) = match failure.kind {
+            FailureKind::Unreachable | FailureKind::LockLost => (Standing::Reconciling, "ServerUnreachable"),
+            FailureKind::LoginRefused => (Standing::Reconciling, "LoginRefused"),
+            FailureKind::Held => (Standing::Reconciling, "HeldByAnother"),
+            FailureKind::Interrupted | FailureKind::Stale => (Standing::Reconciling, "TriedAgain"),
+            FailureKind::Place => (Standing::Reconciling, "SecretFailed"),
+            FailureKind::Rejected => (Standing::Reconciling, "Failed"),
+        };
+        Self::new(standing, reason, with_hint(&failure.to_string(), failure.hint.as_deref()))
+    }
+
+    fn refused(refusal: &Refusal) -> Self {
+        let (standing, reason) = match refusal.kind {
+            RefusalKind::Conflict => (Standing::Stalled, "Conflict"),
+            RefusalKind::Protection => (Standing::Stalled, "Protected"),
+            RefusalKind::Policy => (Standing::Stalled, "NotAllowed"),
+            RefusalKind::Consent => {
+                let message = format!("{}; a custom resource consents by `adopt: Existing` only", refusal.message);
+                return Self::new(Standing::Stalled, "NeedsConsent", message);
+            }
+            RefusalKind::Deferral => (Standing::Reconciling, "Deferred"),
+        };
+        Self::new(standing, reason, with_hint(&refusal.message, refusal.hint.as_deref()))
+    }
+
+    /// A declaration that can't be used.
+    pub(crate) fn invalid(faults: &Diagnostics) -> Self {
+        Self::new(Standing::Stalled, "Invalid", told(faults.iter()))
+    }
+
+    /// A declaration that can't be used beside the others.
+    pub(crate) fn unusable(why: &Unusable) -> Self {
+        match why {
+            Unusable::Wrong(faults) => Self::new(Standing::Stalled, "Invalid", told(faults.iter())),
+            Unusable::Taken(faults) => Self::new(Standing::Stalled, "Conflict", told(faults.iter())),
+        }
+    }
+
+    /// A server that was reached.
+    pub(crate) fn server(conditions: &[Condition]) -> Self {
+        let verdict = Self::new(Standing::Ready, "Reachable", "it answers");
+        Self { conditions: conditions.to_vec(), ..verdict }
+    }
+
+    /// A declaration that no server is there for.
+    pub(crate) fn stranded() -> Self {
+        let message = "there is no DatabaseServer of the name that it gives, or it gives none and none is the default";
+        Self::new(Standing::Reconciling, "NoServer", message)
+    }
+
+    fn new(standing: Standing, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { standing, reason, message: message.into(), conditions: Vec::new() }
+    }
+
+    /// Whether it is as declared.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.standing == Standing::Ready
+    }
+}
+
+fn told<'a>(faults: impl Iterator<Item = &'a Diagnostic>) -> String {
+    let told: Vec<String> = faults.map(|fault| with_hint(&fault.message, fault.hint.as_deref())).collect();
+    told.join("; ")
+}
+
+fn with_hint(message: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| message.to_owned(), |hint| format!("{message}; {hint}"))
+}
+
+/// The status of a tenant that had the status `before`; what did not change keeps its time.
+pub(crate) fn of_tenant(before: &Value, generation: i64, verdict: &Verdict, facts: &Facts, now: Timestamp) -> Value {
+    let mut status = json!({
+        "observedGeneration": generation,
+        "conditions": conditions(before, generation, verdict, now),
+    });
+    let Facts { server, server_version, database, owner, secret_name } = facts;
+    let fields = [
+        ("server", server),
+        ("serverVersion", server_version),
+        ("database", database),
+        ("owner", owner),
+        ("secretName", secret_name),
+    ];
+    for (field, value) in fields {
+        // What is not known now may have been known before.
+        let known = value.clone().map_or_else(|| before[field].clone(), Value::from);
+        if !known.is_null() {
+            status[field] = known;
+        }
+    }
+    if let Some(name) = status["secretName"].as_str() {
+        status["binding"] = json!({"name": name});
+    }
+    status
+}
+
+/// `Ready`, and `Reconciling` or `Stalled` while it is not, and what else is to be known.
+pub(crate) fn conditions(before: &Value, generation: i64, verdict: &Verdict, now: Timestamp) -> Value {
+    let Verdict { standing, reason, message, conditions } = verdict;
+    let says = |holds: bool| if holds { "True" } else { "False" };
+    let mut all = vec![("Ready", says(*standing == Standing::Ready), *reason, message.as_str())];
+    match standing {
+        Standing::Ready => {}
+        Standing::Reconciling => all.push(("Reconciling", "True", reason, message)),
+        Standing::Stalled => all.push(("Stalled", "True", reason, message)),
+    }
+    all.extend(conditions.iter().map(|condition| (condition.kind, "True", condition.kind, condition.message.as_str())));
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|(kind, ..)| seen.insert(*kind));
+    let told = all.into_iter().map(|(kind, status, reason, message)| {
+        let earlier = before["conditions"].as_array().into_iter().flatten().find(|earlier| earlier["type"] == kind);
+        let since =
+            earlier.filter(|earlier| earlier["status"] == status).map(|same| same["lastTransitionTime"].clone());
+        let since = since.filter(Value::is_string).unwrap_or_else(|| second(now).to_string().into());
+        json!({
+            "type": kind,
+            "status": status,
+            "observedGeneration": generation,
+            "lastTransitionTime": since,
+            "reason": reason,
+            "message": message,
+        })
+    });
+    told.collect()
+}
+
+/// Kubernetes keeps whole seconds.
+fn second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}

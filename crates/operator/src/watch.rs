@@ -1,0 +1,145 @@
+//! Watches: what the API server says has changed. A watch that breaks begins anew, and what went away meanwhile is
+//! told as gone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::DynamicObject;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use tenantdb_api::kinds::resource::Resource;
+use tenantdb_api::{database_server, tenant_database, tenant_role};
+use tenantdb_core::{Authority, Claim};
+use tenantdb_credentials::stores::secret::{self, SecretPlace};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::index::Change;
+use crate::object::{Key, Object, Tenant, api_resource};
+
+/// What a watch tells.
+pub(crate) enum Seen {
+    /// Something changed.
+    Change(Change),
+    /// All that was there when the watch began has been told.
+    Complete,
+}
+
+/// Watches the servers.
+pub(crate) async fn servers(client: Client, seen: UnboundedSender<Seen>) {
+    let read = |object: &DynamicObject| Some((object.name_any().parse().ok()?, Arc::new(Object::new(object))));
+    objects(client, &database_server::RESOURCE, read, Change::Server, seen).await;
+}
+
+/// Watches the databases.
+pub(crate) async fn databases(client: Client, seen: UnboundedSender<Seen>) {
+    let read = |object: &DynamicObject| {
+        let key = key(tenant_database::RESOURCE.kind, object)?;
+        Some((key, Tenant::Database(Arc::new(Object::new(object)))))
+    };
+    objects(client, &tenant_database::RESOURCE, read, Change::Tenant, seen).await;
+}
+
+/// Watches the roles without a database.
+pub(crate) async fn roles(client: Client, seen: UnboundedSender<Seen>) {
+    let read = |object: &DynamicObject| {
+        let key = key(tenant_role::RESOURCE.kind, object)?;
+        Some((key, Tenant::Role(Arc::new(Object::new(object)))))
+    };
+    objects(client, &tenant_role::RESOURCE, read, Change::Tenant, seen).await;
+}
+
+fn key(kind: &'static str, object: &DynamicObject) -> Option<Key> {
+    Some(Key { kind, namespace: object.namespace()?.parse().ok()?, name: object.name_any().parse().ok()? })
+}
+
+async fn objects<K: Clone + Ord, T>(
+    client: Client,
+    resource: &Resource,
+    read: impl Fn(&DynamicObject) -> Option<(K, T)>,
+    change: impl Fn(K, Option<T>) -> Change,
+    seen: UnboundedSender<Seen>,
+) {
+    let api: Api<DynamicObject> = Api::all_with(client, &api_resource(resource));
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let (mut known, mut found) = (BTreeSet::new(), BTreeSet::new());
+    while let Some(event) = events.next().await {
+        let told = match event {
+            Ok(Event::Init) => {
+                found = BTreeSet::new();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => read(&object).map(|(key, object)| {
+                found.insert(key.clone());
+                change(key, Some(object))
+            }),
+            Ok(Event::InitDone) => {
+                for gone in known.difference(&found) {
+                    let _ = seen.send(Seen::Change(change(K::clone(gone), None)));
+                }
+                known = std::mem::take(&mut found);
+                let _ = seen.send(Seen::Complete);
+                continue;
+            }
+            Ok(Event::Apply(object)) => read(&object).map(|(key, object)| {
+                known.insert(key.clone());
+                change(key, Some(object))
+            }),
+            Ok(Event::Delete(object)) => read(&object).map(|(key, _)| {
+                known.remove(&key);
+                change(key, None)
+            }),
+            Err(error) => {
+                tracing::warn!(kind = resource.kind, %error, "the watch broke, and begins anew");
+                continue;
+            }
+        };
+        if let Some(told) = told {
+            let _ = seen.send(Seen::Change(told));
+        }
+    }
+}
+
+/// Watches the Secrets that carry our label, and nothing but their metadata.
+pub(crate) async fn secrets(client: Client, place: &SecretPlace, authority: &Authority, seen: UnboundedSender<Seen>) {
+    let (key, value) = secret::MANAGED_BY;
+    let ours = watcher::Config::default().labels(&format!("{key}={value}"));
+    let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
+    let mut events = watcher(api, ours).default_backoff().boxed();
+    while let Some(event) = events.next().await {
+        let (object, is_gone) = match event {
+            Ok(Event::Apply(object)) => (object, false),
+            Ok(Event::Delete(object)) => (object, true),
+            // What is there when the watch begins is read before anything is planned.
+            Ok(Event::Init | Event::InitApply(_)) => continue,
+            Ok(Event::InitDone) => {
+                let _ = seen.send(Seen::Complete);
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(kind = "Secret", %error, "the watch broke, and begins anew");
+                continue;
+            }
+        };
+        if !is_gone && place.is_as_written(&object.metadata) {
+            continue;
+        }
+        if let Some(claim) = claim(&object, authority) {
+            let _ = seen.send(Seen::Change(Change::Secret(Key::of(&claim))));
+        }
+    }
+}
+
+/// Whose a Secret is, if it is this authority's.
+fn claim(object: &PartialObjectMeta<Secret>, authority: &Authority) -> Option<Claim> {
+    let (whose, what) = secret::claim_of(&object.metadata)?.split_once(' ')?;
+    let (kind, name) = what.split_once('/')?;
+    let name = name.split_once(':').map_or(name, |(name, _)| name);
+    let kind = [tenant_database::RESOURCE.kind, tenant_role::RESOURCE.kind].into_iter().find(|known| *known == kind)?;
+    let namespace = object.namespace()?.parse().ok()?;
+    let claim = Claim { authority: authority.clone(), kind, namespace, name: name.parse().ok()?, access: None };
+    (whose == authority.as_str()).then_some(claim)
+}

@@ -1,0 +1,6 @@
+//! The operator, against a real API server and real PostgreSQL servers.
+
+mod guide;
+mod resources;
+mod site;
+mod tenants;

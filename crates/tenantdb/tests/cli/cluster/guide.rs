@@ -1,0 +1,36 @@
+//! What the guide says of a cluster.
+
+use tenantdb_testkit::Admin;
+
+use super::site::Site;
+use crate::docs::{Page, root};
+
+#[test]
+fn what_the_guide_shows_can_be_applied() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    site.namespace("shop");
+    let page = Page::read(&root(), "docs/guide/kubernetes.md");
+    let shown: Vec<&str> =
+        page.blocks.iter().filter(|block| block.info == "yaml cluster").map(|block| block.text.as_str()).collect();
+    for manifest in &shown {
+        let manifest = manifest
+            .replace("host: db.example.org, port: 5432", &format!("host: 127.0.0.1, port: {}", site.server.port()))
+            .replace("{password}", site.server.admin_password());
+        site.apply(&manifest);
+    }
+    site.ready("shop", "orders");
+    assert!(site.secret("shop", "orders-secret").is_some() && site.secret("shop", "orders-secret-reporting").is_some());
+    assert_eq!(shown.len(), 2);
+}
+
+#[test]
+fn every_reason_is_in_the_guide() {
+    let guide = std::fs::read_to_string(root().join("docs/guide/kubernetes.md")).unwrap();
+    let source = std::fs::read_to_string(root().join("crates/operator/src/status.rs")).unwrap();
+    let quoted = regex::Regex::new(r#"Standing::\w+,\s+"(\w+)""#).unwrap();
+    let reasons: Vec<&str> = quoted.captures_iter(&source).map(|found| found.extract::<1>().1[0]).collect();
+    assert!(reasons.len() > 10, "{reasons:?}");
+    for reason in reasons.iter().filter(|reason| **reason != "Reachable") {
+        assert!(guide.contains(&format!("`{reason}`")), "{reason} is not in the guide");
+    }
+}

@@ -1,0 +1,164 @@
+//! A cluster with an operator in it, and a server that its resources declare.
+
+use std::collections::BTreeMap;
+use std::process::Child;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tenantdb_testkit::{Admin, Cluster, TestServer, wait_until};
+
+use crate::world::World;
+
+/// How long the operator may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A cluster that knows our kinds, with a server and its operator.
+pub struct Site {
+    operator: Option<Child>,
+    world: World,
+    pub server: TestServer,
+    pub cluster: Cluster,
+}
+
+impl Site {
+    /// One with a server of this version, called `shared`; `None` where a program is missing.
+    pub fn with(major: u32, admin: Admin) -> Option<Self> {
+        let cluster = with_our_kinds()?;
+        let server = TestServer::try_start(major, admin)?;
+        let mut world = World::new();
+        world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
+        let mut site = Self { operator: None, world, server, cluster };
+        site.store_password(site.server.admin_password());
+        site.apply(&site.server_yaml());
+        site.start();
+        Some(site)
+    }
+
+    /// Puts the administrator's password where the declaration says that it is.
+    pub fn store_password(&self, password: &str) {
+        let secret = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgresql", "namespace": "kube-system"},
+            "stringData": {"password": password},
+        });
+        self.apply(&secret.to_string());
+    }
+
+    fn server_yaml(&self) -> String {
+        format!(
+            "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {{name: shared}}\nspec:\n  default: true\n  \
+             source: {{endpoint: {{host: 127.0.0.1, port: {}}}}}\n  admin:\n    username: {}\n    passwordFrom:\n      \
+             - secret: {{namespace: kube-system, name: postgresql, key: password}}\n  allow: {{unprotected: true}}\n",
+            self.server.port(),
+            self.server.admin_username(),
+        )
+    }
+
+    /// Starts the operator.
+    pub fn start(&mut self) {
+        assert!(self.operator.is_none());
+        let log = std::fs::File::options().create(true).append(true).open(self.world.folder().join("operator.log"));
+        let log = log.unwrap();
+        let mut command = self.world.command(&["operator", "--cluster-id", "test"]);
+        command.env("TENANTDB_LOG", "debug").stdout(log.try_clone().unwrap()).stderr(log);
+        self.operator = Some(command.spawn().unwrap());
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(&mut self) {
+        self.end(Signal::SIGTERM);
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.end(Signal::SIGKILL);
+    }
+
+    fn end(&mut self, signal: Signal) {
+        if let Some(mut operator) = self.operator.take() {
+            let _ = kill(Pid::from_raw(i32::try_from(operator.id()).unwrap()), signal);
+            operator.wait().unwrap();
+        }
+    }
+
+    /// What the operator logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.world.folder().join("operator.log")).unwrap_or_default()
+    }
+
+    /// Applies manifests.
+    #[track_caller]
+    pub fn apply(&self, manifests: &str) {
+        self.cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], manifests);
+    }
+
+    /// Makes a namespace.
+    pub fn namespace(&self, name: &str) {
+        self.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
+    }
+
+    /// An object, if it is there.
+    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let output = self.cluster.try_kubectl(&["get", kind, "-n", namespace, name, "-o", "json"], "");
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Waits until a condition of an object has this status and reason.
+    #[track_caller]
+    pub fn wait_for(&self, kind: &str, namespace: &str, name: &str, condition: &str, status: &str, reason: &str) {
+        let mut last = Value::Null;
+        let is_so = || {
+            last = self.get(kind, namespace, name).unwrap_or_default();
+            let is_current = last["status"]["observedGeneration"] == last["metadata"]["generation"];
+            let mut conditions = last["status"]["conditions"].as_array().into_iter().flatten();
+            let is_it =
+                |found: &Value| found["type"] == condition && found["status"] == status && found["reason"] == reason;
+            is_current && conditions.any(is_it)
+        };
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait_until(PATIENCE, is_so)));
+        assert!(
+            waited.is_ok(),
+            "{kind} {namespace}/{name} never was {condition}={status} {reason}: {}",
+            last["status"]
+        );
+    }
+
+    /// Waits until a database is ready.
+    #[track_caller]
+    pub fn ready(&self, namespace: &str, name: &str) {
+        self.wait_for("tdb", namespace, name, "Ready", "True", "InSync");
+    }
+
+    /// What a Secret holds, if it is there.
+    pub fn secret(&self, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {
+        let secret = self.get("secret", namespace, name)?;
+        let template = "{{range $key, $value := .data}}{{$key}}={{$value | base64decode}}\u{1}{{end}}";
+        let decoded =
+            self.cluster.kubectl(&["get", "secret", "-n", namespace, name, "-o", &format!("go-template={template}")]);
+        assert!(secret["data"].is_object());
+        let pairs = decoded.split('\u{1}').filter_map(|pair| pair.split_once('='));
+        Some(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.end(Signal::SIGKILL);
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of the operator's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+/// A cluster that knows our kinds.
+pub fn with_our_kinds() -> Option<Cluster> {
+    let cluster = Cluster::get()?;
+    let world = World::new();
+    let definitions = world.run(&["crds"]).exits(0).stdout;
+    cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], &definitions);
+    let _ = cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    Some(cluster)
+}

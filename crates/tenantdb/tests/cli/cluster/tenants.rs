@@ -1,0 +1,187 @@
+//! Databases as custom resources.
+
+use tenantdb_testkit::{Admin, wait_until};
+
+use super::site::{PATIENCE, Site};
+use crate::world::{query, tenant};
+
+#[test]
+fn a_resource_becomes_a_database_with_its_secret() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.namespace("shop");
+    site.apply(
+        &tenant("cafe", "{schemas: [app], access: [{name: reporting, level: ReadOnly}]}")
+            .replace("metadata: {name: cafe}", "metadata: {name: cafe, namespace: shop}"),
+    );
+    site.ready("shop", "cafe");
+    let owner = site.secret("shop", "cafe-secret").unwrap();
+    let reporting = site.secret("shop", "cafe-secret-reporting").unwrap();
+    assert_eq!(query(&site.server, &owner, "SELECT current_user"), Ok("cafe".to_owned()));
+    assert_eq!(query(&site.server, &reporting, "SELECT session_user"), Ok("cafe_reporting_a".to_owned()));
+}
+
+#[test]
+fn what_somebody_takes_away_comes_back() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    let before = site.secret("default", "cafe-secret").unwrap();
+    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret"]);
+    wait_until(PATIENCE, || site.secret("default", "cafe-secret").is_some());
+    let after = site.secret("default", "cafe-secret").unwrap();
+    assert_ne!(before["password"], after["password"]);
+    assert_eq!(query(&site.server, &after, "SELECT current_user"), Ok("cafe".to_owned()));
+    let _ =
+        site.cluster.kubectl(&["patch", "secret", "cafe-secret", "-p", "{\"stringData\": {\"DB_HOST\": \"evil\"}}"]);
+    wait_until(PATIENCE, || {
+        site.secret("default", "cafe-secret").is_some_and(|secret| secret["DB_HOST"] == "127.0.0.1")
+    });
+}
+
+#[test]
+fn a_deleted_resource_leaves_behind_what_its_policies_say() {
+    let Some(site) = Site::with(15, Admin::Plain) else { return };
+    let gone = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+    let kept = "{dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+    site.apply(&(tenant("cafe", gone) + &tenant("blog", kept)));
+    site.ready("default", "cafe");
+    site.ready("default", "blog");
+    let login = site.secret("default", "blog-secret").unwrap();
+    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "blog", "--timeout=60s"]);
+    assert_eq!(
+        site.server.psql("postgres", "SELECT datname FROM pg_database WHERE datname IN ('cafe', 'blog')"),
+        "blog"
+    );
+    assert_eq!(site.secret("default", "cafe-secret"), None);
+    assert_eq!(site.secret("default", "blog-secret"), Some(login.clone()));
+    assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("blog".to_owned()));
+    site.apply(&tenant("blog", kept));
+    site.ready("default", "blog");
+    assert_eq!(site.secret("default", "blog-secret"), Some(login));
+}
+
+#[test]
+fn the_second_claim_on_a_database_is_a_conflict_and_harms_nobody() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    let policies = "deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete";
+    site.namespace("other");
+    site.apply(&tenant("cafe", &format!("{{{policies}}}")));
+    site.ready("default", "cafe");
+    let login = site.secret("default", "cafe-secret").unwrap();
+    let second = tenant("cafe", &format!("{{{policies}}}")).replace("{name: cafe}", "{name: cafe, namespace: other}");
+    site.apply(&second);
+    site.wait_for("tdb", "other", "cafe", "Ready", "False", "Conflict");
+    let found = site.get("tdb", "other", "cafe").unwrap();
+    assert_eq!(found["metadata"]["finalizers"], serde_json::Value::Null);
+    let _ = site.cluster.kubectl(&["delete", "tdb", "-n", "other", "cafe", "--timeout=60s"]);
+    assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("cafe".to_owned()));
+}
+
+#[test]
+fn what_a_person_reads_of_a_resource() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&(tenant("blog", "{comment: Posts}") + &tenant("cafe", "{database: blog, adopt: Never}")));
+    site.ready("default", "blog");
+    site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
+    let read = [
+        site.cluster.kubectl(&["get", "tdb,dbs", "-A"]),
+        site.cluster.kubectl(&["describe", "tdb", "blog"]),
+        site.cluster.kubectl(&["get", "tdb", "cafe", "-o", "jsonpath={.status.conditions[*].message}"]),
+    ];
+    let mut text = read.join("\n----\n");
+    for (pattern, name) in [
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[time]"),
+        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[uid]"),
+        (r"(Resource Version:\s+)\d+", "$1[version]"),
+        (r"\b18\.\d+\b", "18.x"),
+        (r"\b\d+m?s\b", "[age]"),
+        (r" +(\n|$)", "$1"),
+    ] {
+        text = regex::Regex::new(pattern).unwrap().replace_all(&text, name).into_owned();
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_happens_while_no_operator_runs_is_found_by_the_next() {
+    let Some(mut site) = Site::with(16, Admin::Superuser) else { return };
+    site.apply(
+        &(tenant("blog", "{}")
+            + &tenant("cafe", "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}")),
+    );
+    site.ready("default", "blog");
+    site.ready("default", "cafe");
+    site.stop();
+    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--wait=false"]);
+    let _ = site.cluster.kubectl(&["delete", "secret", "blog-secret"]);
+    site.server.psql("postgres", "GRANT CONNECT ON DATABASE blog TO PUBLIC");
+    site.apply(&tenant("shop", "{}"));
+    site.start();
+    site.ready("default", "shop");
+    wait_until(PATIENCE, || {
+        site.get("tdb", "default", "cafe").is_none() && site.secret("default", "blog-secret").is_some()
+    });
+    let login = site.secret("default", "blog-secret").unwrap();
+    assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("blog".to_owned()));
+    let open = "SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = 'blog' AND a.grantee = 0";
+    assert_eq!(site.server.psql("postgres", open), "0");
+}
+
+#[test]
+fn a_killed_operator_leaves_nothing_that_the_next_does_not_finish() {
+    let Some(mut site) = Site::with(18, Admin::Plain) else { return };
+    let names: Vec<String> = (0..20).map(|number| format!("app-{number}")).collect();
+    site.apply(&names.iter().map(|name| tenant(name, "{}")).collect::<String>());
+    for pause in [30, 80, 130, 180, 230] {
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        site.kill();
+        site.start();
+    }
+    for name in &names {
+        site.ready("default", name);
+        let login = site.secret("default", &format!("{name}-secret")).unwrap();
+        assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok(name.clone()));
+    }
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'app-%'";
+    assert_eq!(site.server.psql("postgres", roles), (3 * names.len()).to_string());
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for_and_a_new_password_is_taken() {
+    let Some(site) = Site::with(15, Admin::Plain) else { return };
+    site.apply(&tenant("blog", "{}"));
+    site.ready("default", "blog");
+    site.server.stop();
+    site.apply(&tenant("cafe", "{}"));
+    site.wait_for("dbs", "", "shared", "Ready", "False", "ServerUnreachable");
+    site.wait_for("tdb", "default", "cafe", "Ready", "False", "ServerUnreachable");
+    site.ready("default", "blog");
+    site.server.start_again();
+    site.ready("default", "cafe");
+    site.server.psql("postgres", "ALTER ROLE admin_user PASSWORD 'another-Password-1'");
+    site.server.restart();
+    site.apply(&tenant("shop", "{}"));
+    site.wait_for("tdb", "default", "shop", "Ready", "False", "LoginRefused");
+    site.store_password("another-Password-1");
+    site.ready("default", "shop");
+}
+
+#[test]
+fn a_resource_that_can_not_be_used_says_why_and_stops_no_other() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(
+        &(tenant("cafe", "{credentials: {deliver: [{store: aws}]}}") + &tenant("blog", "{settings: {role: x}}")),
+    );
+    site.apply(
+        &(tenant("lost", "{server: nowhere}") + &tenant("shop", "{memberOf: [postgres]}") + &tenant("erp", "{}")),
+    );
+    site.ready("default", "erp");
+    site.wait_for("tdb", "default", "cafe", "Stalled", "True", "Invalid");
+    site.wait_for("tdb", "default", "blog", "Stalled", "True", "Invalid");
+    site.wait_for("tdb", "default", "lost", "Ready", "False", "NoServer");
+    site.wait_for("tdb", "default", "shop", "Stalled", "True", "NotAllowed");
+    assert_eq!(
+        site.server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname ~ '^(cafe|blog|lost|shop)'"),
+        "0"
+    );
+}
