@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use tenantdb_api::tenant_database::SecretFormat;
+use tenantdb_api::tenant_database::{SecretFormat, SecretType};
 use tenantdb_api::{ObjectName, SqlName};
 
 use crate::{Claim, Digest, Failure, FailureKind, Generation, Login, Password};
@@ -70,6 +70,10 @@ pub struct Delivery {
     pub formats: Vec<SecretFormat>,
     /// Further keys and their templates.
     pub keys: BTreeMap<String, String>,
+    /// The type of a Secret that holds it.
+    pub secret_type: SecretType,
+    /// What a cluster tells the declaration from all others by, if it stands in one.
+    pub uid: Option<String>,
 }
 
 /// The state of a place at the moment it was read; a write names the version it builds on, and is refused when the

@@ -147,11 +147,48 @@ fn keys(format: SecretFormat) -> &'static [(&'static str, &'static str)] {
         ("uri_ro", "uri_ro"),
         ("ca.crt", "ca.crt"),
     ];
+    // Those of CloudNativePG 1.30, which has the host's full name twice; ours is what the server publishes.
+    const CNPG: [(&str, &str); 13] = [
+        ("username", "username"),
+        ("user", "username"),
+        ("password", "password"),
+        ("dbname", "database"),
+        ("host", "host"),
+        ("port", "port"),
+        ("pgpass", "pgpass"),
+        ("uri", "uri"),
+        ("jdbc-uri", "jdbc-uri"),
+        ("fqdn-uri", "uri"),
+        ("fqdn-jdbc-uri", "jdbc-uri"),
+        ("database", "database"),
+        ("generation", "generation"),
+    ];
+    const CROSSPLANE: [(&str, &str); 6] = [
+        ("username", "username"),
+        ("password", "password"),
+        ("endpoint", "endpoint"),
+        ("port", "port"),
+        ("database", "database"),
+        ("generation", "generation"),
+    ];
+    // Service Binding specification 1.1, "Well-known Secret Entries".
+    const SERVICE_BINDING: [(&str, &str); 9] = [
+        ("type", "type"),
+        ("provider", "provider"),
+        ("host", "host"),
+        ("port", "port"),
+        ("database", "database"),
+        ("uri", "uri"),
+        ("username", "username"),
+        ("password", "password"),
+        ("generation", "generation"),
+    ];
     match format {
         SecretFormat::Default => &DEFAULT,
         SecretFormat::Env => &ENV,
-        // Refused when the declaration is validated.
-        SecretFormat::Cnpg | SecretFormat::Crossplane | SecretFormat::ServiceBinding => &[],
+        SecretFormat::Cnpg => &CNPG,
+        SecretFormat::Crossplane => &CROSSPLANE,
+        SecretFormat::ServiceBinding => &SERVICE_BINDING,
     }
 }
 
@@ -161,6 +198,9 @@ struct Values {
     uri: SecretString,
     uri_direct: Option<SecretString>,
     uri_ro: Option<SecretString>,
+    jdbc_uri: SecretString,
+    pgpass: Option<SecretString>,
+    scheme: &'static str,
     authority: Option<String>,
     host: String,
     port: String,
@@ -178,6 +218,9 @@ impl Values {
             uri: uri(address),
             uri_direct: direct.as_ref().map(uri),
             uri_ro: read_only.as_ref().map(uri),
+            jdbc_uri: SecretString::from(jdbc_uri(delivery, login)),
+            pgpass: pgpass(delivery, login).map(SecretString::from),
+            scheme: delivery.endpoint.scheme,
             authority: authority.clone(),
             host: address.host.clone(),
             port: address.port.to_string(),
@@ -193,6 +236,10 @@ impl Values {
             "uri" => self.uri.expose_secret(),
             "uri_direct" => self.uri_direct.as_ref()?.expose_secret(),
             "uri_ro" => self.uri_ro.as_ref()?.expose_secret(),
+            "jdbc-uri" => self.jdbc_uri.expose_secret(),
+            "pgpass" => self.pgpass.as_ref()?.expose_secret(),
+            "type" => self.scheme,
+            "provider" => "tenantdb",
             "ca.crt" => self.authority.as_ref()?,
             "host" | "endpoint" => &self.host,
             "port" => &self.port,
@@ -232,10 +279,37 @@ impl Values {
     }
 }
 
+/// As the JDBC driver reads it, with the login among its parameters.
+fn jdbc_uri(delivery: &Delivery, login: &Login) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    let Endpoint { scheme, address, parameters, .. } = &delivery.endpoint;
+    let password = login.password.as_ref().map(|password| ("password", password.expose()));
+    let all = std::iter::once(("user", login.username.as_str())).chain(password);
+    let all = all.chain(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let all: Vec<String> = all.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let database = encode(delivery.database.as_str());
+    format!("jdbc:{scheme}://{}:{}/{database}?{}", host(address), address.port, all.join("&"))
+}
+
+/// A line of a password file (PostgreSQL documentation, 34.16).
+fn pgpass(delivery: &Delivery, login: &Login) -> Option<String> {
+    let escape = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+    let Address { host, port } = &delivery.endpoint.address;
+    let (database, username) = (delivery.database.as_str(), login.username.as_str());
+    let password = login.password.as_ref()?.expose();
+    let [host, database, username, password] = [host, database, username, password].map(escape);
+    Some(format!("{host}:{port}:{database}:{username}:{password}\n"))
+}
+
+/// A host as it stands in a URI.
+fn host(address: &Address) -> String {
+    if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() }
+}
+
 fn uri(delivery: &Delivery, login: &Login, address: &Address) -> String {
     let encode = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
     let endpoint = &delivery.endpoint;
-    let host = if address.host.contains(':') { format!("[{}]", address.host) } else { address.host.clone() };
+    let host = host(address);
     let parameters: Vec<String> =
         endpoint.parameters.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use tenantdb_api::tenant_database::SecretType;
 use tenantdb_core::{Authority, Claim, Held, Version};
 
 use super::*;
@@ -27,6 +28,8 @@ pub(crate) fn delivery(database: &str) -> Delivery {
         },
         formats: vec![SecretFormat::Default],
         keys: BTreeMap::new(),
+        secret_type: SecretType::Opaque,
+        uid: None,
     }
 }
 
@@ -38,6 +41,50 @@ pub(crate) fn holding(login: &Login, generation: u64, next: Option<&Login>, curr
 
 pub(crate) fn login(username: &str, password: &str) -> Login {
     Login { username: username.parse().unwrap(), password: Some(Password::new(password.to_owned())) }
+}
+
+#[test]
+fn others_read_what_their_own_operators_would_have_written() {
+    let mut delivery = delivery("café");
+    let (login, generation) = (login("cafe_a", "p:ss"), Generation(4));
+    let mut of = |formats: &[SecretFormat]| {
+        delivery.formats = formats.to_vec();
+        let document = render(&delivery, &login, generation).unwrap();
+        document.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    let uri = "postgresql://cafe_a:p%3Ass@db.example:5433/caf%C3%A9?sslmode=require";
+    let jdbc = "jdbc:postgresql://db.example:5433/caf%C3%A9?user=cafe_a&password=p%3Ass&sslmode=require";
+    let cnpg = [
+        "username=cafe_a",
+        "user=cafe_a",
+        "password=p:ss",
+        "dbname=café",
+        "host=db.example",
+        "port=5433",
+        "pgpass=db.example:5433:café:cafe_a:p\\:ss\n",
+        &format!("uri={uri}"),
+        &format!("jdbc-uri={jdbc}"),
+        &format!("fqdn-uri={uri}"),
+        &format!("fqdn-jdbc-uri={jdbc}"),
+        "database=café",
+        "generation=4",
+    ];
+    assert_eq!(of(&[SecretFormat::Cnpg]), cnpg);
+    let crossplane =
+        ["username=cafe_a", "password=p:ss", "endpoint=db.example", "port=5433", "database=café", "generation=4"];
+    assert_eq!(of(&[SecretFormat::Crossplane]), crossplane);
+    let binding = [
+        "type=postgresql",
+        "provider=tenantdb",
+        "host=db.example",
+        "port=5433",
+        "database=café",
+        &format!("uri={uri}"),
+        "username=cafe_a",
+        "password=p:ss",
+        "generation=4",
+    ];
+    assert_eq!(of(&[SecretFormat::ServiceBinding]), binding);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! how each tenant came out, and `writer` alone writes it. Nothing here plans anything itself.
 
 mod connect;
+mod events;
 mod finalizer;
 mod index;
 mod object;
@@ -26,6 +27,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
+use events::Events;
 use finalizer::Finalizers;
 use index::Index;
 use status::{Facts, Verdict};
@@ -65,12 +67,14 @@ pub async fn client(context: Option<&str>) -> Result<Client, Failure> {
 pub async fn run(client: Client, authority: Authority, interrupt: Interrupt) {
     let place = PlaceId(format!("{authority} Secrets"));
     let (statuses, writing) = StatusWriter::new(client.clone());
+    let (events, telling) = Events::new(client.clone());
     let shared = Arc::new(Shared {
         client: client.clone(),
         authority,
         place: Arc::new(SecretPlace::new(client.clone(), place)),
         index: Mutex::new(Index::default()),
         statuses,
+        events,
         finalizers: Finalizers::new(client.clone()),
         interrupt: interrupt.clone(),
     });
@@ -83,11 +87,11 @@ pub async fn run(client: Client, authority: Authority, interrupt: Interrupt) {
     watches.spawn(async move {
         watch::secrets(client, &for_secrets.place, &for_secrets.authority, sender).await;
     });
-    let writing = tokio::spawn(writing);
+    let (writing, telling) = (tokio::spawn(writing), tokio::spawn(telling));
     dispatch(&shared, seen).await;
     watches.shutdown().await;
     drop(shared);
-    let _ = writing.await;
+    let _ = tokio::join!(writing, telling);
 }
 
 /// Brings what the watches see into the index, and wakes those who have to look at it.

@@ -6,6 +6,8 @@ use tenantdb_api::{Diagnostic, Diagnostics};
 use tenantdb_core::{Condition, Failure, FailureKind, Refusal, RefusalKind, TenantChange, TenantOutcome};
 use tenantdb_postgres::Unusable;
 
+use crate::events::Happened;
+
 /// Whether a declaration is kept, in one word and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -111,6 +113,35 @@ impl Verdict {
     /// Whether it is as declared.
     pub(crate) fn is_ready(&self) -> bool {
         self.standing == Standing::Ready
+    }
+
+    /// What is worth an Event, now that this follows upon the status `before`: that it is something new, and what somebody
+    /// else had changed.
+    pub(crate) fn happened(&self, before: &Value, outcome: &TenantOutcome) -> Vec<Happened> {
+        let mut ready =
+            before["conditions"].as_array().into_iter().flatten().filter(|earlier| earlier["type"] == "Ready");
+        let earlier = ready.next().map(|ready| ready["reason"].clone()).unwrap_or_default();
+        let mut all = Vec::new();
+        if !outcome.done.is_empty() {
+            let (reason, action) = match outcome.change {
+                TenantChange::Create => ("Created", "Create"),
+                TenantChange::Adopt => ("Adopted", "Adopt"),
+                TenantChange::Delete => ("Deleted", "Delete"),
+                TenantChange::Orphan => ("LeftBehind", "Delete"),
+                _ => ("Changed", "Update"),
+            };
+            let done = outcome.done.iter().map(|(sign, what, why)| format!("{sign} {what} ({why})"));
+            let note = match outcome.change {
+                TenantChange::Create => format!("database {} with its credential", outcome.database),
+                _ => done.collect::<Vec<_>>().join("; "),
+            };
+            all.push(Happened { is_warning: false, reason, action, note });
+        }
+        if !self.is_ready() && earlier != self.reason {
+            let note = self.message.clone();
+            all.push(Happened { is_warning: true, reason: self.reason, action: "Reconcile", note });
+        }
+        all
     }
 }
 

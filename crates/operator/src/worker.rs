@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tenantdb_api::{DatabaseServer, Declared, ObjectName, TenantDatabase, TenantRole};
 use tenantdb_core::{
     Authority, Claim, Consent, Depth, Engine as _, Event, Failure, FailureKind, Interrupt, RefusalKind, Risk,
-    TenantOutcome,
+    TenantChange, TenantOutcome,
 };
 use tenantdb_credentials::stores::secret::SecretPlace;
 use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, Recorded, allow};
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::connect::{Connected, connect};
+use crate::events::Events;
 use crate::finalizer::Finalizers;
 use crate::index::{Index, Look, Work};
 use crate::object::{Key, Object, Tenant};
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) place: Arc<SecretPlace>,
     pub(crate) index: Mutex<Index>,
     pub(crate) statuses: StatusWriter,
+    pub(crate) events: Events,
     pub(crate) finalizers: Finalizers,
     pub(crate) interrupt: Interrupt,
 }
@@ -159,25 +161,19 @@ impl Worker {
         self.wake.notify_one();
     }
 
-    fn tell_server(&self, server: &Object<DatabaseServer>, verdict: &Verdict, facts: Option<(&Connected, &Observed)>) {
-        let before = &server.meta.status;
+    /// Has the server's status written, if it says something new; what it `answered` stays until it answers otherwise.
+    fn tell_server(&self, server: &Object<DatabaseServer>, verdict: &Verdict, answered: Option<&serde_json::Value>) {
+        let latest = self.shared.index(|index| index.server(&self.name));
+        let before = latest.as_ref().map_or(&server.meta.status, |latest| &latest.meta.status);
         let mut status = serde_json::json!({
             "observedGeneration": server.meta.generation,
             "conditions": status::conditions(before, server.meta.generation, verdict, Timestamp::now()),
         });
         for field in ["version", "endpoint", "databases"] {
-            if !before[field].is_null() {
-                status[field] = before[field].clone();
+            let known = answered.unwrap_or(before)[field].clone();
+            if !known.is_null() {
+                status[field] = known;
             }
-        }
-        if let Some((connected, observed)) = facts {
-            let ours = Postgres::tenants(observed)
-                .into_iter()
-                .filter(|tenant| tenant.claim.authority == self.shared.authority && tenant.claim.access.is_none());
-            let databases = ours.filter(|tenant| tenant.claim.kind == "TenantDatabase").count();
-            status["version"] = observed.version().to_string().into();
-            status["endpoint"] = connected.address.to_string().into();
-            status["databases"] = databases.into();
         }
         if status != *before {
             let target = Target { kind: "DatabaseServer", namespace: None, name: self.name.clone() };
@@ -262,7 +258,9 @@ impl Worker {
         let declarations = Declarations { server: declared, tenants: &batch.databases, roles: &batch.roles };
         let (desired, faults) =
             Desired::resolve_each(declarations, authority, &connected.admin, connected.endpoint.clone(), &recorded);
-        let desired = desired.without(batch.gone.iter().cloned());
+        let uids =
+            batch.tenants.iter().map(|(claim, (_, tenant))| (claim.clone(), tenant.meta().uid.clone())).collect();
+        let desired = desired.identified(&uids).without(batch.gone.iter().cloned());
         let observed = pass.engine.observe(&desired, depth).await?;
         let recorded = Postgres::recorded(&observed);
         let held = recorded.keys().filter(|claim| claim.authority == *authority && claim.access.is_none()).map(Key::of);
@@ -298,8 +296,8 @@ impl Worker {
             server: self.name.clone(),
             told: Mutex::default(),
         });
-        let verdict = Verdict::server(&plan.conditions);
-        self.tell_server(server, &verdict, Some((connected, &observed)));
+        let mut databases = databases(&observed, authority);
+        let (version, address) = (observed.version().to_string(), connected.address.to_string());
         let mut consent = Consent::to(Risk::Safe);
         for claim in &batch.gone {
             consent = consent.and(claim.clone(), Risk::Destructive);
@@ -318,7 +316,15 @@ impl Worker {
         let report = pass.apply(&desired, observed, plan, consent, listener).await;
         for outcome in &report.tenants {
             reporter.report(outcome);
+            let is_done = outcome.failure.is_none() && is_database(&outcome.claim);
+            match outcome.change {
+                TenantChange::Create | TenantChange::Adopt if is_done => drop(databases.insert(outcome.claim.clone())),
+                TenantChange::Delete | TenantChange::Orphan if is_done => drop(databases.remove(&outcome.claim)),
+                _ => {}
+            }
         }
+        let answered = serde_json::json!({"version": version, "endpoint": address, "databases": databases.len()});
+        self.tell_server(server, &Verdict::server(&report.conditions), Some(&answered));
         self.conclude(&batch, &report.tenants).await;
         report.failure.map_or(Ok(()), Err)
     }
@@ -343,6 +349,16 @@ impl Worker {
             self.again.insert(key.clone(), (Instant::now() + pause, times));
         }
     }
+}
+
+/// The databases of this cluster that a server's ledger has.
+fn databases(observed: &Observed, authority: &Authority) -> BTreeSet<Claim> {
+    let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
+    all.map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority && is_database(claim)).collect()
+}
+
+fn is_database(claim: &Claim) -> bool {
+    claim.kind == tenantdb_api::tenant_database::RESOURCE.kind && claim.access.is_none()
 }
 
 fn adopts(declared: &Declared<TenantDatabase>) -> bool {
@@ -376,6 +392,10 @@ impl Reporter {
         }
         drop(told);
         let verdict = Verdict::of(outcome);
+        let meta = tenant.meta();
+        for happened in verdict.happened(&meta.status, outcome) {
+            self.shared.events.tell(key, &meta.uid, happened);
+        }
         if tenant.meta().is_deleted && verdict.is_ready() {
             return;
         }

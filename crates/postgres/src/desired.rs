@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::tenant_database::{
-    Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, SettingValue,
+    Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, SecretType, SettingValue,
     TenantDatabaseSpec,
 };
 use tenantdb_api::{
@@ -135,6 +135,9 @@ pub struct Tenant {
     pub(crate) secret_name: ObjectName,
     pub(crate) formats: Vec<SecretFormat>,
     pub(crate) keys: BTreeMap<String, String>,
+    pub(crate) secret_type: SecretType,
+    /// What a cluster tells the declaration from all others by.
+    pub(crate) uid: Option<String>,
 }
 
 impl Tenant {
@@ -159,6 +162,8 @@ impl Tenant {
             endpoint: endpoint.clone(),
             formats: self.formats.clone(),
             keys: self.keys.clone(),
+            secret_type: self.secret_type,
+            uid: self.uid.clone(),
         }
     }
 }
@@ -367,6 +372,15 @@ impl Desired {
         for (claim, tenant) in &mut self.tenants {
             let of_this = scripts.get(&(claim.namespace.clone(), claim.name.clone()));
             tenant.init = of_this.cloned().unwrap_or_default();
+        }
+        self
+    }
+
+    /// The same server, where these declarations stand in a cluster, which tells them from all others by these.
+    #[must_use]
+    pub fn identified(mut self, uids: &BTreeMap<Claim, String>) -> Self {
+        for tenant in self.tenants.values_mut().chain(self.accounts.values_mut()) {
+            tenant.uid = uids.get(&tenant.claim.declaration()).cloned();
         }
         self
     }
@@ -586,6 +600,8 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         secret_name: secret_name(&spec.credentials, &tenant.metadata.name, "secret"),
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
+        secret_type: spec.credentials.secret_type(),
+        uid: None,
     }
 }
 

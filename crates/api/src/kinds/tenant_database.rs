@@ -380,11 +380,12 @@ pub struct Credentials {
     pub password_from: Option<OwnPassword>,
     /// The name of the Secret or file; `<name>-secret` when absent.
     pub secret_name: Option<ObjectName>,
-    /// The type of the Secret; only `Opaque` is supported yet.
-    pub secret_type: Option<String>,
+    /// The type of the Secret, which can't change once there is one; that of the first of the formats that has one, else
+    /// `Opaque`, when absent.
+    pub secret_type: Option<SecretType>,
     /// What may be done with a Secret that exists; only `Create` is supported yet.
     pub secret_policy: SecretPolicy,
-    /// The sets of keys; `default` when empty. Only `default` and `env` are supported yet.
+    /// The sets of keys; `default` when empty.
     pub formats: Vec<SecretFormat>,
     /// Further keys, from `{uri}`, `{uri_direct}`, `{uri_ro}`, `{host}`, `{port}`, `{database}`, `{username}`,
     /// `{password}`, `{endpoint}` and `{generation}`.
@@ -416,6 +417,32 @@ pub struct OwnPassword {
     pub secret: SecretKeyReference,
 }
 
+/// The type of a Secret: what others may rely on to be in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SecretType {
+    /// Nothing is promised.
+    #[default]
+    Opaque,
+    /// `username` and `password`.
+    #[serde(rename = "kubernetes.io/basic-auth")]
+    BasicAuth,
+    /// What the Service Binding specification asks for.
+    #[serde(rename = "servicebinding.io/postgresql")]
+    ServiceBinding,
+}
+
+impl SecretType {
+    /// As Kubernetes has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opaque => "Opaque",
+            Self::BasicAuth => "kubernetes.io/basic-auth",
+            Self::ServiceBinding => "servicebinding.io/postgresql",
+        }
+    }
+}
+
 /// What may be done with a Secret that exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SecretPolicy {
@@ -436,12 +463,34 @@ pub enum SecretFormat {
     Default,
     /// `DATABASE_URL` and `DB_*`.
     Env,
-    /// CloudNativePG's.
+    /// CloudNativePG's: `username`, `user`, `password`, `dbname`, `host`, `port`, `pgpass`, `uri`, `jdbc-uri`, `fqdn-uri`,
+    /// `fqdn-jdbc-uri`; type `kubernetes.io/basic-auth`.
     Cnpg,
-    /// Crossplane's.
+    /// Crossplane's: `username`, `password`, `endpoint`, `port`.
     Crossplane,
-    /// The Service Binding specification's.
+    /// The Service Binding specification's: `type`, `provider`, `host`, `port`, `database`, `uri`, `username`, `password`;
+    /// type `servicebinding.io/postgresql`.
     ServiceBinding,
+}
+
+impl SecretFormat {
+    /// The type of a Secret with these keys, if readers expect one.
+    fn secret_type(self) -> Option<SecretType> {
+        match self {
+            Self::Default | Self::Env | Self::Crossplane => None,
+            Self::Cnpg => Some(SecretType::BasicAuth),
+            Self::ServiceBinding => Some(SecretType::ServiceBinding),
+        }
+    }
+}
+
+impl Credentials {
+    /// The type of the Secret.
+    #[must_use]
+    pub fn secret_type(&self) -> SecretType {
+        let of_formats = self.formats.iter().find_map(|format| format.secret_type());
+        self.secret_type.or(of_formats).unwrap_or_default()
+    }
 }
 
 /// When and how a credential is replaced.

@@ -26,6 +26,8 @@ pub const FIELD_MANAGER: &str = "tenantdb";
 /// The label by which our Secrets are found, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "tenantdb");
 
+/// The UID of the declaration. It is no owner's reference: what is left behind keeps its Secret.
+const OWNER: &str = "tenantdb.dev/owner-uid";
 /// Whose a Secret is: `<authority> <kind>/<name>`, of a further login `<authority> <kind>/<name>:<access>`.
 const CLAIM: &str = "tenantdb.dev/claim";
 /// The server that its credential is for.
@@ -96,7 +98,7 @@ impl SecretPlace {
 
     async fn held(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
         let Some(secret) = self.get(delivery).await? else { return Ok(Held::Nothing { version: Version::default() }) };
-        if let Some(what) = belongs_to_another(&secret, delivery) {
+        if let Some(what) = belongs_to_another(&secret, delivery).or_else(|| has_another_type(&secret, delivery)) {
             let hint = "delete it, or choose another `credentials.secretName`".to_owned();
             return Ok(Held::Foreign { what: format!("{} {what}", self.location(delivery)), hint });
         }
@@ -163,8 +165,8 @@ impl SecretPlace {
     ) -> Result<Version, PlaceError> {
         let name = delivery.secret_name.to_string();
         let metadata = ObjectMeta { name: Some(name), ..metadata(delivery, generation, &tenantdb_core::writer()) };
-        let secret =
-            Secret { metadata, data: Some(data(document)), type_: Some("Opaque".to_owned()), ..Secret::default() };
+        let kind = Some(delivery.secret_type.as_str().to_owned());
+        let secret = Secret { metadata, data: Some(data(document)), type_: kind, ..Secret::default() };
         let made = self.api(delivery).create(&parameters(), &secret).await;
         self.wrote(delivery, made)
     }
@@ -293,8 +295,10 @@ fn metadata(delivery: &Delivery, generation: Generation, writer: &str) -> Object
         (RELOADER, "true".to_owned()),
     ];
     let owned = |(key, value): (&str, String)| (key.to_owned(), value);
+    let managed = (MANAGED_BY.0, MANAGED_BY.1.to_owned());
+    let labels = std::iter::once(managed).chain(delivery.uid.clone().map(|uid| (OWNER, uid)));
     ObjectMeta {
-        labels: Some(BTreeMap::from([owned((MANAGED_BY.0, MANAGED_BY.1.to_owned()))])),
+        labels: Some(labels.map(owned).collect()),
         annotations: Some(annotations.into_iter().map(owned).collect()),
         ..ObjectMeta::default()
     }
@@ -329,6 +333,12 @@ fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<String> {
             other.map(|server| format!("is the credential on server {server}"))
         }
     }
+}
+
+/// The type of a Secret can't be changed.
+fn has_another_type(secret: &Secret, delivery: &Delivery) -> Option<String> {
+    let (found, wanted) = (secret.type_.as_deref().unwrap_or("Opaque"), delivery.secret_type.as_str());
+    (found != wanted).then(|| format!("has the type {found}, and not {wanted}, which can't be changed"))
 }
 
 fn document_of(secret: &Secret) -> Document {

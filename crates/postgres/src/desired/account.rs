@@ -121,5 +121,7 @@ pub(super) fn role(
         secret_name: secret_name(&spec.credentials, &metadata.name, "role-secret"),
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
+        secret_type: spec.credentials.secret_type(),
+        uid: None,
     })
 }

@@ -27,6 +27,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use tenantdb_api::tenant_database::SecretType;
 use tenantdb_core::{
     Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Task, TenantChange,
     TenantPlan,
@@ -139,6 +140,8 @@ pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Cla
             endpoint: desired.endpoint.clone(),
             formats: Vec::new(),
             keys: BTreeMap::new(),
+            secret_type: SecretType::default(),
+            uid: None,
         };
         Some((claim, delivery))
     });

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Access, Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, TenantDatabase,
-    TenantDatabaseSpec,
+    Access, Create, CredentialMode, Credentials, RotationStrategy, SecretFormat, SecretPolicy, SecretType,
+    TenantDatabase, TenantDatabaseSpec,
 };
 use crate::kinds::resource::Resource;
 use crate::kinds::{Kind, Origin, Violation, settings};
@@ -211,16 +211,14 @@ fn check_access_schemas(path: &str, schemas: &[SqlName], found: &mut Vec<Violati
 }
 
 pub(in crate::kinds) fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
-    if credentials.secret_type.as_ref().is_some_and(|name| name != "Opaque") {
-        found.push(not_yet("spec.credentials.secretType").hint("only `Opaque` is"));
+    let only_variables =
+        !credentials.formats.is_empty() && credentials.formats.iter().all(|one| *one == SecretFormat::Env);
+    if credentials.secret_type() != SecretType::Opaque && only_variables {
+        let message = "this type of Secret promises `username` and `password`, which `formats: [env]` has not";
+        found.push(Violation::new("spec.credentials.secretType", message).hint("add `default` to `formats`"));
     }
     if credentials.secret_policy != SecretPolicy::Create {
         found.push(not_yet("spec.credentials.secretPolicy").hint("only `Create` is"));
-    }
-    for (index, format) in credentials.formats.iter().enumerate() {
-        if !matches!(format, SecretFormat::Default | SecretFormat::Env) {
-            found.push(not_yet(&format!("spec.credentials.formats[{index}]")).hint("only `default` and `env` are"));
-        }
     }
     for (path, given) in [
         ("spec.credentials.passwordFrom", credentials.password_from.is_some()),

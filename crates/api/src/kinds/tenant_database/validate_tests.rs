@@ -27,12 +27,8 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.settings.search_path", "settings: {search_path: a}"),
         ("spec.init[1].configMap", "init: [{file: seed.sql}, {configMap: {name: a, key: b}}]"),
         ("spec.credentials.passwordFrom", "credentials: {passwordFrom: {secret: {name: a, key: b}}}"),
-        ("spec.credentials.secretType", "credentials: {secretType: kubernetes.io/basic-auth}"),
         ("spec.credentials.secretPolicy", "credentials: {secretPolicy: Merge}"),
         ("spec.credentials.secretPolicy", "credentials: {secretPolicy: TakeOver}"),
-        ("spec.credentials.formats[0]", "credentials: {formats: [cnpg]}"),
-        ("spec.credentials.formats[1]", "credentials: {formats: [env, crossplane]}"),
-        ("spec.credentials.formats[2]", "credentials: {formats: [default, env, servicebinding]}"),
         ("spec.credentials.rotation.every", "credentials: {rotation: {every: 30d}}"),
         ("spec.credentials.rotation.grace", "credentials: {rotation: {grace: 24h}}"),
         ("spec.credentials.restart", "credentials: {restart: [{kind: Deployment, name: a}]}"),
@@ -51,6 +47,13 @@ fn a_key_that_holds_the_login_is_not_overwritten() {
 }
 
 #[test]
+fn a_type_of_secret_that_promises_a_login_needs_a_format_that_has_one() {
+    let wrong = said("credentials: {secretType: kubernetes.io/basic-auth, formats: [env]}");
+    assert_eq!(wrong, ["this type of Secret promises `username` and `password`, which `formats: [env]` has not"]);
+    assert!(said("credentials: {secretType: kubernetes.io/basic-auth, formats: [env, default]}").is_empty());
+}
+
+#[test]
 fn what_is_supported_is_accepted() {
     for spec in [
         "",
@@ -58,7 +61,7 @@ fn what_is_supported_is_accepted() {
         "server: a, database: my app, owner: ö, comment: \"two\\nlines\", deletionProtection: false",
         "dbDeletionPolicy: Delete, roleDeletionPolicy: Delete, connectionLimit: 50",
         "extensions: [pg_trgm, {name: vector}], schemas: [app, PG_x], settings: {a.b: 1, c: -2, d: 1.5, e: true, f: g}",
-        "credentials: {mode: Password, secretName: a, secretType: Opaque, secretPolicy: Create, formats: [default, env]}",
+        "credentials: {mode: Password, secretName: a, secretType: Opaque, secretPolicy: Create, formats: [default, env, cnpg, crossplane, servicebinding]}",
         "credentials: {keys: {URL: '{uri}', a.b-c_D: 'x{{{host}:{port}}}'}, rotation: {strategy: Alternate}, deliver: []}",
         "credentials: {mode: None, keys: {URL: '{uri}'}}",
         "credentials: {rotation: {strategy: InPlace}}, init: [{file: seed.sql}, {file: more/seed.sql}]",

@@ -1,5 +1,7 @@
 //! Databases as custom resources.
 
+use std::str::FromStr as _;
+
 use tenantdb_testkit::{Admin, wait_until};
 
 use super::site::{PATIENCE, Site};
@@ -18,6 +20,54 @@ fn a_resource_becomes_a_database_with_its_secret() {
     let reporting = site.secret("shop", "cafe-secret-reporting").unwrap();
     assert_eq!(query(&site.server, &owner, "SELECT current_user"), Ok("cafe".to_owned()));
     assert_eq!(query(&site.server, &reporting, "SELECT session_user"), Ok("cafe_reporting_a".to_owned()));
+}
+
+#[test]
+fn a_secret_has_the_type_and_the_keys_that_its_readers_expect() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(
+        &(tenant("cafe", "{credentials: {formats: [cnpg]}}")
+            + &tenant("blog", "{credentials: {formats: [servicebinding]}}")),
+    );
+    for (name, expected) in [("cafe", "kubernetes.io/basic-auth"), ("blog", "servicebinding.io/postgresql")] {
+        site.ready("default", name);
+        let secret = site.get("secret", "default", &format!("{name}-secret")).unwrap();
+        let resource = site.get("tdb", "default", name).unwrap();
+        assert_eq!(secret["type"], expected);
+        assert_eq!(secret["metadata"]["labels"]["tenantdb.dev/owner-uid"], resource["metadata"]["uid"]);
+        assert_eq!(secret["metadata"]["ownerReferences"], serde_json::Value::Null);
+        assert_eq!(resource["status"]["binding"]["name"], format!("{name}-secret"));
+        let login = site.secret("default", &format!("{name}-secret")).unwrap();
+        let url = tokio_postgres::Config::from_str(&login["uri"]).unwrap();
+        assert_eq!(url.get_user(), Some(format!("{name}_a").as_str()));
+    }
+    site.apply(&tenant("cafe", "{credentials: {formats: [default]}}"));
+    site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
+    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret"]);
+    site.ready("default", "cafe");
+    assert_eq!(site.get("secret", "default", "cafe-secret").unwrap()["type"], "Opaque");
+}
+
+#[test]
+fn a_secret_that_is_somebody_elses_is_never_written() {
+    let Some(site) = Site::with(15, Admin::Superuser) else { return };
+    let ours = "labels: {app.kubernetes.io/managed-by: tenantdb}, annotations: {tenantdb.dev/claim: 'cluster:test TenantDatabase/forged', tenantdb.dev/server: shared}";
+    for (name, more) in [
+        ("foreign", "stringData: {username: eve}"),
+        ("forged", "stringData: {username: eve, password: guessed, LD_PRELOAD: /tmp/eve.so}"),
+        ("frozen", "immutable: true, stringData: {username: eve}"),
+    ] {
+        let metadata =
+            if name == "forged" { format!("name: forged-secret, {ours}") } else { format!("name: {name}-secret") };
+        site.apply(&format!("{{apiVersion: v1, kind: Secret, metadata: {{{metadata}}}, {more}}}"));
+        let before = site.secret("default", &format!("{name}-secret"));
+        site.apply(&tenant(name, "{}"));
+        site.wait_for("tdb", "default", name, "Ready", "False", "Conflict");
+        assert_eq!(site.secret("default", &format!("{name}-secret")), before);
+        let _ = site.cluster.kubectl(&["delete", "secret", &format!("{name}-secret")]);
+        site.ready("default", name);
+        assert_eq!(site.secret("default", &format!("{name}-secret")).unwrap()["username"], format!("{name}_a"));
+    }
 }
 
 #[test]
@@ -83,6 +133,8 @@ fn what_a_person_reads_of_a_resource() {
     site.apply(&(tenant("blog", "{comment: Posts}") + &tenant("cafe", "{database: blog, adopt: Never}")));
     site.ready("default", "blog");
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
+    // It is told of by another writer than the one of the status.
+    wait_until(PATIENCE, || site.cluster.kubectl(&["get", "events"]).contains("Created"));
     let read = [
         site.cluster.kubectl(&["get", "tdb,dbs", "-A"]),
         site.cluster.kubectl(&["describe", "tdb", "blog"]),
@@ -184,4 +236,28 @@ fn a_resource_that_can_not_be_used_says_why_and_stops_no_other() {
         site.server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname ~ '^(cafe|blog|lost|shop)'"),
         "0"
     );
+}
+
+#[test]
+fn drift_is_healed_and_told_in_an_event() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}"));
+    site.ready("default", "cafe");
+    site.server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC; ALTER ROLE cafe_a CREATEDB; ALTER ROLE cafe_reporting_a PASSWORD 'x'");
+    let _ = site.cluster.kubectl(&["annotate", "tdb", "cafe", "tenantdb.dev/refresh=now"]);
+    let events = || {
+        site.cluster.kubectl(&[
+            "get",
+            "events",
+            "-o",
+            "jsonpath={range .items[*]}{.involvedObject.name}: {.reason}: {.message}{'\\n'}{end}",
+        ])
+    };
+    wait_until(PATIENCE, || events().contains("database cafe: closed to PUBLIC (every login could connect)"));
+    let told = events();
+    assert!(told.contains("cafe: Created: database cafe with its credential"), "{told}");
+    assert!(told.contains("role cafe_a: no CREATEDB (it was CREATEDB)"), "{told}");
+    let login = site.secret("default", "cafe-secret-reporting").unwrap();
+    wait_until(PATIENCE, || query(&site.server, &login, "SELECT session_user") == Ok("cafe_reporting_a".to_owned()));
+    assert_eq!(site.secret("default", "cafe-secret-reporting"), Some(login));
 }

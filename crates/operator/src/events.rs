@@ -1,0 +1,76 @@
+//! What a person should know of a resource, as Events: once when it comes to be so, and not as long as it stays so.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tenantdb_api::API_VERSION;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::object::Key;
+
+/// The most that an Event's note may hold, in bytes (Kubernetes API reference, `Event` of `events.k8s.io/v1`).
+const LONGEST: usize = 1024;
+
+/// Something that happened to a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Happened {
+    /// Whether somebody should look at it.
+    pub(crate) is_warning: bool,
+    /// In one word.
+    pub(crate) reason: &'static str,
+    /// What the operator was doing, in one word.
+    pub(crate) action: &'static str,
+    /// For people.
+    pub(crate) note: String,
+}
+
+/// Takes what is to be told.
+#[derive(Clone)]
+pub(crate) struct Events(UnboundedSender<(Key, String, Happened)>);
+
+impl Events {
+    /// A teller, and its work, which ends when nobody can ask it any more.
+    pub(crate) fn new(client: Client) -> (Self, impl Future<Output = ()>) {
+        let (sender, receiver) = unbounded_channel();
+        (Self(sender), work(client, receiver))
+    }
+
+    /// Tells what happened to the resource that has this UID.
+    pub(crate) fn tell(&self, key: &Key, uid: &str, happened: Happened) {
+        let _ = self.0.send((key.clone(), uid.to_owned(), happened));
+    }
+}
+
+async fn work(client: Client, mut asked: UnboundedReceiver<(Key, String, Happened)>) {
+    let reporter = Reporter { controller: "tenantdb".to_owned(), instance: Some(tenantdb_core::host()) };
+    let recorder = Recorder::new(client, reporter);
+    while let Some((key, uid, Happened { is_warning, reason, action, note })) = asked.recv().await {
+        let about = ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(key.kind.to_owned()),
+            namespace: Some(key.namespace.to_string()),
+            name: Some(key.name.to_string()),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        };
+        let event = Event {
+            type_: if is_warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(shortened(note)),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        // What it tells is in the status as well.
+        if let Err(error) = recorder.publish(&event, &about).await {
+            tracing::warn!(name = key.name.as_str(), %error, "an Event can't be written");
+        }
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > LONGEST {
+        note.truncate(note.floor_char_boundary(LONGEST - "…".len()));
+        note.push('…');
+    }
+    note
+}
