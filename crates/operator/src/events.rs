@@ -1,8 +1,11 @@
 //! What a person should know of a resource, as Events: once when it comes to be so, and not as long as it stays so.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
 use tenantdb_api::API_VERSION;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -42,28 +45,41 @@ impl Events {
 }
 
 async fn work(client: Client, mut asked: UnboundedReceiver<(Key, String, Happened)>) {
-    let reporter = Reporter { controller: "tenantdb".to_owned(), instance: Some(tenantdb_core::host()) };
-    let recorder = Recorder::new(client, reporter);
-    while let Some((key, uid, Happened { is_warning, reason, action, note })) = asked.recv().await {
-        let about = ObjectReference {
-            api_version: Some(API_VERSION.to_owned()),
-            kind: Some(key.kind.to_owned()),
-            namespace: Some(key.namespace.to_string()),
-            name: Some(key.name.to_string()),
-            uid: Some(uid),
-            ..ObjectReference::default()
-        };
-        let event = Event {
-            type_: if is_warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
-            note: Some(shortened(note)),
-            action: action.to_owned(),
-            secondary: None,
-        };
+    while let Some((key, uid, happened)) = asked.recv().await {
+        let api: Api<Event> = Api::namespaced(client.clone(), key.namespace.as_str());
         // What it tells is in the status as well.
-        if let Err(error) = recorder.publish(&event, &about).await {
+        if let Err(error) = api.create(&PostParams::default(), &event(&key, uid, happened)).await {
             tracing::warn!(name = key.name.as_str(), %error, "an Event can't be written");
         }
+    }
+}
+
+/// Each is one of its own: those of one reason differ in what they tell, and a counted one tells only what the first did.
+fn event(key: &Key, uid: String, Happened { is_warning, reason, action, note }: Happened) -> Event {
+    let now = Timestamp::now();
+    let regarding = ObjectReference {
+        api_version: Some(API_VERSION.to_owned()),
+        kind: Some(key.kind.to_owned()),
+        namespace: Some(key.namespace.to_string()),
+        name: Some(key.name.to_string()),
+        uid: Some(uid),
+        ..ObjectReference::default()
+    };
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{:x}", key.name, now.as_nanosecond())),
+            namespace: Some(key.namespace.to_string()),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        type_: Some(if is_warning { "Warning" } else { "Normal" }.to_owned()),
+        reason: Some(reason.to_owned()),
+        action: Some(action.to_owned()),
+        note: Some(shortened(note)),
+        regarding: Some(regarding),
+        reporting_controller: Some("tenantdb".to_owned()),
+        reporting_instance: Some(tenantdb_core::host()),
+        ..Event::default()
     }
 }
 
