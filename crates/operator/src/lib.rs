@@ -8,6 +8,7 @@ mod connect;
 mod events;
 mod finalizer;
 mod index;
+mod lease;
 mod object;
 mod status;
 mod watch;
@@ -30,6 +31,7 @@ use tokio::task::JoinSet;
 use events::Events;
 use finalizer::Finalizers;
 use index::Index;
+use lease::Lease;
 use status::{Facts, Verdict};
 use watch::Seen;
 use worker::{Shared, Worker};
@@ -37,6 +39,9 @@ use writer::StatusWriter;
 
 /// How many watches have to be complete before anything is done.
 const WATCHES: usize = 4;
+
+/// The name of the Lease, whatever the cluster is called: its resources are kept by one operator.
+const LEASE: &str = "tenantdb";
 
 /// How often is looked whether to stop.
 const STOP: Duration = Duration::from_millis(100);
@@ -63,8 +68,51 @@ pub async fn client(context: Option<&str>) -> Result<Client, Failure> {
     Client::try_from(config).map_err(|error| failed(&error))
 }
 
-/// Watches the cluster and works, until somebody asks to stop; what is in hand then is finished.
-pub async fn run(client: Client, authority: Authority, interrupt: Interrupt) {
+/// How an operator runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Who speaks for the cluster's declarations.
+    pub authority: Authority,
+    /// Where its Lease is; the namespace that the client was made for when absent.
+    pub namespace: Option<String>,
+    /// How long the Lease lasts that is not renewed.
+    pub lease_duration: Duration,
+}
+
+/// Works while this process has the cluster's Lease, until somebody asks to stop; what is in hand then is finished.
+pub async fn run(client: Client, options: Options, interrupt: Interrupt) {
+    let Options { authority, namespace, lease_duration } = options;
+    let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+    let identity = format!("{}_{:x}", tenantdb_core::writer(), rand::random::<u64>());
+    let mut lease = Lease::new(client.clone(), &namespace, LEASE, identity, lease_duration);
+    while lease.acquire(&interrupt).await {
+        tracing::info!(lease = LEASE, "this operator works");
+        let term = Interrupt::default();
+        let work = work(client.clone(), authority.clone(), term.clone());
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            () = &mut work => {}
+            () = lease.keep() => tracing::warn!(lease = LEASE, "the Lease is lost"),
+            () = asked_to_stop(&interrupt) => {}
+        }
+        term.set();
+        // The Lease is kept until what is in hand is finished.
+        tokio::select! {
+            () = &mut work => {}
+            () = async { lease.keep().await; std::future::pending().await } => {}
+        }
+        lease.release().await;
+    }
+}
+
+async fn asked_to_stop(interrupt: &Interrupt) {
+    while !interrupt.is_set() {
+        tokio::time::sleep(STOP).await;
+    }
+}
+
+/// Watches the cluster and works.
+async fn work(client: Client, authority: Authority, interrupt: Interrupt) {
     let place = PlaceId(format!("{authority} Secrets"));
     let (statuses, writing) = StatusWriter::new(client.clone());
     let (events, telling) = Events::new(client.clone());

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -535,9 +536,21 @@ pub struct OperatorArguments {
     /// What the ledgers of the servers call this cluster; it must not change, and no other cluster may have it
     #[arg(long, value_name = "ID")]
     pub cluster_id: String,
+    /// Where its Lease is, of which several operators share one: that of the pod, else of the context, else default
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<Namespace>,
+    /// How long another operator waits for one that is silent, at least 1s
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = lease_duration)]
+    pub lease_duration: Duration,
     /// The context of the kubeconfig; the current one, or the cluster that it runs in, when absent
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let time: jiff::SignedDuration = text.parse().map_err(|_| format!("`{text}` is no time such as 15s or 1m"))?;
+    let time = Duration::try_from(time).map_err(|_| format!("`{text}` is before now"))?;
+    if time < Duration::from_secs(1) { Err("a Lease lasts a second at least".to_owned()) } else { Ok(time) }
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `tenantdb operator`.
 
 use tenantdb_core::{Authority, Interrupt};
+use tenantdb_operator::Options;
 
 use crate::arguments::OperatorArguments;
 use crate::error::{Error, Exit};
@@ -10,6 +11,8 @@ pub async fn run(arguments: &OperatorArguments, interrupt: Interrupt) -> Result<
     let authority = Authority::cluster(&arguments.cluster_id)
         .map_err(|error| Error::input(error.to_string(), "such as --cluster-id staging"))?;
     let client = tenantdb_operator::client(arguments.context.as_deref()).await?;
-    tenantdb_operator::run(client, authority, interrupt).await;
+    let namespace = arguments.namespace.as_ref().map(ToString::to_string);
+    let options = Options { authority, namespace, lease_duration: arguments.lease_duration };
+    tenantdb_operator::run(client, options, interrupt).await;
     Ok(Exit::Done)
 }

@@ -16,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster that knows our kinds, with a server and its operator.
 pub struct Site {
-    operator: Option<Child>,
+    operators: Vec<Child>,
     world: World,
     pub server: TestServer,
     pub cluster: Cluster,
@@ -29,7 +29,7 @@ impl Site {
         let server = TestServer::try_start(major, admin)?;
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
-        let mut site = Self { operator: None, world, server, cluster };
+        let mut site = Self { operators: Vec::new(), world, server, cluster };
         site.store_password(site.server.admin_password());
         site.apply(&site.server_yaml());
         site.start();
@@ -55,28 +55,34 @@ impl Site {
         )
     }
 
-    /// Starts the operator.
+    /// Starts an operator.
     pub fn start(&mut self) {
-        assert!(self.operator.is_none());
         let log = std::fs::File::options().create(true).append(true).open(self.world.folder().join("operator.log"));
         let log = log.unwrap();
-        let mut command = self.world.command(&["operator", "--cluster-id", "test"]);
+        let mut command = self.world.command(&["operator", "--cluster-id", "test", "--lease-duration", "1s"]);
         command.env("TENANTDB_LOG", "debug").stdout(log.try_clone().unwrap()).stderr(log);
-        self.operator = Some(command.spawn().unwrap());
+        self.operators.push(command.spawn().unwrap());
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Kills the one that was started first.
+    pub fn kill_first(&mut self) {
+        let mut first = self.operators.remove(0);
+        first.kill().unwrap();
+        first.wait().unwrap();
+    }
+
+    /// Asks them to stop, and waits until they have.
     pub fn stop(&mut self) {
         self.end(Signal::SIGTERM);
     }
 
-    /// Kills it.
+    /// Kills them.
     pub fn kill(&mut self) {
         self.end(Signal::SIGKILL);
     }
 
     fn end(&mut self, signal: Signal) {
-        if let Some(mut operator) = self.operator.take() {
+        for mut operator in self.operators.drain(..) {
             let _ = kill(Pid::from_raw(i32::try_from(operator.id()).unwrap()), signal);
             operator.wait().unwrap();
         }

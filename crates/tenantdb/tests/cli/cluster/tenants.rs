@@ -261,3 +261,35 @@ fn drift_is_healed_and_told_in_an_event() {
     wait_until(PATIENCE, || query(&site.server, &login, "SELECT session_user") == Ok("cafe_reporting_a".to_owned()));
     assert_eq!(site.secret("default", "cafe-secret-reporting"), Some(login));
 }
+
+#[test]
+fn of_several_operators_one_works_and_the_next_goes_on() {
+    let Some(mut site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&tenant("blog", "{}"));
+    site.ready("default", "blog");
+    site.start();
+    wait_until(PATIENCE, || site.log().contains("another operator works, and this one waits"));
+    let holder = || site.cluster.kubectl(&["get", "lease", "tenantdb", "-o", "jsonpath={.spec.holderIdentity}"]);
+    let first = holder();
+    site.kill_first();
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    let holder = || site.cluster.kubectl(&["get", "lease", "tenantdb", "-o", "jsonpath={.spec.holderIdentity}"]);
+    assert_ne!(holder(), first);
+    site.stop();
+    assert_eq!(site.cluster.kubectl(&["get", "lease", "tenantdb", "-o", "jsonpath={.spec.holderIdentity}"]), "");
+}
+
+#[test]
+fn an_api_server_that_restarts_is_waited_for() {
+    let Some(mut site) = Site::with(16, Admin::Plain) else { return };
+    site.apply(&tenant("blog", "{}"));
+    site.ready("default", "blog");
+    site.cluster.stop_api_server();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    site.cluster.start_api_server();
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    let _ = site.cluster.kubectl(&["delete", "secret", "blog-secret"]);
+    wait_until(PATIENCE, || site.secret("default", "blog-secret").is_some());
+}
