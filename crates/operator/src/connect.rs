@@ -11,6 +11,7 @@ use tenantdb_core::{Address, Endpoint, Failure, FailureKind, Interrupt, Pass, Pa
 use tenantdb_postgres::{Postgres, reach};
 
 /// A server that can be asked.
+#[derive(Clone)]
 pub(crate) struct Connected {
     pub(crate) pass: Arc<Pass<Postgres>>,
     /// Where it listens.

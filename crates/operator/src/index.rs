@@ -115,11 +115,35 @@ impl Index {
     /// Has a server looked at, with all that is declared for it.
     pub(crate) fn look_at_server(&mut self, server: &ObjectName, look: Look) {
         self.dirty.entry(server.clone()).or_default();
-        let is_here = |(key, tenant): &(&Key, &Tenant)| self.server_of(key, tenant).as_ref() == Some(server);
-        let here: Vec<Key> = self.tenants.iter().filter(is_here).map(|(key, _)| key.clone()).collect();
-        for key in &here {
+        for key in &self.keys_on(server) {
             self.look_at(key, look);
         }
+    }
+
+    /// Has one of so many parts of a server's declarations looked at closely, those that come `after`; the last of them.
+    pub(crate) fn look_closely_at_next(
+        &mut self,
+        server: &ObjectName,
+        after: Option<&Key>,
+        parts: usize,
+    ) -> Option<Key> {
+        let here = self.keys_on(server);
+        let begin = after.map_or(0, |after| here.partition_point(|key| key <= after));
+        let next: Vec<&Key> = here.iter().cycle().skip(begin).take(here.len().div_ceil(parts)).collect();
+        for key in &next {
+            self.look_at(key, Look::Deep);
+        }
+        next.last().map(|last| (*last).clone())
+    }
+
+    fn keys_on(&self, server: &ObjectName) -> Vec<Key> {
+        let is_here = |(key, tenant): &(&Key, &Tenant)| self.server_of(key, tenant).as_ref() == Some(server);
+        self.tenants.iter().filter(is_here).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// How many declarations wait for a server.
+    pub(crate) fn waiting(&self, server: &ObjectName) -> usize {
+        self.dirty.get(server).map_or(0, BTreeMap::len)
     }
 
     pub(crate) fn tenant(&self, key: &Key) -> Option<Tenant> {

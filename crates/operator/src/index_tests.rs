@@ -104,3 +104,22 @@ fn a_declaration_that_can_not_be_read_stops_no_other() {
     let tenant = index.tenant(&key(tenant_database::RESOURCE.kind, "cafe")).unwrap();
     assert!(tenant.fault().is_some());
 }
+
+#[test]
+fn a_part_is_looked_at_closely_after_the_other_until_all_were() {
+    let shared = "shared".parse().unwrap();
+    let names = ["a", "b", "c", "d", "e"];
+    let databases = names.map(|name| database(name, 1, &json!({})));
+    let mut index = index(std::iter::once(server("shared", true)).chain(databases));
+    let _ = index.take(&shared);
+    let mut last = None;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        last = index.look_closely_at_next(&shared, last.as_ref(), 3);
+        let work = index.take(&shared).unwrap();
+        assert!(work.values().all(|look| *look == Look::Deep));
+        seen.extend(work.into_keys().map(|key| key.name.to_string()));
+    }
+    assert_eq!(seen, ["a", "b", "c", "d", "a", "e"]);
+    assert_eq!(Index::default().look_closely_at_next(&shared, None, 3), None);
+}

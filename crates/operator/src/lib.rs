@@ -4,18 +4,24 @@
 //! at what; each server's `worker` gathers that and runs the one pass that the command line runs as well; `status` says
 //! how each tenant came out, and `writer` alone writes it. Nothing here plans anything itself.
 
+mod batch;
 mod connect;
 mod events;
 mod finalizer;
 mod index;
 mod lease;
+mod metrics;
 mod object;
+mod repeats;
+mod report;
+mod serve;
 mod status;
 mod watch;
 mod worker;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,6 +38,7 @@ use events::Events;
 use finalizer::Finalizers;
 use index::Index;
 use lease::Lease;
+use serve::Health;
 use status::{Facts, Verdict};
 use watch::Seen;
 use worker::{Shared, Worker};
@@ -77,31 +84,59 @@ pub struct Options {
     pub namespace: Option<String>,
     /// How long the Lease lasts that is not renewed.
     pub lease_duration: Duration,
+    /// Where metrics and health are asked for.
+    pub listen: SocketAddr,
 }
 
 /// Works while this process has the cluster's Lease, until somebody asks to stop; what is in hand then is finished.
-pub async fn run(client: Client, options: Options, interrupt: Interrupt) {
-    let Options { authority, namespace, lease_duration } = options;
+///
+/// # Errors
+/// When nobody can listen where metrics are to be asked for.
+pub async fn run(client: Client, options: Options, interrupt: Interrupt) -> Result<(), Failure> {
+    let Options { authority, namespace, lease_duration, listen } = options;
+    let health = Arc::new(Health::new());
+    serve::serve(listen, health.clone()).await?;
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = format!("{}_{:x}", tenantdb_core::writer(), rand::random::<u64>());
     let mut lease = Lease::new(client.clone(), &namespace, LEASE, identity, lease_duration);
-    while lease.acquire(&interrupt).await {
+    while acquire(&mut lease, &health, &interrupt).await {
         tracing::info!(lease = LEASE, "this operator works");
+        health.ready(false);
+        health.metrics.leads(true);
         let term = Interrupt::default();
-        let work = work(client.clone(), authority.clone(), term.clone());
-        let mut work = std::pin::pin!(work);
+        let work = work(client.clone(), authority.clone(), health.clone(), term.clone());
+        let keeping = async {
+            tokio::select! {
+                () = lease.keep() => tracing::warn!(lease = LEASE, "the Lease is lost"),
+                () = asked_to_stop(&interrupt) => {}
+            }
+            term.set();
+            // It is kept until what is in hand is finished.
+            lease.keep().await;
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
-            () = &mut work => {}
-            () = lease.keep() => tracing::warn!(lease = LEASE, "the Lease is lost"),
-            () = asked_to_stop(&interrupt) => {}
+            () = work => {}
+            () = keeping => {}
         }
-        term.set();
-        // The Lease is kept until what is in hand is finished.
-        tokio::select! {
-            () = &mut work => {}
-            () = async { lease.keep().await; std::future::pending().await } => {}
-        }
+        health.metrics.leads(false);
         lease.release().await;
+    }
+    Ok(())
+}
+
+/// Stands by until this process has the Lease; `false` when somebody asks to stop first.
+async fn acquire(lease: &mut Lease, health: &Health, interrupt: &Interrupt) -> bool {
+    health.ready(true);
+    let standing_by = async {
+        loop {
+            health.beat();
+            tokio::time::sleep(STOP).await;
+        }
+    };
+    tokio::select! {
+        acquired = lease.acquire(interrupt) => acquired,
+        () = standing_by => false,
     }
 }
 
@@ -112,9 +147,9 @@ async fn asked_to_stop(interrupt: &Interrupt) {
 }
 
 /// Watches the cluster and works.
-async fn work(client: Client, authority: Authority, interrupt: Interrupt) {
+async fn work(client: Client, authority: Authority, health: Arc<Health>, interrupt: Interrupt) {
     let place = PlaceId(format!("{authority} Secrets"));
-    let (statuses, writing) = StatusWriter::new(client.clone());
+    let (statuses, writing) = StatusWriter::new(client.clone(), health.clone());
     let (events, telling) = Events::new(client.clone());
     let shared = Arc::new(Shared {
         client: client.clone(),
@@ -124,6 +159,7 @@ async fn work(client: Client, authority: Authority, interrupt: Interrupt) {
         statuses,
         events,
         finalizers: Finalizers::new(client.clone()),
+        health,
         interrupt: interrupt.clone(),
     });
     let (sender, seen) = unbounded_channel();
@@ -149,6 +185,7 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>) {
     let mut complete = 0;
     let mut heard = Vec::new();
     while !shared.interrupt.is_set() {
+        shared.health.beat();
         tokio::select! {
             _ = seen.recv_many(&mut heard, 1000) => {}
             () = tokio::time::sleep(STOP) => continue,
@@ -163,8 +200,10 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>) {
         if complete < WATCHES {
             continue;
         }
+        shared.health.ready(true);
         strand(shared);
         for server in shared.index(|index| index.busy()) {
+            shared.health.metrics.waiting(server.as_str(), shared.index(|index| index.waiting(&server)));
             let wake = workers.entry(server.clone()).or_insert_with(|| {
                 let wake = Arc::new(Notify::new());
                 running.spawn(Worker::new(server, shared.clone(), wake.clone()).run());

@@ -115,6 +115,11 @@ impl Verdict {
         self.standing == Standing::Ready
     }
 
+    /// Why it is, or is not, in one word.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
     /// What is worth an Event, now that this follows upon the status `before`: that it is something new, and what somebody
     /// else had changed.
     pub(crate) fn happened(&self, before: &Value, outcome: &TenantOutcome) -> Vec<Happened> {

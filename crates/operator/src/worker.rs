@@ -5,21 +5,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenantdb_api::{DatabaseServer, Declared, ObjectName, TenantDatabase, TenantRole};
+use tenantdb_api::{DatabaseServer, Declared, ObjectName, tenant_database};
 use tenantdb_core::{
-    Authority, Claim, Consent, Depth, Engine as _, Event, Failure, FailureKind, Interrupt, RefusalKind, Risk,
-    TenantChange, TenantOutcome,
+    Address, Authority, Claim, Condition, Depth, Engine as _, Failure, FailureKind, Interrupt, Plan, Refusal,
+    RefusalKind, Step, TenantChange, TenantOutcome, TenantPlan,
 };
 use tenantdb_credentials::stores::secret::SecretPlace;
-use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, Recorded, allow};
+use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep, Recorded, allow};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::batch::Batch;
 use crate::connect::{Connected, connect};
 use crate::events::Events;
 use crate::finalizer::Finalizers;
 use crate::index::{Index, Look, Work};
-use crate::object::{Key, Object, Tenant};
+use crate::object::{Key, Meta, Object, Tenant};
+use crate::repeats::Repeats;
+use crate::report::Reporter;
+use crate::serve::Health;
 use crate::status::{self, Facts, Verdict};
 use crate::writer::{StatusWriter, Target};
 
@@ -29,8 +33,18 @@ const GATHERING: Duration = Duration::from_millis(5);
 /// How often all that a server has is looked at.
 const ROUND: Duration = Duration::from_mins(10);
 
-/// How long to wait after a failure, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// In how many of them all is looked at closely, with room for those that take long.
+const ROUNDS_OF_A_DAY: usize = 120;
+
+/// How long to wait after a failure, at first, and at most for a tenant and for a server.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_mins(1);
+const LONGEST_OF_SERVER: Duration = Duration::from_secs(15);
+
+/// How long to wait after so many failures.
+fn pause(failures: u32, longest: Duration) -> Duration {
+    longest.min(FIRST * 2_u32.saturating_pow(failures.clamp(1, 10) - 1))
+}
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -41,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) statuses: StatusWriter,
     pub(crate) events: Events,
     pub(crate) finalizers: Finalizers,
+    pub(crate) health: Arc<Health>,
     pub(crate) interrupt: Interrupt,
 }
 
@@ -70,35 +85,26 @@ pub(crate) struct Worker {
     connected: Option<(i64, Connected)>,
     /// The names that its ledger recorded.
     recorded: Option<Recorded>,
+    /// Up to where all was looked at closely.
+    closely: Option<Key>,
+    /// What was done lately.
+    repeats: Repeats,
     /// When to look again at what failed.
     again: BTreeMap<Key, (Instant, u32)>,
 }
 
-/// Whose turn it is, in the forms that a pass takes.
-#[derive(Default)]
-struct Batch {
-    databases: Vec<Declared<TenantDatabase>>,
-    roles: Vec<Declared<TenantRole>>,
-    gone: BTreeSet<Claim>,
-    tenants: BTreeMap<Claim, (Key, Tenant)>,
-}
-
-impl Batch {
-    /// Of two that want the same name the one gets it whose it is, else the older.
-    fn put_first_come_first(&mut self, recorded: &Recorded, authority: &Authority) {
-        let tenants = &self.tenants;
-        let age = |claim: Claim| {
-            let created = tenants.get(&claim).map(|(_, tenant)| tenant.meta().created);
-            (!recorded.contains_key(&claim), created, claim)
-        };
-        self.databases.sort_by_cached_key(|declared| age(Desired::claim(authority, &declared.resource)));
-        self.roles.sort_by_cached_key(|declared| age(Desired::claim_of_role(authority, &declared.resource)));
-    }
-}
-
 impl Worker {
     pub(crate) fn new(name: ObjectName, shared: Arc<Shared>, wake: Arc<Notify>) -> Self {
-        Self { name, shared, wake, connected: None, recorded: None, again: BTreeMap::new() }
+        Self {
+            name,
+            shared,
+            wake,
+            connected: None,
+            recorded: None,
+            closely: None,
+            repeats: Repeats::default(),
+            again: BTreeMap::new(),
+        }
     }
 
     /// Works until the server is declared no more, or somebody asks to stop.
@@ -114,14 +120,21 @@ impl Worker {
             tokio::time::sleep(GATHERING).await;
             let now = Instant::now();
             if now >= round {
-                self.shared.index(|index| index.look_at_server(&self.name, Look::Shallow));
+                self.shared.index(|index| {
+                    index.look_at_server(&self.name, Look::Shallow);
+                    self.closely = index.look_closely_at_next(&self.name, self.closely.as_ref(), ROUNDS_OF_A_DAY);
+                });
                 round = now + self.jittered(ROUND);
             }
             for key in self.again.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| key) {
                 self.shared.index(|index| index.look_at(key, Look::Shallow));
             }
             let Some(asked) = self.shared.index(|index| index.take(&self.name)) else { continue };
-            match self.look(&server, &asked).await {
+            self.shared.health.metrics.waiting(self.name.as_str(), 0);
+            let looked = self.look(&server, &asked).await;
+            let failed = looked.as_ref().err().map(|failure| Verdict::failed(failure).reason());
+            self.shared.health.metrics.pass(self.name.as_str(), now.elapsed(), failed);
+            match looked {
                 Ok(()) => failures = 0,
                 Err(failure) => {
                     failures += 1;
@@ -145,34 +158,45 @@ impl Worker {
         tracing::warn!(server = self.name.as_str(), %failure, "the server can't be worked on");
         let verdict = Verdict::failed(failure);
         self.tell_server(server, &verdict, None);
+        self.tell_waiting(asked, &verdict);
         for (key, look) in asked {
             self.shared.index(|index| index.look_at(key, *look));
-            let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
-            let is_told = tenant.meta().status["observedGeneration"] == tenant.meta().generation;
-            if !is_told {
-                self.shared.tell(key, &tenant, &verdict, &Facts::default());
-            }
         }
         if let Some((_, connected)) = self.connected.take() {
             connected.pass.engine.close().await;
         }
-        let (first, most) = BACKOFF;
-        tokio::time::sleep(most.min(first * 2_u32.saturating_pow(failures.min(10) - 1))).await;
+        let until = Instant::now() + pause(failures, LONGEST_OF_SERVER);
+        while Instant::now() < until && !self.shared.interrupt.is_set() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         self.wake.notify_one();
     }
 
+    /// Tells those that wait for something new; the others stay as they are.
+    fn tell_waiting(&self, asked: &Work, verdict: &Verdict) {
+        for key in asked.keys() {
+            let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
+            if tenant.meta().status["observedGeneration"] != tenant.meta().generation {
+                self.shared.tell(key, &tenant, verdict, &Facts::default());
+            }
+        }
+    }
+
     /// Has the server's status written, if it says something new; what it `answered` stays until it answers otherwise.
-    fn tell_server(&self, server: &Object<DatabaseServer>, verdict: &Verdict, answered: Option<&serde_json::Value>) {
+    fn tell_server(&self, server: &Object<DatabaseServer>, verdict: &Verdict, answered: Option<&Answer>) {
         let latest = self.shared.index(|index| index.server(&self.name));
         let before = latest.as_ref().map_or(&server.meta.status, |latest| &latest.meta.status);
         let mut status = serde_json::json!({
             "observedGeneration": server.meta.generation,
             "conditions": status::conditions(before, server.meta.generation, verdict, Timestamp::now()),
         });
-        for field in ["version", "endpoint", "databases"] {
-            let known = answered.unwrap_or(before)[field].clone();
-            if !known.is_null() {
-                status[field] = known;
+        if let Some(Answer { version, address, databases }) = answered {
+            status["version"] = version.as_str().into();
+            status["endpoint"] = address.to_string().into();
+            status["databases"] = databases.len().into();
+        } else {
+            for field in ["version", "endpoint", "databases"].into_iter().filter(|field| !before[field].is_null()) {
+                status[field] = before[field].clone();
             }
         }
         if status != *before {
@@ -187,6 +211,10 @@ impl Worker {
             Ok(declared) => declared.clone(),
             Err(faults) => {
                 self.tell_server(server, &Verdict::invalid(faults), None);
+                let message = format!("server {}: its declaration can't be used", self.name);
+                let failure = Failure::new(FailureKind::Rejected, message).hint("see what its DatabaseServer says");
+                self.tell_waiting(asked, &Verdict::failed(&failure));
+                // Its next declaration has them all looked at again.
                 return Ok(());
             }
         };
@@ -214,28 +242,30 @@ impl Worker {
         Ok(())
     }
 
+    /// Those of these that can be worked on; of the others is told what is wrong.
     fn gather<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Batch {
         let mut batch = Batch::default();
         for key in keys {
             let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
-            let claim = key.claim(&self.shared.authority);
-            if tenant.meta().is_deleted {
-                if !tenant.meta().is_held {
-                    continue;
+            match tenant.fault() {
+                // Somebody else's finalizer is all that keeps it.
+                _ if tenant.meta().is_deleted && !tenant.meta().is_held => {}
+                Some(faults) if !tenant.meta().is_deleted => {
+                    self.shared.tell(key, &tenant, &Verdict::invalid(faults), &Facts::default());
                 }
-                batch.gone.insert(claim.clone());
-            } else if let Some(faults) = tenant.fault() {
-                self.shared.tell(key, &tenant, &Verdict::invalid(faults), &Facts::default());
-                continue;
+                _ => batch.add(key.claim(&self.shared.authority), key.clone(), tenant),
             }
-            match &tenant {
-                _ if tenant.meta().is_deleted => {}
-                Tenant::Database(object) => batch.databases.extend(object.declared.iter().cloned()),
-                Tenant::Role(object) => batch.roles.extend(object.declared.iter().cloned()),
-            }
-            batch.tenants.insert(claim, (key.clone(), tenant));
         }
         batch
+    }
+
+    /// The names that the server's ledger recorded; they are asked for where they are not known.
+    async fn recorded(&mut self, connected: &Connected, server: &DatabaseServer) -> Result<Recorded, Failure> {
+        if let Some(recorded) = self.recorded.take() {
+            return Ok(recorded);
+        }
+        let nothing = Desired::nothing(server, &self.shared.authority, connected.endpoint.clone());
+        Ok(Postgres::recorded(&connected.pass.engine.observe(&nothing, Depth::Shallow).await?))
     }
 
     async fn pass(
@@ -246,166 +276,150 @@ impl Worker {
         look: Look,
     ) -> Result<(), Failure> {
         let depth = if look == Look::Deep { Depth::Deep } else { Depth::Shallow };
-        let Some((_, connected)) = &self.connected else { return Ok(()) };
-        let (pass, authority) = (&connected.pass, &self.shared.authority);
-        let recorded = if let Some(recorded) = self.recorded.take() {
-            recorded
-        } else {
-            let nothing = Desired::nothing(&declared.resource, authority, connected.endpoint.clone());
-            Postgres::recorded(&pass.engine.observe(&nothing, Depth::Shallow).await?)
-        };
-        batch.put_first_come_first(&recorded, authority);
-        let declarations = Declarations { server: declared, tenants: &batch.databases, roles: &batch.roles };
-        let (desired, faults) =
-            Desired::resolve_each(declarations, authority, &connected.admin, connected.endpoint.clone(), &recorded);
-        let uids =
-            batch.tenants.iter().map(|(claim, (_, tenant))| (claim.clone(), tenant.meta().uid.clone())).collect();
-        let desired = desired.identified(&uids).without(batch.gone.iter().cloned());
+        let Some(connected) = self.connected.as_ref().map(|(_, connected)| connected.clone()) else { return Ok(()) };
+        let (pass, authority) = (&connected.pass, self.shared.authority.clone());
+        let recorded = self.recorded(&connected, &declared.resource).await?;
+        batch.put_first_come_first(&recorded, &authority);
+        let batch = Arc::new(batch);
+        let declarations = batch.declarations(declared);
+        let endpoint = connected.endpoint.clone();
+        let (desired, unusable) =
+            Desired::resolve_each(declarations, &authority, &connected.admin, endpoint, &recorded);
+        for (claim, why) in &unusable {
+            if let Some((key, tenant)) = batch.tenants.get(claim) {
+                self.shared.tell(key, tenant, &Verdict::unusable(why), &Facts::default());
+            }
+        }
+        let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
         let observed = pass.engine.observe(&desired, depth).await?;
-        let recorded = Postgres::recorded(&observed);
+        let elsewhere = self.take_in(&observed, &batch);
+        let desired = desired.held_elsewhere(elsewhere).refusing(allow::refusals(declarations, &authority, &observed));
+        let mut plan = pass.plan_from(&desired, &observed, depth).await?;
+        self.leave_contested(&mut plan, &batch);
+        self.hold(&plan, &batch).await?;
+
+        let answer = Answer::of(&observed, &connected, &authority);
+        let (shared, name) = (self.shared.clone(), self.name.clone());
+        let reporter = Arc::new(Reporter::new(shared, batch.clone(), name, answer.version.clone()));
+        let hearing = reporter.clone();
+        let listener = Arc::new(move |event| hearing.hear(event));
+        let report = pass.apply(&desired, observed, plan, batch.consent(&authority), listener).await;
+        reporter.finish(&report.tenants);
+        let answer = answer.after(&report.tenants);
+        self.tell_server(server, &Verdict::server(&report.conditions), Some(&answer));
+        self.conclude(&batch, &report.tenants).await;
+        report.failure.map_or(Ok(()), Err)
+    }
+
+    /// Takes note of what the server's ledger holds; those of a batch that another server holds.
+    fn take_in(&mut self, observed: &Observed, batch: &Batch) -> Vec<(Claim, ObjectName)> {
+        let authority = &self.shared.authority;
+        let recorded = Postgres::recorded(observed);
         let held = recorded.keys().filter(|claim| claim.authority == *authority && claim.access.is_none()).map(Key::of);
         let elsewhere = self.shared.index(|index| {
             index.holds(&self.name, held);
             index.held_elsewhere(&self.name, batch.tenants.values().map(|(key, _)| key.clone()))
         });
         self.recorded = Some(recorded);
-        let desired = desired.held_elsewhere(elsewhere.into_iter().map(|(key, server)| (key.claim(authority), server)));
-        let desired = desired.refusing(allow::refusals(declarations, authority, &observed));
-        let plan = pass.plan_from(&desired, &observed, depth).await?;
+        elsewhere.into_iter().map(|(key, server)| (key.claim(authority), server)).collect()
+    }
 
-        let batch = Arc::new(batch);
-        for (claim, faults) in &faults {
-            if let Some((key, tenant)) = batch.tenants.get(claim) {
-                self.shared.tell(key, tenant, &Verdict::unusable(faults), &Facts::default());
+    /// Leaves what somebody always changes back.
+    fn leave_contested(&self, plan: &mut Plan<PostgresStep>, batch: &Batch) {
+        for tenant in &mut plan.tenants {
+            let Some((_, object)) = batch.tenants.get(&tenant.claim.declaration()) else { continue };
+            let what: Vec<String> = tenant.shown().map(|step| step.task.describe()).collect();
+            if self.repeats.is_in_vain(&tenant.claim, &version_of(object), &what, Instant::now()) {
+                leave(tenant, &what);
             }
         }
-        // Whoever is somebody else's never gets our finalizer.
-        let is_conflict = |refusal: &tenantdb_core::Refusal| refusal.kind == RefusalKind::Conflict;
+    }
+
+    /// Puts our finalizer on what is about to be ours; whoever is somebody else's never gets it.
+    async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch) -> Result<(), Failure> {
+        let is_conflict = |refusal: &Refusal| refusal.kind == RefusalKind::Conflict;
         let ours = plan.tenants.iter().filter(|tenant| !tenant.refusal.as_ref().is_some_and(is_conflict));
         let ours: BTreeSet<Claim> = ours.map(|tenant| tenant.claim.declaration()).collect();
-        let unheld = batch.tenants.iter().filter(|(claim, (_, tenant))| {
-            ours.contains(*claim) && !tenant.meta().is_held && !tenant.meta().is_deleted
-        });
-        let unheld = unheld.map(|(_, (key, tenant))| (key.clone(), tenant.meta().uid.clone())).collect();
-        self.shared.finalizers.put_on(unheld).await?;
-
-        let reporter = Arc::new(Reporter {
-            shared: self.shared.clone(),
-            batch: batch.clone(),
-            version: observed.version().to_string(),
-            server: self.name.clone(),
-            told: Mutex::default(),
-        });
-        let mut databases = databases(&observed, authority);
-        let (version, address) = (observed.version().to_string(), connected.address.to_string());
-        let mut consent = Consent::to(Risk::Safe);
-        for claim in &batch.gone {
-            consent = consent.and(claim.clone(), Risk::Destructive);
-        }
-        for declared in batch.databases.iter().filter(|declared| adopts(declared)) {
-            consent = consent.and(Desired::claim(authority, &declared.resource), Risk::Disruptive);
-        }
-        let listener = {
-            let reporter = reporter.clone();
-            Arc::new(move |event: Event| {
-                if let Event::Finished(outcome) = event {
-                    reporter.finished(&outcome);
-                }
-            })
-        };
-        let report = pass.apply(&desired, observed, plan, consent, listener).await;
-        for outcome in &report.tenants {
-            reporter.report(outcome);
-            let is_done = outcome.failure.is_none() && is_database(&outcome.claim);
-            match outcome.change {
-                TenantChange::Create | TenantChange::Adopt if is_done => drop(databases.insert(outcome.claim.clone())),
-                TenantChange::Delete | TenantChange::Orphan if is_done => drop(databases.remove(&outcome.claim)),
-                _ => {}
-            }
-        }
-        let answered = serde_json::json!({"version": version, "endpoint": address, "databases": databases.len()});
-        self.tell_server(server, &Verdict::server(&report.conditions), Some(&answered));
-        self.conclude(&batch, &report.tenants).await;
-        report.failure.map_or(Ok(()), Err)
+        let is_free = |meta: &Meta| !meta.is_held && !meta.is_deleted;
+        let tenants =
+            batch.tenants.iter().filter(|(claim, (_, tenant))| ours.contains(*claim) && is_free(tenant.meta()));
+        let free = tenants.map(|(_, (key, tenant))| (key.clone(), tenant.meta().uid.clone())).collect();
+        self.shared.finalizers.put_on(free).await
     }
 
     /// Lets go of what was dealt with, and remembers what has to be looked at again.
     async fn conclude(&mut self, batch: &Batch, outcomes: &[TenantOutcome]) {
         let mut open: BTreeSet<Claim> = BTreeSet::new();
-        for outcome in outcomes.iter().filter(|outcome| outcome.failure.is_some() || outcome.refusal.is_some()) {
-            open.insert(outcome.claim.declaration());
+        for outcome in outcomes {
+            if outcome.failure.is_some() || outcome.refusal.is_some() {
+                open.insert(outcome.claim.declaration());
+            }
+            let object = batch.tenants.get(&outcome.claim.declaration()).filter(|_| !outcome.done.is_empty());
+            if let Some((_, object)) = object {
+                let what = outcome.done.iter().map(|(_, what, _)| what.clone()).collect();
+                self.repeats.did(&outcome.claim, version_of(object), what, Instant::now());
+            }
         }
         for (claim, (key, tenant)) in &batch.tenants {
             if !open.contains(claim) {
                 self.again.remove(key);
                 if tenant.meta().is_deleted {
+                    self.repeats.forget(claim);
                     self.shared.finalizers.take_off(key, &tenant.meta().uid).await;
                 }
                 continue;
             }
-            let (first, most) = BACKOFF;
             let times = self.again.get(key).map_or(0, |(_, times)| *times) + 1;
-            let pause = most.min(first * 2_u32.saturating_pow(times.min(10) - 1));
-            self.again.insert(key.clone(), (Instant::now() + pause, times));
+            self.again.insert(key.clone(), (Instant::now() + pause(times, LONGEST), times));
         }
     }
 }
 
-/// The databases of this cluster that a server's ledger has.
-fn databases(observed: &Observed, authority: &Authority) -> BTreeSet<Claim> {
-    let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
-    all.map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority && is_database(claim)).collect()
+/// What tells one version of a declaration from another.
+fn version_of(tenant: &Tenant) -> (String, i64) {
+    (tenant.meta().uid.clone(), tenant.meta().generation)
+}
+
+/// Leaves a tenant as somebody else wants it.
+fn leave<S: Step>(tenant: &mut TenantPlan<S>, what: &[String]) {
+    tenant.steps.clear();
+    let message = format!("within two minutes it was put right twice, and changed back: {}", what.join("; "));
+    tenant.conditions.push(Condition { kind: "Contested", message: message.clone() });
+    let refusal = Refusal::new(RefusalKind::Deferral, message);
+    tenant.refusal = Some(refusal.hint("find out who changes it; it is put right again in ten minutes"));
+}
+
+/// What a server answered, for its status.
+struct Answer {
+    version: String,
+    address: Address,
+    /// The databases of this cluster that its ledger has.
+    databases: BTreeSet<Claim>,
+}
+
+impl Answer {
+    fn of(observed: &Observed, connected: &Connected, authority: &Authority) -> Self {
+        let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
+        let ours = all.map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority && is_database(claim));
+        let (version, address) = (observed.version().to_string(), connected.address.clone());
+        Self { version, address, databases: ours.collect() }
+    }
+
+    /// What it would answer now that these came out so.
+    fn after(mut self, outcomes: &[TenantOutcome]) -> Self {
+        for TenantOutcome { claim, change, failure, .. } in outcomes {
+            match change {
+                TenantChange::Create | TenantChange::Adopt if failure.is_none() && is_database(claim) => {
+                    self.databases.insert(claim.clone());
+                }
+                TenantChange::Delete | TenantChange::Orphan if failure.is_none() => drop(self.databases.remove(claim)),
+                _ => {}
+            }
+        }
+        self
+    }
 }
 
 fn is_database(claim: &Claim) -> bool {
-    claim.kind == tenantdb_api::tenant_database::RESOURCE.kind && claim.access.is_none()
-}
-
-fn adopts(declared: &Declared<TenantDatabase>) -> bool {
-    declared.resource.spec.adopt == tenantdb_api::tenant_database::Adopt::Existing
-}
-
-/// Tells how each tenant came out as soon as it is known.
-struct Reporter {
-    shared: Arc<Shared>,
-    batch: Arc<Batch>,
-    server: ObjectName,
-    version: String,
-    /// Those that were told.
-    told: Mutex<BTreeSet<Claim>>,
-}
-
-impl Reporter {
-    /// A tenant that is done with; one that is planned again is told when that is done.
-    fn finished(&self, outcome: &TenantOutcome) {
-        let is_stale = outcome.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Stale);
-        if !is_stale && outcome.claim.access.is_none() {
-            self.report(outcome);
-        }
-    }
-
-    fn report(&self, outcome: &TenantOutcome) {
-        let Some((key, tenant)) = self.batch.tenants.get(&outcome.claim) else { return };
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if !told.insert(outcome.claim.clone()) {
-            return;
-        }
-        drop(told);
-        let verdict = Verdict::of(outcome);
-        let meta = tenant.meta();
-        for happened in verdict.happened(&meta.status, outcome) {
-            self.shared.events.tell(key, &meta.uid, happened);
-        }
-        if tenant.meta().is_deleted && verdict.is_ready() {
-            return;
-        }
-        let facts = Facts {
-            server: Some(self.server.to_string()),
-            server_version: Some(self.version.clone()),
-            database: Some(outcome.database.clone()).filter(|database| !database.is_empty()),
-            owner: outcome.owner.clone(),
-            secret_name: outcome.secret_name.as_ref().map(ToString::to_string),
-        };
-        self.shared.tell(key, tenant, &verdict, &facts);
-    }
+    claim.kind == tenant_database::RESOURCE.kind && claim.access.is_none()
 }

@@ -1,6 +1,7 @@
 //! The one who writes status: as much at a time as the API server should be asked, and one object never twice at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -8,11 +9,12 @@ use futures_util::stream::FuturesUnordered;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::{Client, Error};
 use serde_json::{Value, json};
+use tenantdb_api::kinds::resource::Resource;
 use tenantdb_api::{Namespace, ObjectName};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::object::api_resource;
-use tenantdb_api::kinds::resource::Resource;
+use crate::serve::Health;
 
 /// How many requests are under way.
 const AT_A_TIME: usize = 16;
@@ -35,9 +37,9 @@ pub(crate) struct StatusWriter(UnboundedSender<(Target, Value)>);
 
 impl StatusWriter {
     /// A writer, and its work, which ends when nobody can ask it any more.
-    pub(crate) fn new(client: Client) -> (Self, impl Future<Output = ()>) {
+    pub(crate) fn new(client: Client, health: Arc<Health>) -> (Self, impl Future<Output = ()>) {
         let (sender, receiver) = unbounded_channel();
-        (Self(sender), work(client, receiver))
+        (Self(sender), work(client, health, receiver))
     }
 
     /// Has a status written; a newer one takes the place of one that is still waiting.
@@ -46,7 +48,7 @@ impl StatusWriter {
     }
 }
 
-async fn work(client: Client, mut asked: UnboundedReceiver<(Target, Value)>) {
+async fn work(client: Client, health: Arc<Health>, mut asked: UnboundedReceiver<(Target, Value)>) {
     let mut waiting: BTreeMap<Target, Value> = BTreeMap::new();
     let mut in_hand: BTreeSet<Target> = BTreeSet::new();
     let mut running = FuturesUnordered::new();
@@ -65,8 +67,9 @@ async fn work(client: Client, mut asked: UnboundedReceiver<(Target, Value)>) {
             },
             Some((target, failed)) = running.next(), if !running.is_empty() => {
                 in_hand.remove(&target);
-                if let Some(status) = failed {
-                    waiting.entry(target).or_insert(status);
+                match failed {
+                    Some(status) => drop(waiting.entry(target).or_insert(status)),
+                    None => health.metrics.status(target.kind),
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -542,6 +543,9 @@ pub struct OperatorArguments {
     /// How long another operator waits for one that is silent, at least 1s
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = lease_duration)]
     pub lease_duration: Duration,
+    /// Where /metrics, /healthz and /readyz are asked for
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
     /// The context of the kubeconfig; the current one, or the cluster that it runs in, when absent
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,

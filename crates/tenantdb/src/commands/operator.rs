@@ -12,7 +12,7 @@ pub async fn run(arguments: &OperatorArguments, interrupt: Interrupt) -> Result<
         .map_err(|error| Error::input(error.to_string(), "such as --cluster-id staging"))?;
     let client = tenantdb_operator::client(arguments.context.as_deref()).await?;
     let namespace = arguments.namespace.as_ref().map(ToString::to_string);
-    let options = Options { authority, namespace, lease_duration: arguments.lease_duration };
-    tenantdb_operator::run(client, options, interrupt).await;
+    let options = Options { authority, namespace, lease_duration: arguments.lease_duration, listen: arguments.listen };
+    tenantdb_operator::run(client, options, interrupt).await?;
     Ok(Exit::Done)
 }

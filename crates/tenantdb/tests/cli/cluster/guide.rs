@@ -4,6 +4,7 @@ use tenantdb_testkit::Admin;
 
 use super::site::Site;
 use crate::docs::{Page, root};
+use crate::world::tenant;
 
 #[test]
 fn what_the_guide_shows_can_be_applied() {
@@ -32,5 +33,21 @@ fn every_reason_is_in_the_guide() {
     assert!(reasons.len() > 10, "{reasons:?}");
     for reason in reasons.iter().filter(|reason| **reason != "Reachable") {
         assert!(guide.contains(&format!("`{reason}`")), "{reason} is not in the guide");
+    }
+}
+
+#[test]
+fn every_metric_is_in_the_guide() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    site.wait_for("dbs", "", "shared", "Ready", "True", "Reachable");
+    let guide = std::fs::read_to_string(root().join("docs/guide/kubernetes.md")).unwrap();
+    let (_, text) = site.ask("/metrics");
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let names: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 5, "{text}");
+    for name in names {
+        assert!(guide.contains(&format!("`{name}")), "{name} is not in the guide");
     }
 }

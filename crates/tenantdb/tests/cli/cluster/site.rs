@@ -1,13 +1,15 @@
 //! A cluster with an operator in it, and a server that its resources declare.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Child;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tenantdb_testkit::{Admin, Cluster, TestServer, wait_until};
+use tenantdb_testkit::{Admin, Cluster, PortLease, TestServer, wait_until};
 
 use crate::world::World;
 
@@ -16,7 +18,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cluster that knows our kinds, with a server and its operator.
 pub struct Site {
-    operators: Vec<Child>,
+    operators: Vec<(Child, PortLease)>,
     world: World,
     pub server: TestServer,
     pub cluster: Cluster,
@@ -59,14 +61,17 @@ impl Site {
     pub fn start(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.world.folder().join("operator.log"));
         let log = log.unwrap();
-        let mut command = self.world.command(&["operator", "--cluster-id", "test", "--lease-duration", "1s"]);
+        let port = PortLease::take();
+        let listen = format!("127.0.0.1:{}", port.port());
+        let arguments = ["operator", "--cluster-id", "test", "--lease-duration", "1s", "--listen", &listen];
+        let mut command = self.world.command(&arguments);
         command.env("TENANTDB_LOG", "debug").stdout(log.try_clone().unwrap()).stderr(log);
-        self.operators.push(command.spawn().unwrap());
+        self.operators.push((command.spawn().unwrap(), port));
     }
 
     /// Kills the one that was started first.
     pub fn kill_first(&mut self) {
-        let mut first = self.operators.remove(0);
+        let (mut first, _) = self.operators.remove(0);
         first.kill().unwrap();
         first.wait().unwrap();
     }
@@ -82,10 +87,21 @@ impl Site {
     }
 
     fn end(&mut self, signal: Signal) {
-        for mut operator in self.operators.drain(..) {
+        for (mut operator, _) in self.operators.drain(..) {
             let _ = kill(Pid::from_raw(i32::try_from(operator.id()).unwrap()), signal);
             operator.wait().unwrap();
         }
+    }
+
+    /// What the last operator that was started answers over HTTP: the status and the text.
+    pub fn ask(&self, path: &str) -> (String, String) {
+        let (_, port) = self.operators.last().unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", port.port())).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
     }
 
     /// What the operator logged.

@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 use tenantdb_testkit::{Admin, wait_until};
 
 use super::site::{PATIENCE, Site};
+use crate::access::role;
 use crate::world::{query, tenant};
 
 #[test]
@@ -68,6 +69,22 @@ fn a_secret_that_is_somebody_elses_is_never_written() {
         site.ready("default", name);
         assert_eq!(site.secret("default", &format!("{name}-secret")).unwrap()["username"], format!("{name}_a"));
     }
+}
+
+#[test]
+fn a_further_login_that_can_not_be_delivered_is_told_by_its_database() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply("{apiVersion: v1, kind: Secret, metadata: {name: cafe-secret-reporting}, stringData: {a: b}}");
+    site.apply(&tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}"));
+    site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
+    let told = site.cluster.kubectl(&["get", "tdb", "cafe", "-o", "jsonpath={.status.conditions[0].message}"]);
+    assert!(
+        told.starts_with("default/cafe:reporting: Secret default/cafe-secret-reporting was not written by tenantdb"),
+        "{told}"
+    );
+    assert!(site.secret("default", "cafe-secret").is_some());
+    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret-reporting"]);
+    site.ready("default", "cafe");
 }
 
 #[test]
@@ -292,4 +309,73 @@ fn an_api_server_that_restarts_is_waited_for() {
     site.ready("default", "cafe");
     let _ = site.cluster.kubectl(&["delete", "secret", "blog-secret"]);
     wait_until(PATIENCE, || site.secret("default", "blog-secret").is_some());
+}
+
+#[test]
+fn what_an_operator_does_can_be_measured() {
+    let Some(mut site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&(tenant("blog", "{}") + &tenant("shop", "{memberOf: [postgres]}")));
+    site.ready("default", "blog");
+    site.wait_for("tdb", "default", "shop", "Ready", "False", "NotAllowed");
+    assert_eq!((site.ask("/healthz").0.as_str(), site.ask("/readyz").0.as_str()), ("200", "200"));
+    let (_, text) = site.ask("/metrics");
+    for line in [
+        "# TYPE tenantdb_pass_duration_seconds histogram",
+        "tenantdb_tenants_reconciled_total{server=\"shared\",reason=\"InSync\"} ",
+        "tenantdb_tenants_reconciled_total{server=\"shared\",reason=\"NotAllowed\"} ",
+        "tenantdb_server_up{server=\"shared\"} 1",
+        "tenantdb_queue_depth{server=\"shared\"} 0",
+        "tenantdb_leader 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    site.server.stop();
+    site.apply(&tenant("cafe", "{}"));
+    wait_until(PATIENCE, || site.ask("/metrics").1.contains("tenantdb_server_up{server=\"shared\"} 0"));
+    site.start();
+    wait_until(PATIENCE, || site.log().contains("another operator works"));
+    assert_eq!(site.ask("/readyz").0, "200");
+    assert!(site.ask("/metrics").1.contains("tenantdb_leader 0"));
+}
+
+#[test]
+fn what_somebody_always_changes_back_is_told_and_left() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    let open = "SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = 'cafe' AND a.grantee = 0";
+    for round in 0..3 {
+        site.server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC");
+        let annotation = format!("tenantdb.dev/refresh=round-{round}");
+        let _ = site.cluster.kubectl(&["annotate", "--overwrite", "tdb", "cafe", &annotation]);
+        if round < 2 {
+            wait_until(PATIENCE, || site.server.psql("postgres", open) == "0");
+        }
+    }
+    site.wait_for("tdb", "default", "cafe", "Contested", "True", "Contested");
+    assert_eq!(site.server.psql("postgres", open), "1");
+    site.apply(&tenant("cafe", "{comment: Now}"));
+    site.ready("default", "cafe");
+    assert_eq!(site.server.psql("postgres", open), "0");
+}
+
+#[test]
+fn a_role_uses_the_databases_that_consent_to_it() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.namespace("monitoring");
+    let grafana = role("grafana", "{databases: [{namespace: default, name: cafe, level: ReadOnly}]}")
+        .replace("{name: grafana}", "{name: grafana, namespace: monitoring}");
+    site.apply(&grafana);
+    site.wait_for("tenantrole", "monitoring", "grafana", "Ready", "False", "NotAllowed");
+    site.apply(&tenant("cafe", "{access: [{role: monitoring/grafana, level: ReadOnly}]}"));
+    site.ready("default", "cafe");
+    site.wait_for("tenantrole", "monitoring", "grafana", "Ready", "True", "InSync");
+    let owner = site.secret("default", "cafe-secret").unwrap();
+    query(&site.server, &owner, "CREATE TABLE orders (id int)").unwrap();
+    let login = site.secret("monitoring", "grafana-role-secret").unwrap();
+    assert_eq!(query(&site.server, &login, "SELECT count(*) FROM orders"), Ok("0".to_owned()));
+    assert!(query(&site.server, &login, "INSERT INTO orders VALUES (1)").is_err());
+    // Consent that is withdrawn is withdrawn at once.
+    site.apply(&tenant("cafe", "{access: []}"));
+    wait_until(PATIENCE, || query(&site.server, &login, "SELECT count(*) FROM orders").is_err());
 }

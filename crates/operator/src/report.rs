@@ -1,0 +1,85 @@
+//! How the tenants of a pass came out, told as soon as it is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tenantdb_api::ObjectName;
+use tenantdb_core::{Claim, Event, FailureKind, Refusal, TenantOutcome};
+
+use crate::batch::Batch;
+use crate::status::{Facts, Verdict};
+use crate::worker::Shared;
+
+/// Tells of the tenants of one batch.
+pub(crate) struct Reporter {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) server: ObjectName,
+    /// The server's version.
+    pub(crate) version: String,
+    /// Those that were told of.
+    told: Mutex<BTreeSet<Claim>>,
+}
+
+impl Reporter {
+    pub(crate) fn new(shared: Arc<Shared>, batch: Arc<Batch>, server: ObjectName, version: String) -> Self {
+        Self { shared, batch, server, version, told: Mutex::default() }
+    }
+
+    /// Hears of a tenant that is done with. One that is planned again, or to which further logins belong, is told of when
+    /// all of it is known.
+    pub(crate) fn hear(&self, event: Event) {
+        let Event::Finished(outcome) = event else { return };
+        let is_stale = outcome.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Stale);
+        if !is_stale && !self.batch.has_further_logins(&outcome.claim) {
+            self.tell(&outcome);
+        }
+    }
+
+    /// Tells of all that were not told of: each with its further logins, of which one that failed comes first.
+    pub(crate) fn finish(&self, outcomes: &[TenantOutcome]) {
+        let mut of_declarations: BTreeMap<Claim, Vec<&TenantOutcome>> = BTreeMap::new();
+        for outcome in outcomes {
+            of_declarations.entry(outcome.claim.declaration()).or_default().push(outcome);
+        }
+        for (claim, outcomes) in of_declarations {
+            let Some(own) = outcomes.iter().find(|outcome| outcome.claim == claim) else { continue };
+            let is_open = |outcome: &&&TenantOutcome| outcome.failure.is_some() || outcome.refusal.is_some();
+            let mut whole = (*own).clone();
+            if let Some(open) = outcomes.iter().find(is_open).filter(|_| !is_open(&own)) {
+                let login = open.claim.path();
+                let told =
+                    |refusal: &Refusal| Refusal { message: format!("{login}: {}", refusal.message), ..refusal.clone() };
+                let failure = open.failure.clone().map(|failure| failure.within(login.clone()));
+                whole = TenantOutcome { failure, refusal: open.refusal.as_ref().map(told), ..whole };
+            }
+            whole.done = outcomes.iter().flat_map(|outcome| outcome.done.iter().cloned()).collect();
+            self.tell(&whole);
+        }
+    }
+
+    fn tell(&self, outcome: &TenantOutcome) {
+        let Some((key, tenant)) = self.batch.tenants.get(&outcome.claim) else { return };
+        let is_news = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(outcome.claim.clone());
+        if !is_news {
+            return;
+        }
+        let verdict = Verdict::of(outcome);
+        self.shared.health.metrics.tenant(self.server.as_str(), verdict.reason());
+        let meta = tenant.meta();
+        for happened in verdict.happened(&meta.status, outcome) {
+            self.shared.events.tell(key, &meta.uid, happened);
+        }
+        if meta.is_deleted && verdict.is_ready() {
+            return;
+        }
+        let facts = Facts {
+            server: Some(self.server.to_string()),
+            server_version: Some(self.version.clone()),
+            database: Some(outcome.database.clone()).filter(|database| !database.is_empty()),
+            owner: outcome.owner.clone(),
+            secret_name: outcome.secret_name.as_ref().map(ToString::to_string),
+        };
+        self.shared.tell(key, tenant, &verdict, &facts);
+    }
+}
