@@ -3,9 +3,6 @@
 # On CI the versions are those of Cargo.lock; at home an edit of a Cargo.toml should not need a second command.
 LOCKED := $(if $(CI),--locked)
 
-# Tests wait for servers as much as they compute.
-export RUST_TEST_THREADS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
-
 .NOTPARALLEL:
 .PHONY: help setup demo test soak lint fmt bench deny
 
