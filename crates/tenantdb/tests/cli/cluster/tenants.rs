@@ -150,8 +150,9 @@ fn what_a_person_reads_of_a_resource() {
     site.apply(&(tenant("blog", "{comment: Posts}") + &tenant("cafe", "{database: blog, adopt: Never}")));
     site.ready("default", "blog");
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
-    // It is told of by another writer than the one of the status.
+    // Other writers than that of its status tell of it, and of the server.
     wait_until(PATIENCE, || site.cluster.kubectl(&["get", "events"]).contains("Created"));
+    wait_until(PATIENCE, || site.get("dbs", "", "shared").unwrap()["status"]["databases"] == 1);
     let read = [
         site.cluster.kubectl(&["get", "tdb,dbs", "-A"]),
         site.cluster.kubectl(&["describe", "tdb", "blog"]),
@@ -163,7 +164,7 @@ fn what_a_person_reads_of_a_resource() {
         (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[uid]"),
         (r"(Resource Version:\s+)\d+", "$1[version]"),
         (r"\b18\.\d+\b", "18.x"),
-        (r"\b\d+m?s\b", "[age]"),
+        (r"\b\d+m?s\b *", "[age]  "),
         (r" +(\n|$)", "$1"),
     ] {
         text = regex::Regex::new(pattern).unwrap().replace_all(&text, name).into_owned();
