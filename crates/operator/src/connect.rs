@@ -84,11 +84,9 @@ async fn read_secret(client: &Client, reference: &SecretKeyReference) -> Result<
     };
     let value = secret.data.as_ref().and_then(|data| data.get(key));
     let value = value.ok_or_else(|| format!("Secret {namespace}/{name} has no key `{key}`"))?;
-    match std::str::from_utf8(&value.0).map(|text| text.trim_end_matches(['\r', '\n'])) {
-        Ok("") => Err(format!("key `{key}` of Secret {namespace}/{name} is empty")),
-        Ok(text) => Ok(Password::new(text.to_owned())),
-        Err(_) => Err(format!("key `{key}` of Secret {namespace}/{name} is not UTF-8")),
-    }
+    let place = format!("key `{key}` of Secret {namespace}/{name}");
+    let text = std::str::from_utf8(&value.0).map_err(|_| format!("{place} is not UTF-8"))?;
+    reach::password_in(text, &place)
 }
 
 fn read_password(from: &PasswordSource, secrets: &Secrets) -> Result<Password, String> {

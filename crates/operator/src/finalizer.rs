@@ -1,13 +1,12 @@
 //! Our finalizer: it keeps a resource until what it stands for was dealt with on its server.
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Client, Error, ResourceExt as _};
 use serde_json::json;
-use tenantdb_api::{tenant_database, tenant_role};
 use tenantdb_core::{Failure, FailureKind};
 use tokio::task::JoinSet;
 
-use crate::object::{FINALIZER, Key, api_resource};
+use crate::object::{FINALIZER, Key, api};
 
 /// How many requests are under way.
 const AT_A_TIME: usize = 16;
@@ -53,10 +52,8 @@ impl Finalizers {
 
 /// Others put theirs on as well: each change is to the list as it is now.
 async fn change(client: Client, key: Key, uid: String, on: bool) -> Result<(), Error> {
-    let resource = [&tenant_database::RESOURCE, &tenant_role::RESOURCE].into_iter().find(|one| one.kind == key.kind);
-    let Some(resource) = resource else { return Ok(()) };
-    let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
-    let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &api_resource(resource));
+    let (name, namespace) = (key.name.as_str(), Some(&key.namespace));
+    let Some(api) = api(client, key.kind, namespace) else { return Ok(()) };
     loop {
         let Some(object) = api.get_metadata_opt(name).await? else { return Ok(()) };
         if object.uid().as_ref() != Some(&uid) || object.finalizers().iter().any(|one| one == FINALIZER) == on {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tenantdb_api::kinds::resource::Resource;
 use tenantdb_api::{
     Declared, Diagnostics, GROUP, Kind, Namespace, ObjectName, ObjectPath, TenantDatabase, TenantRole, VERSION,
-    tenant_database, tenant_role,
+    database_server, tenant_database, tenant_role,
 };
 use tenantdb_core::{Authority, Claim};
 
@@ -159,6 +159,16 @@ fn manifest(object: &DynamicObject) -> Value {
         metadata["namespace"] = namespace.into();
     }
     json!({"metadata": metadata, "spec": object.data.get("spec").cloned().unwrap_or_default()})
+}
+
+/// The objects of one of our kinds, in a namespace or, of a cluster-scoped kind, all of them.
+pub(crate) fn api(client: Client, kind: &str, namespace: Option<&Namespace>) -> Option<Api<DynamicObject>> {
+    let all = [&database_server::RESOURCE, &tenant_database::RESOURCE, &tenant_role::RESOURCE];
+    let resource = api_resource(all.into_iter().find(|resource| resource.kind == kind)?);
+    Some(match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace.as_str(), &resource),
+        None => Api::all_with(client, &resource),
+    })
 }
 
 /// A kind as the client knows it.

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::{Client, Error};
 use serde_json::{Value, json};
-use tenantdb_api::kinds::resource::Resource;
 use tenantdb_api::{Namespace, ObjectName};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::object::api_resource;
+use crate::object::api;
 use crate::serve::Health;
 
 /// How many requests are under way.
@@ -78,11 +77,7 @@ async fn work(client: Client, health: Arc<Health>, mut asked: UnboundedReceiver<
 
 /// Writes one status; what has to be tried again is given back.
 async fn patch(client: Client, target: Target, status: Value) -> (Target, Option<Value>) {
-    let Some(resource) = resource(target.kind) else { return (target, None) };
-    let api: Api<DynamicObject> = match &target.namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace.as_str(), &api_resource(resource)),
-        None => Api::all_with(client, &api_resource(resource)),
-    };
+    let Some(api) = api(client, target.kind, target.namespace.as_ref()) else { return (target, None) };
     let whole = json!({"status": status});
     match api.patch_status(target.name.as_str(), &PatchParams::default(), &Patch::Merge(&whole)).await {
         Ok(_) => (target, None),
@@ -94,10 +89,4 @@ async fn patch(client: Client, target: Target, status: Value) -> (Target, Option
             (target, Some(status))
         }
     }
-}
-
-fn resource(kind: &str) -> Option<&'static Resource> {
-    use tenantdb_api::{database_server, tenant_database, tenant_role};
-    let all = [&database_server::RESOURCE, &tenant_database::RESOURCE, &tenant_role::RESOURCE];
-    all.into_iter().find(|resource| resource.kind == kind)
 }

@@ -84,15 +84,23 @@ pub fn read_password(from: &PasswordSource) -> Result<Password, String> {
             Err(VarError::NotPresent) => Err(format!("the variable {name} is not set")),
         },
         (None, Some(path)) => match fs::read_to_string(path) {
-            Ok(text) if !text.trim_end_matches(['\r', '\n']).is_empty() => {
-                Ok(Password::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-            Ok(_) => Err(format!("{} is empty", path.display())),
+            Ok(text) => password_in(&text, &path.display().to_string()),
             Err(error) => Err(format!("{}: {error}", path.display())),
         },
         (None, None) => match &from.secret {
             Some(secret) => Err(format!("Secret {} can only be read in a cluster", secret.name)),
             None => Err("an entry names no place".to_owned()),
         },
+    }
+}
+
+/// The password that a text is, with or without a final newline; `place` is what holds it.
+///
+/// # Errors
+/// When it is empty.
+pub fn password_in(text: &str, place: &str) -> Result<Password, String> {
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(format!("{place} is empty")),
+        password => Ok(Password::new(password.to_owned())),
     }
 }
