@@ -125,6 +125,13 @@ impl Tenant {
         }
     }
 
+    /// The role's name, of one without a database.
+    pub(crate) fn role(&self) -> Option<String> {
+        let Self::Role(object) = self else { return None };
+        let TenantRole { metadata, spec } = &object.declared.as_ref().ok()?.resource;
+        Some(spec.role.as_ref().map_or_else(|| metadata.name.to_string(), ToString::to_string))
+    }
+
     /// The server that it names.
     pub(crate) fn server(&self) -> Option<&ObjectName> {
         match self {

@@ -73,10 +73,14 @@ impl Reporter {
         if meta.is_deleted && verdict.is_ready() {
             return;
         }
+        // A role's status has no database: what the API server prunes would be written again with every look.
+        let role = tenant.role();
+        let database = Some(outcome.database.clone()).filter(|database| !database.is_empty() && role.is_none());
         let facts = Facts {
             server: Some(self.server.to_string()),
             server_version: Some(self.version.clone()),
-            database: Some(outcome.database.clone()).filter(|database| !database.is_empty()),
+            database,
+            role,
             owner: outcome.owner.clone(),
             secret_name: outcome.secret_name.as_ref().map(ToString::to_string),
         };

@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) server_version: Option<String>,
     pub(crate) database: Option<String>,
     pub(crate) owner: Option<String>,
+    /// The role, of one without a database.
+    pub(crate) role: Option<String>,
     pub(crate) secret_name: Option<String>,
 }
 
@@ -165,12 +167,13 @@ pub(crate) fn of_tenant(before: &Value, generation: i64, verdict: &Verdict, fact
         "observedGeneration": generation,
         "conditions": conditions(before, generation, verdict, now),
     });
-    let Facts { server, server_version, database, owner, secret_name } = facts;
+    let Facts { server, server_version, database, owner, role, secret_name } = facts;
     let fields = [
         ("server", server),
         ("serverVersion", server_version),
         ("database", database),
         ("owner", owner),
+        ("role", role),
         ("secretName", secret_name),
     ];
     for (field, value) in fields {

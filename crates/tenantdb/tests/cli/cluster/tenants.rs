@@ -371,6 +371,8 @@ fn a_role_uses_the_databases_that_consent_to_it() {
     site.apply(&tenant("cafe", "{access: [{role: monitoring/grafana, level: ReadOnly}]}"));
     site.ready("default", "cafe");
     site.wait_for("tenantrole", "monitoring", "grafana", "Ready", "True", "InSync");
+    let found = site.get("tenantrole", "monitoring", "grafana").unwrap();
+    assert_eq!((&found["status"]["role"], &found["status"]["database"]), (&"grafana".into(), &serde_json::Value::Null));
     let owner = site.secret("default", "cafe-secret").unwrap();
     query(&site.server, &owner, "CREATE TABLE orders (id int)").unwrap();
     let login = site.secret("monitoring", "grafana-role-secret").unwrap();
