@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tenantdb_api::ObjectName;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -31,6 +32,26 @@ pub enum Event {
     Waiting(Claim, &'static str),
     /// A tenant is done with, unless it is stale and planned again.
     Finished(Box<TenantOutcome>),
+}
+
+/// Hears what happens during a pass, and may keep a tenant from being touched.
+pub trait Listener: Send + Sync + 'static {
+    /// Asked before a tenant's first step.
+    ///
+    /// # Errors
+    /// What keeps it from being touched.
+    fn begin<'a>(&'a self, _claim: &'a Claim) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Told as it happens.
+    fn hear(&self, event: Event);
+}
+
+impl<F: Fn(Event) + Send + Sync + 'static> Listener for F {
+    fn hear(&self, event: Event) {
+        self(event);
+    }
 }
 
 /// How a tenant came out of a pass.
@@ -137,7 +158,7 @@ impl<E: Engine> Pass<E> {
         observed: &E::Observed,
         depth: Depth,
     ) -> Result<Plan<E::Step>, Failure> {
-        let mut place = self.view(E::deliveries(desired, observed)).await?;
+        let mut place = self.view(E::deliveries(desired, observed)).await;
         let doubtful = E::doubtful(desired, observed, &place);
         self.try_logins(&mut place, depth, &doubtful).await?;
         let plan = E::plan(desired, observed, &place);
@@ -156,7 +177,7 @@ impl<E: Engine> Pass<E> {
         observed: E::Observed,
         plan: Plan<E::Step>,
         consent: Consent,
-        events: Arc<dyn Fn(Event) + Send + Sync>,
+        listener: Arc<dyn Listener>,
     ) -> Report {
         let (server, conditions) = (plan.server.clone(), plan.conditions.clone());
         let mut report = Report { server, tenants: Vec::new(), failure: None, conditions, prepared: false };
@@ -168,7 +189,7 @@ impl<E: Engine> Pass<E> {
             let plan = review::review(plan, &consent);
             let prepares = !plan.preparation.is_empty();
             begun |= plan.tenants.iter().any(|tenant| !tenant.steps.is_empty());
-            let outcomes = match self.round(observed, plan, &events).await {
+            let outcomes = match self.round(observed, plan, &listener).await {
                 Ok(outcomes) => outcomes,
                 Err(failure) => {
                     report.failure = Some(failure);
@@ -206,23 +227,17 @@ impl<E: Engine> Pass<E> {
         report
     }
 
-    async fn view(&self, deliveries: BTreeMap<Claim, Delivery>) -> Result<PlaceView, Failure> {
-        let mut rest = deliveries.into_iter();
-        let share = rest.len().div_ceil(self.workers.max(1));
-        let mut reading = JoinSet::new();
-        while rest.len() > 0 {
-            reading.spawn(read(self.place.clone(), rest.by_ref().take(share).collect()));
+    async fn view(&self, deliveries: BTreeMap<Claim, Delivery>) -> PlaceView {
+        let (claims, deliveries): (Vec<Claim>, Vec<Delivery>) = deliveries.into_iter().unzip();
+        let found = self.place.read(&deliveries).await;
+        let (mut held, mut locations) = (BTreeMap::new(), BTreeMap::new());
+        for ((claim, delivery), found) in claims.iter().zip(&deliveries).zip(found) {
+            locations.insert(claim.clone(), self.place.location(delivery));
+            held.insert(claim.clone(), found.map_err(|error| error.to_string()));
         }
-        let (mut deliveries, mut held, mut locations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        while let Some(part) = reading.join_next().await {
-            for Read { claim, delivery, location, found } in part.map_err(|error| panicked(&error))? {
-                deliveries.insert(claim.clone(), delivery);
-                locations.insert(claim.clone(), location);
-                held.insert(claim, found);
-            }
-        }
+        let deliveries = claims.into_iter().zip(deliveries).collect();
         let (refused, accepted) = (BTreeSet::new(), BTreeSet::new());
-        Ok(PlaceView { id: self.place.id().clone(), held, deliveries, locations, refused, accepted })
+        PlaceView { id: self.place.id().clone(), held, deliveries, locations, refused, accepted }
     }
 
     /// Tries what is in doubt; on a deep look, all that the place holds.
@@ -258,7 +273,7 @@ impl<E: Engine> Pass<E> {
         self: &Arc<Self>,
         observed: E::Observed,
         plan: Plan<E::Step>,
-        events: &Arc<dyn Fn(Event) + Send + Sync>,
+        listener: &Arc<dyn Listener>,
     ) -> Result<Vec<TenantOutcome>, Failure> {
         let preparation: Vec<E::Step> =
             plan.preparation.iter().filter_map(|step| engine_step(&step.task)).cloned().collect();
@@ -277,7 +292,7 @@ impl<E: Engine> Pass<E> {
             let mut finished = Vec::new();
             for tenant in ready {
                 match queue.check(&tenant) {
-                    Ok(()) => drop(running.spawn(self.clone().one(tenant, &observed, &budget, events))),
+                    Ok(()) => drop(running.spawn(self.clone().one(tenant, &observed, &budget, listener))),
                     Err(hindrance) => finished.push(TenantOutcome::of(&tenant).hindered_by(hindrance)),
                 }
             }
@@ -302,16 +317,16 @@ impl<E: Engine> Pass<E> {
         tenant: TenantPlan<E::Step>,
         observed: &Arc<E::Observed>,
         budget: &Arc<Semaphore>,
-        events: &Arc<dyn Fn(Event) + Send + Sync>,
+        listener: &Arc<dyn Listener>,
     ) -> impl Future<Output = TenantOutcome> + Send + use<E> {
-        let (observed, budget, events) = (observed.clone(), budget.clone(), events.clone());
+        let (observed, budget, listener) = (observed.clone(), budget.clone(), listener.clone());
         async move {
             let _permit = budget.acquire_owned().await;
-            events(Event::Started(tenant.claim.clone()));
+            listener.hear(Event::Started(tenant.claim.clone()));
             tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
             let mut outcome = TenantOutcome::of(&tenant);
-            outcome.failure = self.tenant(&tenant, &observed, &mut outcome, &*events).await.err();
-            events(Event::Finished(Box::new(outcome.clone())));
+            outcome.failure = self.tenant(&tenant, &observed, &mut outcome, &*listener).await.err();
+            listener.hear(Event::Finished(Box::new(outcome.clone())));
             let failed = outcome.failure.is_some();
             tracing::debug!(tenant = tenant.claim.path(), failed, "ended");
             outcome
@@ -323,11 +338,12 @@ impl<E: Engine> Pass<E> {
         tenant: &TenantPlan<E::Step>,
         observed: &E::Observed,
         outcome: &mut TenantOutcome,
-        events: &(dyn Fn(Event) + Send + Sync),
+        listener: &dyn Listener,
     ) -> Result<(), Failure> {
         self.interrupt.check()?;
+        listener.begin(&tenant.claim).await?;
         let mut hold = self.engine.hold(tenant, observed, &self.interrupt).await?;
-        let result = self.steps(tenant, &mut hold, outcome, events).await;
+        let result = self.steps(tenant, &mut hold, outcome, listener).await;
         self.engine.release(hold).await;
         result
     }
@@ -337,7 +353,7 @@ impl<E: Engine> Pass<E> {
         tenant: &TenantPlan<E::Step>,
         hold: &mut E::Hold,
         outcome: &mut TenantOutcome,
-        events: &(dyn Fn(Event) + Send + Sync),
+        listener: &dyn Listener,
     ) -> Result<(), Failure> {
         let mut credential = CredentialInHand::default();
         let mut rest = tenant.steps.as_slice();
@@ -348,7 +364,7 @@ impl<E: Engine> Pass<E> {
                     let length = rest.iter().take_while(|step| engine_step(&step.task).is_some()).count();
                     let steps: Vec<&E::Step> =
                         rest[..length].iter().filter_map(|step| engine_step(&step.task)).collect();
-                    let tell = |what| events(Event::Waiting(tenant.claim.clone(), what));
+                    let tell = |what| listener.hear(Event::Waiting(tenant.claim.clone(), what));
                     let work = self.engine.carry_out(hold, &steps, credential.login.as_ref());
                     let done = telling(first.task.waits_for(), tell, work).await?;
                     &rest[..done.clamp(1, length)]
@@ -409,14 +425,6 @@ impl<E: Engine> Pass<E> {
     }
 }
 
-/// What a place holds for a claim.
-struct Read {
-    claim: Claim,
-    delivery: Delivery,
-    location: String,
-    found: Result<Held, String>,
-}
-
 /// What a server says of a login that a place holds.
 enum Answer {
     /// It does not let it in.
@@ -446,16 +454,6 @@ async fn try_login<E: Engine>(
     let Some(password) = wrong else { return Ok(Answer::LetIn) };
     let wrong = Login { password: Some(password), ..login };
     Ok(if engine.try_login(delivery, &wrong).await? { Answer::LetIn } else { Answer::Proved })
-}
-
-/// Reads a part of what a place holds.
-async fn read(place: Arc<dyn Place>, part: Vec<(Claim, Delivery)>) -> Vec<Read> {
-    let mut all = Vec::with_capacity(part.len());
-    for (claim, delivery) in part {
-        let found = place.read(&delivery).await.map_err(|error| error.to_string());
-        all.push(Read { location: place.location(&delivery), claim, delivery, found });
-    }
-    all
 }
 
 /// The credential that a tenant's steps set or use.

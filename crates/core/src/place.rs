@@ -110,6 +110,9 @@ pub enum Held {
         next: Option<Digest>,
         /// Whether its keys and values are what the delivery asks for.
         current: bool,
+        /// Whether the place tells that it was written for this very declaration, and it looks like what is written there:
+        /// then a ledger that does not know it is older.
+        vouched: bool,
         /// For the next write.
         version: Version,
     },
@@ -159,8 +162,8 @@ pub trait Place: Send + Sync + 'static {
     /// Where the credential of a delivery is, for people.
     fn location(&self, delivery: &Delivery) -> String;
 
-    /// Reads what is there now, never from a cache.
-    fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>>;
+    /// Reads what is there now for each of these, in their order, never from a cache.
+    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>>;
 
     /// Reads a login that was written for this claim, if it is still there.
     fn login<'a>(

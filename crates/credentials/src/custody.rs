@@ -103,6 +103,8 @@ pub struct Facts<'a> {
     pub refused: bool,
     /// The slot that the place's login names, where the server lets it in.
     pub accepted: Option<Slot>,
+    /// The slot that the place's login names, where the place vouches for it.
+    pub vouched: Option<Slot>,
     /// Whether a credential that was delivered elsewhere is wanted here, a new one.
     pub reissue: bool,
 }
@@ -185,6 +187,9 @@ pub fn decide(facts: Facts<'_>) -> Decision {
     }
     if let Some(confirmed) = facts.unknown_to_the_ledger() {
         return confirmed;
+    }
+    if let Some(repaired) = facts.newer_than_the_ledger() {
+        return repaired;
     }
     if facts.is_somebodys() && !facts.reissue {
         return Decision::Keep;
@@ -275,6 +280,18 @@ impl Facts<'_> {
         let newest = self.slots.iter().map(|slot| slot.generation).chain([*generation]).max()?;
         let (login, republish) = (login.clone(), !current || newest != *generation);
         Some(Decision::Confirm { slot, generation: newest, login, version: *version, republish })
+    }
+
+    /// What was given out after the ledger as it is now: the server was restored from before, passwords and all, while
+    /// applications go on with what their place holds.
+    fn newer_than_the_ledger(&self) -> Option<Decision> {
+        let (slot, Held::Credential { login, generation, current, version, .. }) = (self.vouched?, self.held) else {
+            return None;
+        };
+        let is_newer = self.slots.iter().all(|known| known.generation < *generation);
+        let reason = "its place has a newer one than the ledger, which was restored";
+        let (generation, login, version, republish) = (*generation, login.clone(), *version, !current);
+        is_newer.then_some(Decision::Repair { slot, generation, login, version, reason, republish })
     }
 
     /// Whether slots log in with what a ledger knew that was lost.

@@ -47,6 +47,7 @@ fn holding_both(login: &str, next: Option<&str>, current: bool) -> Held {
         login: digest(login),
         next: next.map(digest),
         current,
+        vouched: false,
         version: Version(3),
     }
 }
@@ -61,6 +62,7 @@ fn decision(slots: &[SlotFacts], delivered: Option<&Delivered>, held: &Held, ref
         held,
         refused,
         accepted: None,
+        vouched: None,
         reissue: false,
     })
 }
@@ -79,6 +81,7 @@ fn what_was_delivered_elsewhere_is_left_there_or_reissued_on_a_free_slot() {
         held: &nothing(),
         refused: false,
         accepted: None,
+        vouched: None,
         reissue: true,
     };
     let issued = decide(facts);
@@ -222,6 +225,7 @@ fn a_login_without_password_is_delivered_again_without_harm() {
         held: &nothing(),
         refused: false,
         accepted: None,
+        vouched: None,
         reissue: false,
     };
     let issued = decide(facts);
@@ -242,7 +246,7 @@ fn what_works_and_the_ledger_does_not_know_is_confirmed_and_nothing_is_made_anew
     let decision = |slots: &[SlotFacts], delivered: Option<&Delivered>, held: &Held, accepted: Option<Slot>| {
         let scheme = if slots[0].slot == Slot::Owner { LoginScheme::InPlace } else { LoginScheme::Alternate };
         let refused = accepted.is_none();
-        decide(Facts { scheme, slots, delivered, here: &here, held, refused, accepted, reissue: false })
+        decide(Facts { scheme, slots, delivered, here: &here, held, refused, accepted, vouched: None, reissue: false })
     };
     let (old, elsewhere) = (delivered(HERE, "one"), delivered("home:there", "one"));
     let lost = [
@@ -305,4 +309,29 @@ proptest! {
             Decision::Keep | Decision::Elsewhere { .. } | Decision::Refuse(_) => {}
         }
     }
+}
+
+#[test]
+fn what_the_place_vouches_for_and_the_ledger_is_too_old_to_know_is_set_again_as_it_is() {
+    let here = PlaceId(HERE.to_owned());
+    let later = |generation| Held::Credential {
+        username: "cafe_b".parse().unwrap(),
+        generation: Generation(generation),
+        login: digest("later"),
+        next: None,
+        current: true,
+        vouched: true,
+        version: Version(3),
+    };
+    let decision = |slots: &[SlotFacts], held: &Held, vouched| {
+        let (scheme, delivered) = (LoginScheme::Alternate, delivered(HERE, "one"));
+        let delivered = Some(&delivered);
+        let (refused, accepted, reissue) = (true, None, false);
+        decide(Facts { scheme, slots, delivered, here: &here, held, refused, accepted, vouched, reissue })
+    };
+    let repaired = |decision: &Decision| matches!(decision, Decision::Repair { slot: Slot::B, login, republish: false, .. } if *login == digest("later"));
+    assert!(repaired(&decision(&settled(), &later(2), Some(Slot::B))));
+    // Nobody vouches for it, or it is no newer than what the ledger knows: somebody wrote it by hand.
+    assert!(matches!(decision(&settled(), &later(2), None), Decision::Issue { .. }));
+    assert!(matches!(decision(&settled(), &later(1), Some(Slot::B)), Decision::Issue { .. }));
 }

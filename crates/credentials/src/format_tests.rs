@@ -36,7 +36,7 @@ pub(crate) fn delivery(database: &str) -> Delivery {
 pub(crate) fn holding(login: &Login, generation: u64, next: Option<&Login>, current: bool, version: Version) -> Held {
     let (username, generation) = (login.username.clone(), Generation(generation));
     let next = next.map(Login::digest);
-    Held::Credential { username, generation, login: login.digest(), next, current, version }
+    Held::Credential { username, generation, login: login.digest(), next, current, vouched: false, version }
 }
 
 pub(crate) fn login(username: &str, password: &str) -> Login {

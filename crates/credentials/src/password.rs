@@ -25,6 +25,12 @@ pub fn generate() -> Password {
     }
 }
 
+/// Whether a password looks like one of ours.
+pub(crate) fn is_generated(password: &Password) -> bool {
+    let password = password.expose();
+    password.len() == LENGTH && password.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_mixed(password)
+}
+
 fn is_mixed(password: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| password.bytes().any(|byte| kind(&byte));
     has(u8::is_ascii_alphabetic) && has(u8::is_ascii_digit)

@@ -53,8 +53,10 @@ pub(crate) struct Meta {
     pub(crate) created: Timestamp,
     /// Whether somebody deleted it.
     pub(crate) is_deleted: bool,
-    /// Whether our finalizer is on it.
-    pub(crate) is_held: bool,
+    /// What keeps it from vanishing.
+    pub(crate) finalizers: Vec<String>,
+    /// The version that was seen.
+    pub(crate) version: String,
     /// What the annotation says that asks for a closer look.
     pub(crate) refresh: Option<String>,
     /// What its status says.
@@ -82,10 +84,21 @@ impl Meta {
             generation: object.metadata.generation.unwrap_or_default(),
             created: object.creation_timestamp().map(|time| time.0).unwrap_or_default(),
             is_deleted: object.metadata.deletion_timestamp.is_some(),
-            is_held: object.finalizers().iter().any(|finalizer| finalizer == FINALIZER),
+            finalizers: object.finalizers().to_vec(),
+            version: object.resource_version().unwrap_or_default(),
             refresh: object.annotations().get(REFRESH).cloned(),
             status: object.data.get("status").cloned().unwrap_or_default(),
         }
+    }
+
+    /// Whether our finalizer is on it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
+    }
+
+    /// Whether our finalizer belongs on it, and is not there yet.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.is_held() && !self.is_deleted
     }
 
     /// Whether a closer look is asked for that was not asked for before.
@@ -95,7 +108,7 @@ impl Meta {
 
     /// Whether there may be something to do that there was not before. That we put our finalizer on is no news.
     pub(crate) fn is_news(&self, before: &Self) -> bool {
-        let lost_hold = before.is_held && !self.is_held;
+        let lost_hold = before.is_held() && !self.is_held();
         (&self.uid, self.generation, self.is_deleted, &self.refresh)
             != (&before.uid, before.generation, before.is_deleted, &before.refresh)
             || lost_hold

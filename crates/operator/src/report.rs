@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use tenantdb_api::ObjectName;
-use tenantdb_core::{Claim, Event, FailureKind, Refusal, TenantOutcome};
+use tenantdb_core::{Claim, Event, Failure, FailureKind, Listener, Refusal, TenantOutcome};
 
 use crate::batch::Batch;
 use crate::status::{Facts, Verdict};
@@ -24,16 +25,6 @@ pub(crate) struct Reporter {
 impl Reporter {
     pub(crate) fn new(shared: Arc<Shared>, batch: Arc<Batch>, server: ObjectName, version: String) -> Self {
         Self { shared, batch, server, version, told: Mutex::default() }
-    }
-
-    /// Hears of a tenant that is done with. One that is planned again, or to which further logins belong, is told of when
-    /// all of it is known.
-    pub(crate) fn hear(&self, event: Event) {
-        let Event::Finished(outcome) = event else { return };
-        let is_stale = outcome.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Stale);
-        if !is_stale && !self.batch.has_further_logins(&outcome.claim) {
-            self.tell(&outcome);
-        }
     }
 
     /// Tells of all that were not told of: each with its further logins, of which one that failed comes first.
@@ -85,5 +76,29 @@ impl Reporter {
             secret_name: outcome.secret_name.as_ref().map(ToString::to_string),
         };
         self.shared.tell(key, tenant, &verdict, &facts);
+    }
+}
+
+impl Listener for Reporter {
+    /// What is about to be touched gets our finalizer.
+    fn begin<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            match self.batch.tenants.get(&claim.declaration()) {
+                Some((key, tenant)) if tenant.meta().is_free() => {
+                    self.shared.finalizers.put_on(key, tenant.meta()).await
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Hears of a tenant that is done with. One that is planned again, or to which further logins belong, is told of when
+    /// all of it is known.
+    fn hear(&self, event: Event) {
+        let Event::Finished(outcome) = event else { return };
+        let is_stale = outcome.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Stale);
+        if !is_stale && !self.batch.has_further_logins(&outcome.claim) {
+            self.tell(&outcome);
+        }
     }
 }

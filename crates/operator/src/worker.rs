@@ -20,7 +20,7 @@ use crate::connect::{Connected, connect};
 use crate::events::Events;
 use crate::finalizer::Finalizers;
 use crate::index::{Index, Look, Work};
-use crate::object::{Key, Meta, Object, Tenant};
+use crate::object::{Key, Object, Tenant};
 use crate::repeats::Repeats;
 use crate::report::Reporter;
 use crate::serve::Health;
@@ -249,7 +249,7 @@ impl Worker {
             let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
             match tenant.fault() {
                 // Somebody else's finalizer is all that keeps it.
-                _ if tenant.meta().is_deleted && !tenant.meta().is_held => {}
+                _ if tenant.meta().is_deleted && !tenant.meta().is_held() => {}
                 Some(faults) if !tenant.meta().is_deleted => {
                     self.shared.tell(key, &tenant, &Verdict::invalid(faults), &Facts::default());
                 }
@@ -301,9 +301,7 @@ impl Worker {
         let answer = Answer::of(&observed, &connected, &authority);
         let (shared, name) = (self.shared.clone(), self.name.clone());
         let reporter = Arc::new(Reporter::new(shared, batch.clone(), name, answer.version.clone()));
-        let hearing = reporter.clone();
-        let listener = Arc::new(move |event| hearing.hear(event));
-        let report = pass.apply(&desired, observed, plan, batch.consent(&authority), listener).await;
+        let report = pass.apply(&desired, observed, plan, batch.consent(&authority), reporter.clone()).await;
         reporter.finish(&report.tenants);
         let answer = answer.after(&report.tenants);
         self.tell_server(server, &Verdict::server(&report.conditions), Some(&answer));
@@ -335,16 +333,16 @@ impl Worker {
         }
     }
 
-    /// Puts our finalizer on what is about to be ours; whoever is somebody else's never gets it.
+    /// Puts our finalizer on what is ours already; others get it before their first step, and who is somebody else's
+    /// never does.
     async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch) -> Result<(), Failure> {
         let is_conflict = |refusal: &Refusal| refusal.kind == RefusalKind::Conflict;
-        let ours = plan.tenants.iter().filter(|tenant| !tenant.refusal.as_ref().is_some_and(is_conflict));
-        let ours: BTreeSet<Claim> = ours.map(|tenant| tenant.claim.declaration()).collect();
-        let is_free = |meta: &Meta| !meta.is_held && !meta.is_deleted;
-        let tenants =
-            batch.tenants.iter().filter(|(claim, (_, tenant))| ours.contains(*claim) && is_free(tenant.meta()));
-        let free = tenants.map(|(_, (key, tenant))| (key.clone(), tenant.meta().uid.clone())).collect();
-        self.shared.finalizers.put_on(free).await
+        let is_idle = |tenant: &&TenantPlan<PostgresStep>| {
+            tenant.steps.is_empty() && !tenant.refusal.as_ref().is_some_and(is_conflict)
+        };
+        let idle = plan.tenants.iter().filter(is_idle).filter_map(|tenant| batch.tenants.get(&tenant.claim));
+        let free = idle.filter(|(_, tenant)| tenant.meta().is_free()).cloned().collect();
+        self.shared.finalizers.put_on_all(free).await
     }
 
     /// Lets go of what was dealt with, and remembers what has to be looked at again.

@@ -508,10 +508,10 @@ impl Engine for Postgres {
         interrupt: &Interrupt,
     ) -> Result<Hold, Failure> {
         let row = apply::row(tenant, observed);
-        let key = self.locks.take(&self.connections, &tenant.database, interrupt).await;
+        let lock = self.locks.take(&self.connections, &tenant.database, interrupt).await;
         Ok(Hold {
             claim: tenant.claim.clone(),
-            key: key.map_err(|failure| self.at(failure))?,
+            lock: lock.map_err(|failure| self.at(failure))?,
             database: tenant.database.clone(),
             owner: apply::owner(tenant, observed),
             id: row.map(|row| row.id),
@@ -526,7 +526,7 @@ impl Engine for Postgres {
         steps: &[&PostgresStep],
         login: Option<&Login>,
     ) -> Result<usize, Failure> {
-        let done = apply::carry_out(&self.connections, &self.locks, hold, steps, login).await;
+        let done = apply::carry_out(&self.connections, hold, steps, login).await;
         done.map_err(|failure| self.at(failure))
     }
 
@@ -540,6 +540,6 @@ impl Engine for Postgres {
     }
 
     async fn release(&self, hold: Hold) {
-        self.locks.release(hold.key).await;
+        hold.lock.release().await;
     }
 }

@@ -67,7 +67,8 @@ impl Cluster {
         self.plane.as_ref().expect("it is there until it is dropped")
     }
 
-    /// The file that says how to reach it as its administrator.
+    /// The file that says how to reach it: as its administrator, and in the context `operator` as a user of that name,
+    /// who may nothing yet.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane().kubeconfig()
@@ -130,6 +131,15 @@ impl Cluster {
         }
     }
 
+    /// Has etcd forget what was before: whoever goes on from there is told that it is gone.
+    pub fn compact(&self) {
+        let plane = self.plane();
+        let range = format!("{{\"key\": \"{}\"}}", BASE64.encode("/registry"));
+        let answer: serde_json::Value = serde_json::from_str(&plane.etcd("/v3/kv/range", &range)).expect("JSON");
+        let revision = answer["header"]["revision"].as_str().expect("a revision");
+        plane.etcd("/v3/kv/compaction", &format!("{{\"revision\": {revision}, \"physical\": true}}"));
+    }
+
     /// All that etcd holds, as keys and values; the values are in the API server's binary form, with texts as they are.
     #[must_use]
     pub fn stored(&self) -> Vec<(String, Vec<u8>)> {
@@ -177,7 +187,8 @@ impl ControlPlane {
     }
 
     fn configure(&self) {
-        let tokens = format!("{},admin,1,system:masters\n", self.token);
+        // Administrators are never told to wait.
+        let tokens = format!("{0},admin,1,system:masters\n{0}-operator,operator,2\n", self.token);
         files::write_private(&self.path("tokens.csv"), tokens.as_bytes(), None);
         let pair = rcgen::KeyPair::generate().expect("a key can be made");
         files::write_private(&self.path("service-account.key"), pair.serialize_pem().as_bytes(), None);
@@ -260,11 +271,12 @@ impl ControlPlane {
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority: '{}'}}}}]\n\
-             users: [{{name: admin, user: {{token: {}}}}}]\n\
-             contexts: [{{name: test, context: {{cluster: test, user: admin}}}}]\n",
+             users: [{{name: admin, user: {{token: {token}}}}}, {{name: operator, user: {{token: {token}-operator}}}}]\n\
+             contexts: [{{name: test, context: {{cluster: test, user: admin}}}}, \
+             {{name: operator, context: {{cluster: test, user: operator}}}}]\n",
             self.api_port.port(),
             self.path("certificates/apiserver.crt").display(),
-            self.token,
+            token = self.token,
         );
         files::write_private(&self.kubeconfig(), text.as_bytes(), None);
     }

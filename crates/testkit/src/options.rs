@@ -27,6 +27,12 @@ impl Options {
         Self { major, admin, fsync: false, settings: Vec::new(), hba: Vec::new(), files: Vec::new() }
     }
 
+    /// The server's major version.
+    #[must_use]
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
     /// Whether writes reach the disk (default: no). Measurements turn it on.
     #[must_use]
     pub fn fsync(mut self, fsync: bool) -> Self {

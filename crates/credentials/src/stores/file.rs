@@ -7,7 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use futures_util::future::{self, BoxFuture};
 use tenantdb_api::{Namespace, ObjectName, shorten};
@@ -171,6 +174,7 @@ impl FilePlace {
             current: wanted.is_ok_and(|wanted| self.encoding.kept(wanted) == document),
             generation: Generation(sidecar.generation),
             username: login.username,
+            vouched: false,
             version,
         })
     }
@@ -283,8 +287,17 @@ impl Place for FilePlace {
         self.paths(delivery).document.display().to_string()
     }
 
-    fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>> {
-        Box::pin(future::ready(self.read_now(delivery)))
+    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>> {
+        let share = deliveries.len().div_ceil(thread::available_parallelism().map_or(1, NonZero::get)).max(1);
+        let read = |part: &[Delivery]| part.iter().map(|delivery| self.read_now(delivery)).collect::<Vec<_>>();
+        let mut parts = deliveries.chunks(share);
+        let own = parts.next().unwrap_or_default();
+        let found = thread::scope(|scope| {
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+            let others = others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            read(own).into_iter().chain(others).collect()
+        });
+        Box::pin(future::ready(found))
     }
 
     fn login<'a>(

@@ -4,6 +4,8 @@
 //! each write a compare-and-set. A Secret that is not there yet is made with its credential in it, by a request that
 //! fails where somebody was first: an empty one would let pods start without their variables.
 
+mod many;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
@@ -97,24 +99,32 @@ impl SecretPlace {
     }
 
     async fn held(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
-        let Some(secret) = self.get(delivery).await? else { return Ok(Held::Nothing { version: Version::default() }) };
-        if let Some(what) = belongs_to_another(&secret, delivery).or_else(|| has_another_type(&secret, delivery)) {
+        Ok(self.assess(delivery, self.get(delivery).await?.as_ref()))
+    }
+
+    /// What a Secret, or that there is none, is to a delivery.
+    fn assess(&self, delivery: &Delivery, secret: Option<&Secret>) -> Held {
+        let Some(secret) = secret else { return Held::Nothing { version: Version::default() } };
+        if let Some(what) = belongs_to_another(secret, delivery).or_else(|| has_another_type(secret, delivery)) {
             let hint = "delete it, or choose another `credentials.secretName`".to_owned();
-            return Ok(Held::Foreign { what: format!("{} {what}", self.location(delivery)), hint });
+            return Held::Foreign { what: format!("{} {what}", self.location(delivery)), hint };
         }
         let (version, generation) = (version_of(&secret.metadata), generation_of(&secret.metadata));
-        let document = document_of(&secret);
-        let Some((login, next)) = read_logins(&document) else { return Ok(Held::Nothing { version }) };
+        let document = document_of(secret);
+        let Some((login, next)) = read_logins(&document) else { return Held::Nothing { version } };
         let is_marked = carries(&secret.metadata, &metadata(delivery, generation, ""));
-        Ok(Held::Credential {
+        let is_as_rendered =
+            || render(delivery, &login, generation).is_ok_and(|wanted| secret.data == Some(data(&wanted)));
+        Held::Credential {
             login: login.digest(),
             next: next.map(|next| next.digest()),
-            current: is_marked
-                && render(delivery, &login, generation).is_ok_and(|wanted| secret.data == Some(data(&wanted))),
+            current: is_marked && is_as_rendered(),
+            vouched: is_written_for(&secret.metadata, delivery)
+                && login.password.as_ref().is_some_and(crate::password::is_generated),
             generation,
-            username: login.username,
+            username: login.username.clone(),
             version,
-        })
+        }
     }
 
     async fn find_login(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
@@ -128,6 +138,10 @@ impl SecretPlace {
     }
 
     async fn mark(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
+        // The request that makes it fails where somebody was first.
+        if expected == Version::default() {
+            return Ok(expected);
+        }
         let Some(mut secret) = self.expect(delivery, expected).await? else { return Ok(Version::default()) };
         lay_over(&mut secret.metadata, metadata(delivery, marker.generation, &marker.writer));
         self.replace(delivery, secret).await
@@ -227,8 +241,8 @@ impl Place for SecretPlace {
         format!("Secret {}/{}", delivery.claim.namespace, delivery.secret_name)
     }
 
-    fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>> {
-        Box::pin(self.held(delivery))
+    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>> {
+        Box::pin(self.read_all(deliveries))
     }
 
     fn login<'a>(
@@ -333,6 +347,12 @@ fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<String> {
             other.map(|server| format!("is the credential on server {server}"))
         }
     }
+}
+
+/// Whether it was written for this very declaration, and not for an earlier one of its name.
+fn is_written_for(meta: &ObjectMeta, delivery: &Delivery) -> bool {
+    let owner = meta.labels.as_ref().and_then(|labels| labels.get(OWNER));
+    delivery.uid.is_some() && owner == delivery.uid.as_ref()
 }
 
 /// The type of a Secret can't be changed.

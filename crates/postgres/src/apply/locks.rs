@@ -1,4 +1,5 @@
-//! The session that holds a lock for each tenant in hand. When it is lost, so are the locks, and the pass ends.
+//! The session that holds a lock for each tenant in hand. When it is lost, so are the locks, and work on those tenants
+//! ends; whoever comes later takes locks with another.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,10 +12,16 @@ use crate::connect::{Connections, Session, Statement};
 use crate::ledger::TENANT_LOCKS;
 use crate::sql::text;
 
-/// The locks of a pass.
+/// The locks of a process.
 pub(crate) struct Locks {
     session: Mutex<Arc<OnceCell<Session>>>,
     patience: Duration,
+}
+
+/// A lock, with the session that holds it.
+pub(crate) struct Lock {
+    key: i32,
+    session: Arc<OnceCell<Session>>,
 }
 
 impl Locks {
@@ -29,8 +36,8 @@ impl Locks {
         connections: &Connections,
         database: &str,
         interrupt: &Interrupt,
-    ) -> Result<i32, Failure> {
-        let cell = self.cell();
+    ) -> Result<Lock, Failure> {
+        let cell = self.living();
         let session = cell.get_or_try_init(|| connections.locks()).await?;
         let give_up = Instant::now() + self.patience;
         let mut pause = Duration::from_millis(20);
@@ -44,23 +51,13 @@ impl Locks {
         loop {
             interrupt.check()?;
             if let Some(key) = session.column(&statement).await?.first().and_then(|key| key.parse().ok()) {
-                return Ok(key);
+                return Ok(Lock { key, session: cell });
             }
             if Instant::now() > give_up {
                 return Err(held(session, database, self.patience).await);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-        }
-    }
-
-    /// Lets go of a lock.
-    pub(crate) async fn release(&self, key: i32) {
-        if let Some(session) = self.cell().get() {
-            let statement = format!("SELECT pg_advisory_unlock({TENANT_LOCKS}, {key})");
-            if let Err(failure) = session.run(&[Statement::labelled(statement, "unlock")]).await {
-                tracing::debug!(%failure, "the lock went with its session");
-            }
         }
     }
 
@@ -72,18 +69,35 @@ impl Locks {
         }
     }
 
-    fn cell(&self) -> Arc<OnceCell<Session>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The session, or the place of another where it was lost.
+    fn living(&self) -> Arc<OnceCell<Session>> {
+        let mut cell = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if cell.get().is_some_and(Session::is_closed) {
+            *cell = Arc::default();
+        }
+        cell.clone()
     }
+}
 
-    /// Goes on, or ends the pass because the locks are lost.
+impl Lock {
+    /// Goes on, or ends the work on the tenant because its lock is lost.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        match self.cell().get() {
+        match self.session.get() {
             Some(session) if session.is_closed() => {
                 Err(Failure::new(FailureKind::LockLost, "the session that held the locks was lost")
                     .hint("the server may have restarted; run it again to finish"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Lets go of it.
+    pub(crate) async fn release(self) {
+        if let Some(session) = self.session.get() {
+            let statement = format!("SELECT pg_advisory_unlock({TENANT_LOCKS}, {})", self.key);
+            if let Err(failure) = session.run(&[Statement::labelled(statement, "unlock")]).await {
+                tracing::debug!(%failure, "the lock went with its session");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ mod proof;
 mod script;
 
 pub(crate) use bookkeeping::{accept_ledger, flush, note_sightings, take_over};
-pub(crate) use locks::Locks;
+pub(crate) use locks::{Lock, Locks};
 use tenantdb_core::{Claim, Failure, FailureKind, Login, Plan, Step, Task, TenantPlan, failpoint};
 
 use self::proof::Proof;
@@ -23,8 +23,7 @@ use crate::trap::Trap;
 /// A tenant in hand.
 pub struct Hold {
     pub(crate) claim: Claim,
-    /// The second key of its lock.
-    pub(crate) key: i32,
+    pub(crate) lock: Lock,
     pub(crate) database: String,
     pub(crate) owner: String,
     /// Its row in the ledger, once it is claimed.
@@ -132,14 +131,13 @@ async fn create_tables(connections: &Connections) -> Result<(), Failure> {
 /// Carries out the first steps of one tenant, as many as one transaction takes; how many those were.
 pub(crate) async fn carry_out(
     connections: &Connections,
-    locks: &Locks,
     hold: &mut Hold,
     steps: &[&PostgresStep],
     login: Option<&Login>,
 ) -> Result<usize, Failure> {
     let batch = &steps[..batch(steps)];
     let Some(first) = batch.first() else { return Ok(0) };
-    locks.check()?;
+    hold.lock.check()?;
     for step in batch {
         failpoint::hit(&format!("before-{}", step.kind()));
     }

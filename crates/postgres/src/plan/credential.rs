@@ -60,11 +60,15 @@ pub(super) fn custody(
         None => &nothing,
     };
     let scheme = tenant.applied.logins;
-    let accepted = named(held, names, scheme).filter(|_| place.accepted.contains(&tenant.claim));
+    let of_place = named(held, names, scheme);
+    let accepted = of_place.filter(|_| place.accepted.contains(&tenant.claim));
+    let vouched = of_place.filter(|_| matches!(held, Held::Credential { vouched: true, .. }));
     let facts: Vec<SlotFacts> = scheme
         .slots()
         .iter()
-        .filter(|slot| is_standing(**slot, scheme, row) || is_free(**slot, names, shared) || accepted == Some(**slot))
+        .filter(|slot| {
+            is_standing(**slot, scheme, row) || is_free(**slot, names, shared) || accepted.or(vouched) == Some(**slot)
+        })
         .map(|slot| facts(*slot, names, row, shared, &place.id))
         .collect();
     let decision = decide(Facts {
@@ -75,6 +79,7 @@ pub(super) fn custody(
         held,
         refused: place.refused.contains(&tenant.claim),
         accepted,
+        vouched,
         reissue,
     });
     if let Decision::Refuse(refusal) = decision {

@@ -119,7 +119,8 @@ impl World {
                 let (next, version) = (in_hand.login.clone(), Version(u64::from(self.fresh())));
                 assert!(next.is_some(), "nothing to stage");
                 let username = username(&login);
-                let held = Held::Credential { username, generation, login, next, current: false, version };
+                let held =
+                    Held::Credential { username, generation, login, next, current: false, vouched: false, version };
                 self.place.held.insert(claim, Ok(held));
             }
             CredentialStep::Reuse { login: wanted, .. } => {
@@ -137,7 +138,15 @@ impl World {
                 let login = in_hand.login.clone().expect("a login");
                 let version = Version(u64::from(self.fresh()));
                 let (username, generation) = (username(&login), *generation);
-                let held = Held::Credential { username, generation, login, next: None, current: true, version };
+                let held = Held::Credential {
+                    username,
+                    generation,
+                    login,
+                    next: None,
+                    current: true,
+                    vouched: false,
+                    version,
+                };
                 self.place.held.insert(claim, Ok(held));
             }
             CredentialStep::Withdraw { .. } => {

@@ -290,7 +290,7 @@ const DRIFTS: &[(&str, Drift)] = &[
         let login = tenantdb_core::Digest::from_stored("forged".to_owned());
         let (username, generation) = ("cafe_a".parse().unwrap(), tenantdb_core::Generation(1));
         let version = tenantdb_core::Version(9);
-        let held = Held::Credential { username, generation, login, next: None, current: true, version };
+        let held = Held::Credential { username, generation, login, next: None, current: true, vouched: false, version };
         world.place.held.insert(claim(), Ok(held));
     }),
     ("the credential's keys changed", |world| {

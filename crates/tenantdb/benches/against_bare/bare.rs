@@ -65,7 +65,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    fn new(server: &TestServer) -> Self {
+    pub fn new(server: &TestServer) -> Self {
         let options = server.major() >= 16;
         Self {
             port: server.port(),

@@ -21,7 +21,8 @@ pub fn measure(major: u32, tenants: usize) {
     });
 }
 
-async fn create(bare: Arc<Bare>, ledger: Arc<Client>, number: usize) {
+/// Makes one.
+pub async fn create(bare: Arc<Bare>, ledger: Arc<Client>, number: usize) {
     let name = name(number);
     let password = Alphanumeric.sample_string(&mut rand::rng(), 40);
     let verifier = scram_sha_256(password.as_bytes());

@@ -1,12 +1,13 @@
 //! How long the program takes, compared with the bare work: the same statements and logins by a plain parallel client
 //! that keeps no ledger and delivers nothing. What is compared, and what came of it, is in `docs/performance.md`.
 //!
-//! `cargo bench -p tenantdb` runs it. `BENCH_ONLY` (create,adopt,delete,deep,quick), `BENCH_TENANTS` (200,1000),
+//! `cargo bench -p tenantdb` runs it. `BENCH_ONLY` (create,adopt,delete,deep,quick,claim,burst), `BENCH_TENANTS` (200,1000),
 //! `BENCH_ROUNDS` (4: each side goes first once), `BENCH_WORKERS` (2,4,8: those of the plain client, of which the best
 //! counts) and `BENCH_SERVERS` (18,16) change it.
 
 mod adopt;
 mod bare;
+mod cluster;
 mod create;
 mod deep;
 mod delete;
@@ -20,7 +21,7 @@ use std::str::FromStr;
 type Measure = fn(u32, usize);
 
 fn main() {
-    let only: Vec<String> = listed("BENCH_ONLY", "create,adopt,delete,deep,quick");
+    let only: Vec<String> = listed("BENCH_ONLY", "create,adopt,delete,deep,quick,claim,burst");
     let is_wanted = |what: &str| only.iter().any(|wanted| wanted == what);
     for major in listed("BENCH_SERVERS", "18,16") {
         if !tenantdb_testkit::available(major) {
@@ -28,12 +29,13 @@ fn main() {
         }
         for tenants in listed("BENCH_TENANTS", "200,1000") {
             println!("PostgreSQL {major}, fsync on, {tenants} tenants");
-            let comparisons: [(&str, Measure); 5] = [
+            let comparisons: [(&str, Measure); 6] = [
                 ("create", create::measure),
                 ("adopt", adopt::measure),
                 ("delete", delete::measure),
                 ("deep", deep::measure),
                 ("quick", look::quick),
+                ("burst", cluster::burst),
             ];
             for (what, measure) in comparisons {
                 if is_wanted(what) {
@@ -44,6 +46,9 @@ fn main() {
         }
         if is_wanted("quick") {
             look::plan_many(major, 10_000);
+        }
+        if is_wanted("claim") {
+            cluster::claim(major);
         }
     }
 }

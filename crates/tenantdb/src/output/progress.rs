@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tenantdb_core::Event;
+use tenantdb_core::{Event, Listener};
 
 use super::style;
 
@@ -26,7 +26,7 @@ impl Progress {
     }
 
     /// What moves the bar.
-    pub fn listener(&self) -> Arc<dyn Fn(Event) + Send + Sync> {
+    pub fn listener(&self) -> Arc<dyn Listener> {
         let bar = self.0.clone();
         let told = AtomicBool::new(false);
         Arc::new(move |event| match event {

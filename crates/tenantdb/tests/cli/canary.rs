@@ -10,10 +10,11 @@ use crate::trouble::{HeldLock, wait_for_a_lock};
 use crate::world::{Run, World, tenant};
 
 /// What must not be read anywhere.
-struct Secrets(BTreeSet<String>);
+pub struct Secrets(BTreeSet<String>);
 
 impl Secrets {
-    fn of(server: &TestServer) -> Self {
+    /// The passwords of a server's administrators.
+    pub fn of(server: &TestServer) -> Self {
         Self(BTreeSet::from([server.admin_password().to_owned(), server.superuser_password().to_owned()]))
     }
 
@@ -23,8 +24,18 @@ impl Secrets {
         self.0.extend(names.iter().map(password));
     }
 
+    /// Adds another.
+    pub fn add(&mut self, password: &str) {
+        self.0.insert(password.to_owned());
+    }
+
+    /// Whether one is in something.
+    pub fn are_in(&self, what: &[u8]) -> bool {
+        self.0.iter().any(|secret| what.windows(secret.len()).any(|part| part == secret.as_bytes()))
+    }
+
     #[track_caller]
-    fn are_not_in(&self, what: &str, text: &str) {
+    pub fn are_not_in(&self, what: &str, text: &str) {
         for secret in &self.0 {
             assert!(!text.contains(secret), "a password is in {what}");
         }
@@ -34,15 +45,22 @@ impl Secrets {
     #[track_caller]
     fn are_not_said(&self, run: &Run) {
         for said in [&run.stdout, &run.stderr] {
-            self.are_not_in("what a run said", said);
-            assert!(!said.contains("SCRAM-SHA-256$"), "a verifier is in what a run said");
-            let like_a_password = said.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.len() == 40);
-            assert_eq!(like_a_password, None, "what a run said looks like a password");
+            self.are_not_told("what a run said", said);
         }
     }
 
+    /// The same of any text that the program wrote.
     #[track_caller]
-    fn are_not_at(&self, server: &TestServer) {
+    pub fn are_not_told(&self, what: &str, text: &str) {
+        self.are_not_in(what, text);
+        assert!(!text.contains("SCRAM-SHA-256$"), "a verifier is in {what}");
+        let like_a_password = text.split(|c: char| !c.is_ascii_alphanumeric()).find(|word| word.len() == 40);
+        assert_eq!(like_a_password, None, "{what} looks like a password");
+    }
+
+    /// Checks a server's log and its ledger.
+    #[track_caller]
+    pub fn are_not_at(&self, server: &TestServer) {
         self.are_not_in("the server's log", &server.log());
         for table in ["server", "tenant", "role", "delivery", "audit"] {
             let rows = server.psql("tenantdb", &format!("SELECT t::text FROM ledger.{table} t"));

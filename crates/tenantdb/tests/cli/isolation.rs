@@ -53,7 +53,7 @@ const UNSUPPORTED: &str = "0A000";
 
 /// A tenant as its application sees it.
 #[derive(Clone)]
-struct Tenant {
+pub struct Tenant {
     database: String,
     credential: BTreeMap<String, String>,
 }
@@ -80,12 +80,7 @@ on_every_server! {
     async fn thirty_tenants_of_any_name_reach_what_is_theirs_and_nothing_else(server: TestServer) {
         let (world, tenants) = world_of_thirty(&server);
         a_second_look_finds_nothing_to_do(&world);
-        each_reaches_its_own_database(&tenants).await;
-        none_reaches_another_database(&tenants).await;
-        let before = shared_catalogs(&server);
-        none_changes_a_database_or_a_role(&tenants).await;
-        assert_eq!(shared_catalogs(&server), before);
-        none_owns_or_reads_anything_outside_its_role(&tenants).await;
+        each_reaches_what_is_its_own_and_nothing_else(&server, &tenants).await;
     }
 }
 
@@ -131,6 +126,16 @@ async fn on_a_local_server_no_tenant_reaches_postgres_and_template1() {
             }
         }
     }
+}
+
+/// Tries all that tenants might try.
+pub async fn each_reaches_what_is_its_own_and_nothing_else(server: &TestServer, tenants: &[Tenant]) {
+    each_reaches_its_own_database(tenants).await;
+    none_reaches_another_database(tenants).await;
+    let before = shared_catalogs(server);
+    none_changes_a_database_or_a_role(tenants).await;
+    assert_eq!(shared_catalogs(server), before);
+    none_owns_or_reads_anything_outside_its_role(tenants).await;
 }
 
 /// What was applied is what a deep look finds: no name was written one way and read another.
@@ -289,17 +294,26 @@ fn name_of(index: usize) -> String {
 /// Thirty tenants on one server, made by one run.
 fn world_of_thirty(server: &TestServer) -> (World, Vec<Tenant>) {
     let world = World::on(server);
+    world.apply(&declarations()).exits(0).says("30 created");
+    let tenants = tenants(|secret| world.credential("default", secret));
+    (world, tenants)
+}
+
+/// The declarations of thirty tenants.
+pub fn declarations() -> String {
     let declare = |(index, name): (usize, &&str)| {
         tenant(&name_of(index), &format!("{{database: {}}}", serde_json::to_string(name).unwrap()))
     };
-    let declared: String = NAMES.iter().enumerate().map(declare).collect();
-    world.apply(&declared).exits(0).says("30 created");
+    NAMES.iter().enumerate().map(declare).collect()
+}
+
+/// The tenants, with what was delivered to each.
+pub fn tenants(credential: impl Fn(&str) -> BTreeMap<String, String>) -> Vec<Tenant> {
     let tenants = NAMES.iter().enumerate().map(|(index, name)| Tenant {
         database: (*name).to_owned(),
-        credential: world.credential("default", &format!("{}-secret", name_of(index))),
+        credential: credential(&format!("{}-secret", name_of(index))),
     });
-    let tenants = tenants.collect();
-    (world, tenants)
+    tenants.collect()
 }
 
 /// What all databases share, passwords included.

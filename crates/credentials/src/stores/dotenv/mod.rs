@@ -117,7 +117,15 @@ impl DotenvPlace {
         let current = entry.variables.iter().all(is_wanted) && wanted == found.document(entry, "");
         let next = next.map(|next| next.digest());
         let (generation, digest) = (Generation(entry.of.generation), login.digest());
-        Ok(Held::Credential { username: login.username, generation, login: digest, next, current, version })
+        Ok(Held::Credential {
+            username: login.username,
+            generation,
+            login: digest,
+            next,
+            current,
+            vouched: false,
+            version,
+        })
     }
 
     /// What is in the file and can't be overwritten: another's variables, or the credential for another server.
@@ -396,8 +404,8 @@ impl Place for DotenvPlace {
         format!("{}:{}", tenantdb_core::host(), self.path.display())
     }
 
-    fn read<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<Held, PlaceError>> {
-        Box::pin(future::ready(self.read_now(delivery)))
+    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>> {
+        Box::pin(future::ready(deliveries.iter().map(|delivery| self.read_now(delivery)).collect()))
     }
 
     fn login<'a>(

@@ -6,19 +6,35 @@ use std::net::TcpStream;
 use std::process::Child;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
+use kube::api::{ApiResource, DynamicObject, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, Config};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
-use tenantdb_testkit::{Admin, Cluster, PortLease, TestServer, wait_until};
+use serde_json::{Value, json};
+use tenantdb_testkit::{Admin, Cluster, Options, PortLease, TestServer, available, run_blocking, wait_until};
 
 use crate::world::World;
 
 /// How long the operator may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+fn database() -> GroupVersionKind {
+    GroupVersionKind::gvk("tenantdb.dev", "v1alpha1", "TenantDatabase")
+}
+
+/// What the operator's user may do.
+const OPERATOR_MAY_ALL: &str = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, \
+     metadata: {name: operator}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, \
+     subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]}";
+
 /// A cluster that knows our kinds, with a server and its operator.
 pub struct Site {
     operators: Vec<(Child, PortLease)>,
+    /// How much the operators log.
+    pub level: &'static str,
     world: World,
     pub server: TestServer,
     pub cluster: Cluster,
@@ -27,14 +43,26 @@ pub struct Site {
 impl Site {
     /// One with a server of this version, called `shared`; `None` where a program is missing.
     pub fn with(major: u32, admin: Admin) -> Option<Self> {
+        Self::on(Options::new(major, admin))
+    }
+
+    /// One with a server that is set up in a certain way.
+    pub fn on(options: Options) -> Option<Self> {
+        let mut site = Self::without_operator(options)?;
+        site.start();
+        Some(site)
+    }
+
+    /// One whose operator is not there yet.
+    pub fn without_operator(options: Options) -> Option<Self> {
         let cluster = with_our_kinds()?;
-        let server = TestServer::try_start(major, admin)?;
+        let server = available(options.major()).then(|| options.start())?;
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
-        let mut site = Self { operators: Vec::new(), world, server, cluster };
+        let site = Self { operators: Vec::new(), level: "debug", world, server, cluster };
+        site.apply(OPERATOR_MAY_ALL);
         site.store_password(site.server.admin_password());
         site.apply(&site.server_yaml());
-        site.start();
         Some(site)
     }
 
@@ -65,7 +93,8 @@ impl Site {
         let listen = format!("127.0.0.1:{}", port.port());
         let arguments = ["operator", "--cluster-id", "test", "--lease-duration", "1s", "--listen", &listen];
         let mut command = self.world.command(&arguments);
-        command.env("TENANTDB_LOG", "debug").stdout(log.try_clone().unwrap()).stderr(log);
+        command.args(["--context", "operator"]).env("TENANTDB_LOG", self.level);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
         self.operators.push((command.spawn().unwrap(), port));
     }
 
@@ -115,9 +144,47 @@ impl Site {
         self.cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], manifests);
     }
 
+    /// Makes so many databases of one spec, called `many-0`, `many-1` and so on; kubectl would take its time.
+    pub fn make_many(&self, number: usize, spec: &str) {
+        run_blocking(async {
+            let databases = self.databases().await;
+            let spec: Value = serde_json::from_str(spec).unwrap();
+            let make = |number: usize| {
+                let kind = ApiResource::from_gvk(&database());
+                let object = DynamicObject::new(&format!("many-{number}"), &kind).data(json!({"spec": spec}));
+                let databases = &databases;
+                async move { drop(databases.create(&PostParams::default(), &object).await.unwrap()) }
+            };
+            stream::iter(0..number).map(make).buffer_unordered(16).collect::<()>().await;
+        });
+    }
+
+    /// Waits until so many databases of the namespace `default` are ready.
+    pub fn ready_count(&self, number: usize) {
+        wait_until(PATIENCE, || {
+            let template = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}";
+            let ready = self.cluster.kubectl(&["get", "tdb", "-o", template]);
+            ready.split(' ').filter(|ready| *ready == "True").count() == number
+        });
+    }
+
+    async fn databases(&self) -> Api<DynamicObject> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = Kubeconfig::read_from(self.cluster.kubeconfig()).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let client = Client::try_from(config).unwrap();
+        Api::namespaced_with(client, "default", &ApiResource::from_gvk(&database()))
+    }
+
     /// Makes a namespace.
     pub fn namespace(&self, name: &str) {
         self.apply(&format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
+    }
+
+    /// Has a database of the namespace `default` looked at closely.
+    pub fn look_closely_at(&self, name: &str) {
+        let refresh = format!("tenantdb.dev/refresh={:x}", rand::random::<u64>());
+        let _ = self.cluster.kubectl(&["annotate", "--overwrite", "tdb", name, &refresh]);
     }
 
     /// An object, if it is there.
@@ -152,15 +219,31 @@ impl Site {
         self.wait_for("tdb", namespace, name, "Ready", "True", "InSync");
     }
 
+    /// Waits until all of these databases of the namespace `default` are ready.
+    #[track_caller]
+    pub fn all_ready(&self, names: &[impl AsRef<str>]) {
+        for name in names {
+            self.ready("default", name.as_ref());
+        }
+    }
+
     /// What a Secret holds, if it is there.
     pub fn secret(&self, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {
-        let secret = self.get("secret", namespace, name)?;
-        let template = "{{range $key, $value := .data}}{{$key}}={{$value | base64decode}}\u{1}{{end}}";
-        let decoded =
-            self.cluster.kubectl(&["get", "secret", "-n", namespace, name, "-o", &format!("go-template={template}")]);
-        assert!(secret["data"].is_object());
-        let pairs = decoded.split('\u{1}').filter_map(|pair| pair.split_once('='));
-        Some(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+        self.secrets(namespace).remove(name)
+    }
+
+    /// What each Secret of a namespace holds.
+    pub fn secrets(&self, namespace: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+        let template = "{{range .items}}{{.metadata.name}}\u{2}\
+                        {{range $key, $value := .data}}{{$key}}={{$value | base64decode}}\u{1}{{end}}\u{3}{{end}}";
+        let template = format!("go-template={template}");
+        let decoded = self.cluster.kubectl(&["get", "secrets", "-n", namespace, "-o", &template]);
+        let secrets = decoded.split('\u{3}').filter_map(|secret| secret.split_once('\u{2}'));
+        let keys = |data: &str| {
+            let pairs = data.split('\u{1}').filter_map(|pair| pair.split_once('='));
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        secrets.map(|(name, data)| (name.to_owned(), keys(data))).collect()
     }
 }
 

@@ -198,25 +198,6 @@ fn what_happens_while_no_operator_runs_is_found_by_the_next() {
 }
 
 #[test]
-fn a_killed_operator_leaves_nothing_that_the_next_does_not_finish() {
-    let Some(mut site) = Site::with(18, Admin::Plain) else { return };
-    let names: Vec<String> = (0..20).map(|number| format!("app-{number}")).collect();
-    site.apply(&names.iter().map(|name| tenant(name, "{}")).collect::<String>());
-    for pause in [30, 80, 130, 180, 230] {
-        std::thread::sleep(std::time::Duration::from_millis(pause));
-        site.kill();
-        site.start();
-    }
-    for name in &names {
-        site.ready("default", name);
-        let login = site.secret("default", &format!("{name}-secret")).unwrap();
-        assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok(name.clone()));
-    }
-    let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'app-%'";
-    assert_eq!(site.server.psql("postgres", roles), (3 * names.len()).to_string());
-}
-
-#[test]
 fn a_server_that_is_away_is_waited_for_and_a_new_password_is_taken() {
     let Some(site) = Site::with(15, Admin::Plain) else { return };
     site.apply(&tenant("blog", "{}"));
@@ -262,7 +243,7 @@ fn drift_is_healed_and_told_in_an_event() {
     site.apply(&tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}"));
     site.ready("default", "cafe");
     site.server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC; ALTER ROLE cafe_a CREATEDB; ALTER ROLE cafe_reporting_a PASSWORD 'x'");
-    let _ = site.cluster.kubectl(&["annotate", "tdb", "cafe", "tenantdb.dev/refresh=now"]);
+    site.look_closely_at("cafe");
     let events = || {
         site.cluster.kubectl(&[
             "get",
@@ -296,20 +277,6 @@ fn of_several_operators_one_works_and_the_next_goes_on() {
     assert_ne!(holder(), first);
     site.stop();
     assert_eq!(site.cluster.kubectl(&["get", "lease", "tenantdb", "-o", "jsonpath={.spec.holderIdentity}"]), "");
-}
-
-#[test]
-fn an_api_server_that_restarts_is_waited_for() {
-    let Some(mut site) = Site::with(16, Admin::Plain) else { return };
-    site.apply(&tenant("blog", "{}"));
-    site.ready("default", "blog");
-    site.cluster.stop_api_server();
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    site.cluster.start_api_server();
-    site.apply(&tenant("cafe", "{}"));
-    site.ready("default", "cafe");
-    let _ = site.cluster.kubectl(&["delete", "secret", "blog-secret"]);
-    wait_until(PATIENCE, || site.secret("default", "blog-secret").is_some());
 }
 
 #[test]
