@@ -104,7 +104,7 @@ fn a_server_that_is_full_or_restarts_midway_is_worked_on_when_it_can_be() {
     site.apply(&tenant("blog", "{}"));
     site.ready("default", "blog");
     let login = site.secret("default", "blog-secret").unwrap();
-    let hold = || {
+    let sleeper = || {
         let sleep = std::thread::spawn({
             let (port, login) = (site.server.port(), login.clone());
             let sql = "SELECT pg_sleep(60)";
@@ -113,7 +113,7 @@ fn a_server_that_is_full_or_restarts_midway_is_worked_on_when_it_can_be() {
         std::thread::sleep(Duration::from_millis(30));
         sleep
     };
-    let held: Vec<_> = (0..12).map(|_| hold()).collect();
+    let held: Vec<_> = (0..12).map(|_| sleeper()).collect();
     site.apply(&tenant("cafe", "{}"));
     wait_until(PATIENCE, || {
         let found = site.get("tdb", "default", "cafe").unwrap_or_default();
