@@ -168,7 +168,6 @@ fn a_document_that_was_not_decoded_whole_says_nothing_untrue() {
             "spec.source.cnpg must be a mapping, not the number `5`",
             "spec.admin.passwordFrom[0].env must be text, not the number `5`",
             "spec.admin.passwordFrom[1] must have exactly one of env, file and secret",
-            "spec.admin.passwordFrom[1].secret is not supported yet",
             "`none` is not the name of a role",
         ]
     );

@@ -1,13 +1,11 @@
 //! From the declaration of a server to a pass over it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use kube::Client;
 use tenantdb_api::DatabaseServer;
-use tenantdb_api::database_server::{PasswordSource, SecretKeyReference, SourceKind};
-use tenantdb_core::{Address, Endpoint, Failure, FailureKind, Interrupt, Pass, Password, Place};
+use tenantdb_api::database_server::SourceKind;
+use tenantdb_core::{Address, Endpoint, Failure, FailureKind, Interrupt, Pass, Place};
 use tenantdb_postgres::{Postgres, reach};
 
 /// A server that can be asked.
@@ -34,8 +32,7 @@ pub(crate) async fn connect(
         return Err(Failure::new(FailureKind::Rejected, message).hint("declare an `endpoint`"));
     };
     let address = Address { host: endpoint.host.clone(), port: endpoint.port };
-    let secrets = passwords(client, server).await;
-    let admin = reach::admin_login(server, |from| read_password(from, &secrets))?;
+    let admin = reach::admin_login(server, |from| tenantdb_kubernetes::read_password(client, from)).await?;
     let authority = authority(server)?;
     let tls = reach::tls(server, authority.as_deref().map(str::as_bytes)).map_err(|why| wrong_tls(server, &why))?;
     let endpoint = reach::endpoint(server, &address, authority);
@@ -56,44 +53,6 @@ pub(crate) async fn connect(
 fn wrong_tls(server: &DatabaseServer, why: &str) -> Failure {
     let message = format!("server {}: {why}", server.metadata.name);
     Failure::new(FailureKind::Rejected, message).hint("see `tls.caFrom` of the DatabaseServer")
-}
-
-/// What each Secret says that a server's `passwordFrom` names.
-type Secrets = HashMap<SecretKeyReference, Result<Password, String>>;
-
-async fn passwords(client: &Client, server: &DatabaseServer) -> Secrets {
-    let mut found = Secrets::new();
-    let sources = server.spec.admin.iter().flat_map(|admin| &admin.password_from);
-    for reference in sources.filter_map(|from| from.secret.as_ref()) {
-        if !found.contains_key(reference) {
-            found.insert(reference.clone(), read_secret(client, reference).await);
-        }
-    }
-    found
-}
-
-async fn read_secret(client: &Client, reference: &SecretKeyReference) -> Result<Password, String> {
-    let SecretKeyReference { namespace, name, key } = reference;
-    let namespace = namespace.as_ref().ok_or_else(|| format!("Secret {name}: no namespace is given"))?;
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace.as_str());
-    let secret = match api.get_opt(name.as_str()).await {
-        Ok(Some(secret)) => secret,
-        Ok(None) => return Err(format!("there is no Secret {namespace}/{name}")),
-        Err(kube::Error::Api(status)) => return Err(format!("Secret {namespace}/{name}: {}", status.message)),
-        Err(_) => return Err(format!("Secret {namespace}/{name}: the API server can't be reached")),
-    };
-    let value = secret.data.as_ref().and_then(|data| data.get(key));
-    let value = value.ok_or_else(|| format!("Secret {namespace}/{name} has no key `{key}`"))?;
-    let place = format!("key `{key}` of Secret {namespace}/{name}");
-    let text = std::str::from_utf8(&value.0).map_err(|_| format!("{place} is not UTF-8"))?;
-    reach::password_in(text, &place)
-}
-
-fn read_password(from: &PasswordSource, secrets: &Secrets) -> Result<Password, String> {
-    match &from.secret {
-        Some(reference) => secrets.get(reference).cloned().unwrap_or_else(|| Err("it was not read".to_owned())),
-        None => reach::read_password(from),
-    }
 }
 
 /// The certificates that may have signed the server's.

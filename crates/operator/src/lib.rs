@@ -25,10 +25,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kube::config::KubeConfigOptions;
-use kube::{Client, Config};
+use kube::Client;
 use tenantdb_api::ObjectName;
-use tenantdb_core::{Authority, Failure, FailureKind, Interrupt, PlaceId};
+use tenantdb_core::{Authority, Failure, Interrupt, PlaceId};
 use tenantdb_credentials::stores::secret::SecretPlace;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -52,28 +51,6 @@ const LEASE: &str = "tenantdb";
 
 /// How often is looked whether to stop.
 const STOP: Duration = Duration::from_millis(100);
-
-/// A client of the cluster that a context of the kubeconfig names, else of the current one, else of the one that this
-/// runs in.
-///
-/// # Errors
-/// When there is no such cluster.
-pub async fn client(context: Option<&str>) -> Result<Client, Failure> {
-    // Another provider may be there already; there is only one that we have.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let failed = |error: &dyn std::error::Error| {
-        let message = format!("there is no cluster to work with: {error}");
-        Failure::new(FailureKind::Rejected, message).hint("set KUBECONFIG, or name a context with --context")
-    };
-    let config = match context {
-        Some(context) => {
-            let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-            Config::from_kubeconfig(&options).await.map_err(|error| failed(&error))?
-        }
-        None => Config::infer().await.map_err(|error| failed(&error))?,
-    };
-    Client::try_from(config).map_err(|error| failed(&error))
-}
 
 /// How an operator runs.
 #[derive(Clone, Debug)]

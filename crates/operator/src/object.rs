@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kube::api::{ApiResource, DynamicObject};
-use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
-use tenantdb_api::kinds::resource::Resource;
+use kube::ResourceExt as _;
+use kube::api::DynamicObject;
+use serde_json::Value;
 use tenantdb_api::{
-    Declared, Diagnostics, GROUP, Kind, Namespace, ObjectName, ObjectPath, TenantDatabase, TenantRole, VERSION,
-    database_server, tenant_database, tenant_role,
+    Declared, Diagnostics, Kind, Namespace, ObjectName, ObjectPath, TenantDatabase, TenantRole, tenant_database,
+    tenant_role,
 };
 use tenantdb_core::{Authority, Claim};
+pub(crate) use tenantdb_kubernetes::{api, api_resource};
 
 /// Keeps an object from vanishing before what it stands for is dealt with.
 pub(crate) const FINALIZER: &str = "tenantdb.dev/ledger";
@@ -118,7 +118,7 @@ impl Meta {
 impl<T: Kind> Object<T> {
     /// An object as the API server gave it.
     pub(crate) fn new(object: &DynamicObject) -> Self {
-        Self { meta: Meta::of(object), declared: tenantdb_api::custom_resource(manifest(object)) }
+        Self { meta: Meta::of(object), declared: tenantdb_kubernetes::declared(object) }
     }
 }
 
@@ -169,35 +169,5 @@ impl Tenant {
                 paths.map(|path| Key::at(tenant_database::RESOURCE.kind, &path)).collect()
             }
         }
-    }
-}
-
-/// The part of an object that a manifest would hold.
-fn manifest(object: &DynamicObject) -> Value {
-    let mut metadata = json!({"name": object.name_any()});
-    if let Some(namespace) = object.namespace() {
-        metadata["namespace"] = namespace.into();
-    }
-    json!({"metadata": metadata, "spec": object.data.get("spec").cloned().unwrap_or_default()})
-}
-
-/// The objects of one of our kinds, in a namespace or, of a cluster-scoped kind, all of them.
-pub(crate) fn api(client: Client, kind: &str, namespace: Option<&Namespace>) -> Option<Api<DynamicObject>> {
-    let all = [&database_server::RESOURCE, &tenant_database::RESOURCE, &tenant_role::RESOURCE];
-    let resource = api_resource(all.into_iter().find(|resource| resource.kind == kind)?);
-    Some(match namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace.as_str(), &resource),
-        None => Api::all_with(client, &resource),
-    })
-}
-
-/// A kind as the client knows it.
-pub(crate) fn api_resource(resource: &Resource) -> ApiResource {
-    ApiResource {
-        group: GROUP.to_owned(),
-        version: VERSION.to_owned(),
-        api_version: tenantdb_api::API_VERSION.to_owned(),
-        kind: resource.kind.to_owned(),
-        plural: resource.plural.to_owned(),
     }
 }

@@ -36,13 +36,14 @@ pub fn tls(server: &DatabaseServer, authority: Option<&[u8]>) -> Result<TlsSetti
     TlsSettings::new(mode, authority)
 }
 
-/// The administrator's login, with the first password that `read` finds in `admin.passwordFrom`.
+/// The administrator's login, with the first password that `read` finds in `admin.passwordFrom`; what comes after it is
+/// not read.
 ///
 /// # Errors
 /// When none of them is there; all that were tried are named.
-pub fn admin_login(
-    server: &DatabaseServer,
-    mut read: impl FnMut(&PasswordSource) -> Result<Password, String>,
+pub async fn admin_login<'a, R: Future<Output = Result<Password, String>>>(
+    server: &'a DatabaseServer,
+    mut read: impl FnMut(&'a PasswordSource) -> R,
 ) -> Result<AdminLogin, Failure> {
     let name = &server.metadata.name;
     let Some(admin) = server.spec.admin.as_ref() else {
@@ -51,7 +52,7 @@ pub fn admin_login(
     };
     let mut tried = Vec::new();
     for from in &admin.password_from {
-        match read(from) {
+        match read(from).await {
             Ok(password) => {
                 return Ok(AdminLogin {
                     username: from.username.as_ref().map_or(admin.username.as_str(), SqlName::as_str).to_owned(),

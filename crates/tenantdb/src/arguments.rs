@@ -256,6 +256,15 @@ impl Command {
         };
         place.credentials.as_ref()
     }
+
+    /// The context of the kubeconfig that was named.
+    pub fn context(&self) -> Option<&String> {
+        match self {
+            Self::Plan(arguments) => arguments.secrets.context.as_ref(),
+            Self::Apply(arguments) => arguments.secrets.context.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// What `init` takes.
@@ -280,6 +289,14 @@ pub struct CredentialsFolder {
     /// Where credentials are, as FOLDER/<namespace>/<secretName>.env, instead of the home
     #[arg(long = "credentials", value_name = "FOLDER")]
     pub credentials: Option<PathBuf>,
+}
+
+/// The cluster whose Secrets are read.
+#[derive(Debug, Args)]
+pub struct SecretsOf {
+    /// Read the Secrets that `admin.passwordFrom` names in this context of the kubeconfig, not in the current one
+    #[arg(long, value_name = "CONTEXT")]
+    pub context: Option<String>,
 }
 
 /// How a result is printed.
@@ -326,6 +343,8 @@ pub struct PlanArguments {
     pub enforce_policy: bool,
     #[command(flatten)]
     pub place: CredentialsFolder,
+    #[command(flatten)]
+    pub secrets: SecretsOf,
     /// `text`; `json` in a documented shape; `sql`, a script for psql; or `markdown`, for a review
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: PlanOutput,
@@ -354,6 +373,8 @@ pub struct ApplyArguments {
     pub enforce_policy: bool,
     #[command(flatten)]
     pub place: CredentialsFolder,
+    #[command(flatten)]
+    pub secrets: SecretsOf,
     /// `text`, or `json` in a documented shape
     #[arg(short, long, value_enum, hide_possible_values = true, value_name = "FORMAT", default_value_t)]
     pub output: Output,

@@ -27,7 +27,7 @@ pub async fn check(context: &Context, mut draft: Draft) -> Result<Input, Error> 
     };
     for server in draft.servers.iter_mut().filter(is_asked) {
         // Without an answer what is wrong stays wrong.
-        let looked = server::look(&server.server.resource, &context.home, &context.interrupt);
+        let looked = server::look(context, &server.server.resource).await;
         let Ok(Some(connected)) = looked else { continue };
         if let Ok(observed) = observe(&connected, server, &authority).await {
             server.recorded = Postgres::recorded(&observed);
@@ -175,7 +175,7 @@ async fn held(
     server: &ServerInput,
     authority: &Authority,
 ) -> Result<Option<BTreeSet<Claim>>, Error> {
-    let Some(connected) = server::ask(&server.server.resource, &context.home, &context.interrupt)? else {
+    let Some(connected) = server::ask(context, &server.server.resource).await? else {
         return Ok(None);
     };
     let observed = observe(&connected, server, authority).await?;

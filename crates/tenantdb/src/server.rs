@@ -8,10 +8,11 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tenantdb_api::database_server::{PasswordSource, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
-use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Interrupt, Pass, Password, Place};
+use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Pass, Password, Place};
 use tenantdb_local::{LocalServer, Running, State};
 use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, Sends, TlsSettings, reach};
 
+use crate::commands::Context;
 use crate::error::Error;
 use crate::home::Home;
 use crate::output::style;
@@ -79,9 +80,9 @@ pub fn admin_name(server: &DatabaseServer) -> String {
 }
 
 /// Reaches a server; a local one is started, and made the first time.
-pub fn connect(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+pub async fn connect(context: &Context, server: &DatabaseServer) -> Result<Connected, Error> {
     warn_of_unverified(server);
-    reach(server, home, interrupt)
+    reach(context, server).await
 }
 
 /// Warns where nothing says how the way to a server is protected.
@@ -101,14 +102,14 @@ pub fn warn_of_unverified_with(server: &DatabaseServer, hint: &str) {
 }
 
 /// Reaches a server that is only asked in passing: a local one that doesn't run is let sleep.
-pub fn ask(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Option<Connected>, Error> {
+pub async fn ask(context: &Context, server: &DatabaseServer) -> Result<Option<Connected>, Error> {
     if server.source() == SourceKind::Local {
-        let state = LocalServer::new(home.root(), server.metadata.name.as_str())?.state()?;
+        let state = LocalServer::new(context.home.root(), server.metadata.name.as_str())?.state()?;
         if !matches!(state, State::Running { .. }) {
             return Ok(None);
         }
     }
-    reach(server, home, interrupt).map(Some)
+    reach(context, server).await.map(Some)
 }
 
 /// Starts a local server; one that runs is left alone.
@@ -118,10 +119,10 @@ pub fn start(name: &ObjectName, home: &Home) -> Result<Running, Error> {
 }
 
 /// Reaches a server, and says nothing of the way there.
-pub fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+pub async fn reach(context: &Context, server: &DatabaseServer) -> Result<Connected, Error> {
     match server.source() {
         SourceKind::Local => {
-            let running = start(&server.metadata.name, home)?;
+            let running = start(&server.metadata.name, &context.home)?;
             let address = Address { host: running.host, port: running.port };
             let admin = AdminLogin {
                 username: running.username,
@@ -130,36 +131,31 @@ pub fn reach(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Res
                 sends: Sends::Verifier,
             };
             let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
-            connected(server, address, admin, tls, home, interrupt)
+            connected(context, server, address, admin, tls)
         }
         SourceKind::Endpoint(endpoint) => {
             let address = Address { host: endpoint.host.clone(), port: endpoint.port };
-            let admin = admin_login(server, |_| true)?;
+            let admin = admin_login(context, server, |_| true).await?;
             let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
-            connected(server, address, admin, tls, home, interrupt)
+            connected(context, server, address, admin, tls)
         }
     }
 }
 
 /// Reaches a server that runs somewhere as whom we like.
-pub fn connect_as(
-    server: &DatabaseServer,
-    login: AdminLogin,
-    home: &Home,
-    interrupt: &Interrupt,
-) -> Result<Connected, Error> {
+pub fn connect_as(context: &Context, server: &DatabaseServer, login: AdminLogin) -> Result<Connected, Error> {
     let SourceKind::Endpoint(endpoint) = server.source() else {
         return Err(Error::failed("a local server has one login"));
     };
     let address = Address { host: endpoint.host.clone(), port: endpoint.port };
     let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
-    connected(server, address, login, tls, home, interrupt)
+    connected(context, server, address, login, tls)
 }
 
 /// The administrator that a declaration names itself, and none that an entry of its `passwordFrom` brings along.
-pub fn administrator(server: &DatabaseServer) -> Result<AdminLogin, Error> {
+pub async fn administrator(context: &Context, server: &DatabaseServer) -> Result<AdminLogin, Error> {
     let own = server.spec.admin.as_ref().map(|admin| &admin.username);
-    admin_login(server, |from| from.username.is_none() || from.username.as_ref() == own)
+    admin_login(context, server, |from| from.username.is_none() || from.username.as_ref() == own).await
 }
 
 /// A superuser's login.
@@ -181,13 +177,13 @@ pub fn superuser(username: &str, from: &PasswordSource, admin: &AdminLogin) -> R
 
 /// Reaches a server to look at it only. A local one that was never started is not made for that: it is `None`, and holds
 /// nothing.
-pub fn look(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Option<Connected>, Error> {
+pub async fn look(context: &Context, server: &DatabaseServer) -> Result<Option<Connected>, Error> {
     if server.source() == SourceKind::Local
-        && LocalServer::new(home.root(), server.metadata.name.as_str())?.state()? == State::Uninitialised
+        && LocalServer::new(context.home.root(), server.metadata.name.as_str())?.state()? == State::Uninitialised
     {
         return Ok(None);
     }
-    connect(server, home, interrupt).map(Some)
+    connect(context, server).await.map(Some)
 }
 
 /// What applications are told when nothing is reached yet.
@@ -201,7 +197,7 @@ fn nowhere() -> Address {
 }
 
 /// A pass that has a place, and a server that was never started.
-pub fn unconnected(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) -> Result<Connected, Error> {
+pub fn unconnected(context: &Context, server: &DatabaseServer) -> Result<Connected, Error> {
     let address = nowhere();
     let admin = AdminLogin {
         username: tenantdb_local::ADMIN.to_owned(),
@@ -210,16 +206,15 @@ pub fn unconnected(server: &DatabaseServer, home: &Home, interrupt: &Interrupt) 
         sends: Sends::Verifier,
     };
     let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
-    connected(server, address, admin, tls, home, interrupt)
+    connected(context, server, address, admin, tls)
 }
 
 fn connected(
+    context: &Context,
     server: &DatabaseServer,
     address: Address,
     admin: AdminLogin,
     tls: TlsSettings,
-    home: &Home,
-    interrupt: &Interrupt,
 ) -> Result<Connected, Error> {
     let authority = authority(server).map_err(|message| Error::input(message, TLS_HINT))?;
     let authority = authority.map(|pem| String::from_utf8_lossy(&pem).into_owned());
@@ -233,12 +228,12 @@ fn connected(
     let pass = Pass {
         workers: engine.workers(),
         engine: Arc::new(engine),
-        place: Arc::new(home.place()?),
+        place: Arc::new(context.home.place()?),
         new_password: tenantdb_credentials::generate,
         writer: tenantdb_core::writer(),
-        interrupt: interrupt.clone(),
+        interrupt: context.interrupt.clone(),
     };
-    let ledger = home.ledger_of(&server.metadata.name)?;
+    let ledger = context.home.ledger_of(&server.metadata.name)?;
     Ok(Connected { pass: Arc::new(pass), address, login, endpoint, ledger })
 }
 
@@ -252,10 +247,14 @@ fn patience() -> Result<Option<Duration>, Error> {
 }
 
 /// The administrator's login, with the first password that is present of those that `counts`.
-fn admin_login(server: &DatabaseServer, counts: impl Fn(&PasswordSource) -> bool) -> Result<AdminLogin, Error> {
+async fn admin_login(
+    context: &Context,
+    server: &DatabaseServer,
+    counts: impl Fn(&PasswordSource) -> bool,
+) -> Result<AdminLogin, Error> {
     let mut counted = server.clone();
     counted.spec.admin.iter_mut().for_each(|admin| admin.password_from.retain(&counts));
-    Ok(reach::admin_login(&counted, reach::read_password)?)
+    Ok(reach::admin_login(&counted, |from| context.cluster.read_password(from)).await?)
 }
 
 /// What a declaration says of a server and this machine contradicts: a certificate that can't be read.

@@ -152,7 +152,7 @@ pub struct PasswordSource {
     /// A file that holds the password, with or without a final newline; relative to the manifest.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// A Kubernetes Secret, which only the operator reads yet.
+    /// A key of a Kubernetes Secret; the command line reads it in the cluster of `--context`, else of the kubeconfig.
     #[serde(default)]
     pub secret: Option<SecretKeyReference>,
     /// The login that this password belongs to, when it is not `admin.username`.

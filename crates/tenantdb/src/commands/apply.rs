@@ -41,7 +41,7 @@ async fn one_server(
 ) -> Result<Report, Error> {
     context.interrupt.check()?;
     let declared = &server.server.resource;
-    let connected = server::connect(declared, &context.home, &context.interrupt)?;
+    let connected = server::connect(context, declared).await?;
     let looked = resolve::look(context, input, server, &connected, None, request).await;
     let report = match looked {
         Ok(looked) => work(context, server, &connected, looked, asking).await,

@@ -57,9 +57,9 @@ pub async fn remove(
 ) -> Result<Report, Error> {
     let server = &target.server.resource;
     // A local server that was never started holds nothing, and is not made to see that.
-    let (connected, is_new) = match server::look(server, &context.home, &context.interrupt)? {
+    let (connected, is_new) = match server::look(context, server).await? {
         Some(connected) => (connected, false),
-        None => (server::unconnected(server, &context.home, &context.interrupt)?, true),
+        None => (server::unconnected(context, server)?, true),
     };
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone());
     let desired = removing(desired, target.claims);

@@ -24,6 +24,7 @@ use std::io::{self, Write as _};
 
 use tenantdb_api::DatabaseServer;
 use tenantdb_core::{Depth, Interrupt};
+use tenantdb_kubernetes::Cluster;
 use tenantdb_postgres::{Desired, Observed};
 
 use crate::arguments::{Arguments, Command};
@@ -37,6 +38,8 @@ use crate::server::Connected;
 pub struct Context {
     /// Where state is kept.
     pub home: Home,
+    /// The cluster whose Secrets and resources are read, if any are.
+    pub cluster: Cluster,
     /// The wish to stop.
     pub interrupt: Interrupt,
 }
@@ -55,7 +58,7 @@ impl Context {
         server: &DatabaseServer,
         answer: impl AsyncFnOnce(&Connected, Observed) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let Some(connected) = crate::server::look(server, &self.home, &self.interrupt)? else {
+        let Some(connected) = crate::server::look(self, server).await? else {
             return Ok(None);
         };
         let desired = Desired::nothing(server, &input::authority(&self.home)?, connected.endpoint.clone());
@@ -71,8 +74,9 @@ impl Context {
 /// Runs what the command line asks for.
 pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Error> {
     let folder = arguments.command.credentials_folder().cloned();
+    let cluster = Cluster::new(arguments.command.context().cloned());
     let stop = interrupt.clone();
-    let context = || Home::locate().map(|home| Context { home: home.delivering_to(folder), interrupt });
+    let context = || Home::locate().map(|home| Context { home: home.delivering_to(folder), cluster, interrupt });
     match arguments.command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Plan(arguments) => plan::run(&context()?, arguments).await,

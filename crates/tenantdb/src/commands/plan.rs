@@ -43,13 +43,13 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
 
 async fn look(context: &Context, input: &Input, server: &ServerInput, request: Request) -> Result<Looked, Error> {
     let declared = &server.server.resource;
-    let reached = server::look(declared, &context.home, &context.interrupt)?;
+    let reached = server::look(context, declared).await?;
     let nothing = reached.is_none().then(Observed::nothing);
     let connected = if let Some(connected) = reached {
         connected
     } else {
         style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
-        server::unconnected(declared, &context.home, &context.interrupt)?
+        server::unconnected(context, declared)?
     };
     let looked = resolve::look(context, input, server, &connected, nothing, request).await;
     connected.pass.engine.close().await;

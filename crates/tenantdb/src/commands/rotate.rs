@@ -39,7 +39,7 @@ pub async fn run(context: &Context, arguments: RotateArguments) -> Result<Exit, 
 
 async fn retire(context: &Context, target: Target, asking: Asking) -> Result<tenantdb_core::Report, Error> {
     let server = &target.server.resource;
-    let connected = server::connect(server, &context.home, &context.interrupt)?;
+    let connected = server::connect(context, server).await?;
     let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).retiring(target.claims);
     let retired = async {
         let observed = connected.observe(&desired, Depth::Shallow).await?;

@@ -95,7 +95,7 @@ fn cells(status: &Status) -> Vec<String> {
 }
 
 async fn look(context: &Context, input: &Input, server: &ServerInput, compared: bool) -> Result<Vec<Status>, Error> {
-    let connected: Connected = match server::look(&server.server.resource, &context.home, &context.interrupt)? {
+    let connected: Connected = match server::look(context, &server.server.resource).await? {
         Some(connected) => connected,
         None => return Ok(Vec::new()),
     };

@@ -44,7 +44,7 @@ impl Kind for DatabaseServer {
             let violation = Violation::new("spec.admin", "spec.admin is missing: an endpoint needs an administrator");
             found.push(violation.hint("a role with LOGIN, CREATEDB and CREATEROLE is enough"));
         }
-        spec.admin.iter().for_each(|admin| check_admin(admin, origin, &mut found));
+        spec.admin.iter().for_each(|admin| check_admin(admin, &mut found));
         spec.tls.iter().for_each(|tls| check_tls(tls, &mut found));
         check_passthrough(spec, &mut found);
         spec.publish.iter().for_each(|publish| check_publish(publish, &mut found));
@@ -127,7 +127,7 @@ fn check_login(path: &str, name: &SqlName, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_admin(admin: &Admin, origin: Origin, found: &mut Vec<Violation>) {
+fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
     check_login("spec.admin.username", &admin.username, found);
     if admin.password_from.is_empty() {
         let violation = Violation::new("spec.admin.passwordFrom", "spec.admin.passwordFrom needs at least one place");
@@ -137,7 +137,7 @@ fn check_admin(admin: &Admin, origin: Origin, found: &mut Vec<Violation>) {
         if let Some(username) = &source.username {
             check_login(&format!("spec.admin.passwordFrom[{index}].username"), username, found);
         }
-        check_password_source(&format!("spec.admin.passwordFrom[{index}]"), source, origin, found);
+        check_password_source(&format!("spec.admin.passwordFrom[{index}]"), source, found);
     }
 }
 
@@ -155,7 +155,7 @@ fn check_passthrough(spec: &DatabaseServerSpec, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_password_source(path: &str, source: &PasswordSource, origin: Origin, found: &mut Vec<Violation>) {
+fn check_password_source(path: &str, source: &PasswordSource, found: &mut Vec<Violation>) {
     let given = [source.env.is_some(), source.file.is_some(), source.secret.is_some()];
     if given.iter().filter(|given| **given).count() != 1 {
         found.push(Violation::new(path, format!("{path} must have exactly one of env, file and secret")));
@@ -168,16 +168,9 @@ fn check_password_source(path: &str, source: &PasswordSource, origin: Origin, fo
         let path = format!("{path}.file");
         found.push(Violation::new(&path, format!("{path} is empty")));
     }
-    match (&source.secret, origin) {
-        (Some(_), Origin::Manifest) => found.push(not_yet(&format!("{path}.secret"))),
-        (Some(secret), Origin::Cluster) if secret.namespace.is_none() => {
-            let path = format!("{path}.secret.namespace");
-            found.push(Violation::new(
-                &path,
-                format!("{path} is missing: a DatabaseServer has no namespace of its own"),
-            ));
-        }
-        _ => {}
+    if source.secret.as_ref().is_some_and(|secret| secret.namespace.is_none()) {
+        let path = format!("{path}.secret.namespace");
+        found.push(Violation::new(&path, format!("{path} is missing: a DatabaseServer has no namespace of its own")));
     }
 }
 

@@ -43,10 +43,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.engine", format!("engine: RabbitMQ\n{BASE}")),
         ("spec.source.cnpg", "source: {cnpg: {namespace: a, cluster: b}}".to_owned()),
         ("spec.source.stackgres", "source: {stackgres: {namespace: a, cluster: b}}".to_owned()),
-        (
-            "spec.admin.passwordFrom[1].secret",
-            BASE.replace("PASSWORD}", "PASSWORD}, {secret: {namespace: a, name: b, key: c}}"),
-        ),
         ("spec.defaults.settings.search_path", format!("{BASE}\ndefaults: {{settings: {{search_path: a}}}}")),
     ] {
         assert_eq!(said(&spec), [Violation::not_supported_yet(path).message], "{spec}");
@@ -150,6 +146,10 @@ fn an_endpoint_needs_an_administrator_with_a_password() {
     assert_eq!(admin("[{env: A}, {env: A=B}]"), expected);
     assert_eq!(admin("[{env: A}, {env: ''}]"), expected);
     assert_eq!(admin("[{file: ''}]"), ["spec.admin.passwordFrom[0].file is empty"]);
+    assert_eq!(admin("[{env: A}, {secret: {namespace: a, name: b, key: c}}]"), Vec::<String>::new());
+    let expected =
+        "spec.admin.passwordFrom[0].secret.namespace is missing: a DatabaseServer has no namespace of its own";
+    assert_eq!(admin("[{secret: {name: b, key: c}}]"), [expected]);
 }
 
 #[test]

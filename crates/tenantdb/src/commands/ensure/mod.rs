@@ -56,7 +56,7 @@ pub async fn run(context: &Context, arguments: &EnsureArguments) -> Result<Exit,
     let prefix = service.prefix(arguments.prefix.as_deref());
     let place = Arc::new(DotenvPlace::open(&file, prefix).map_err(Failure::from)?);
     servers::warn_of_unverified_with(&server.server.resource, UNVERIFIED);
-    let connected = servers::reach(&server.server.resource, &context.home, &context.interrupt)?;
+    let connected = servers::reach(context, &server.server.resource).await?;
     let connected = connected.delivering_to(place.clone());
     let ensured = ensure(context, &input, server, &connected, arguments).await;
     connected.pass.engine.close().await;
@@ -132,7 +132,7 @@ async fn wait(context: &Context, input: &Input, server: &ServerInput, patience: 
     let mut told = false;
     loop {
         context.interrupt.check()?;
-        let Some(connected) = servers::ask(declared, &context.home, &context.interrupt)? else { return Ok(()) };
+        let Some(connected) = servers::ask(context, declared).await? else { return Ok(()) };
         let desired = Desired::nothing(declared, &input.authority, connected.endpoint.clone());
         let answer = connected.observe(&desired, Depth::Shallow).await;
         connected.pass.engine.close().await;

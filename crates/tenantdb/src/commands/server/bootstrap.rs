@@ -22,10 +22,10 @@ pub async fn run(context: &Context, arguments: BootstrapArguments) -> Result<Exi
         let message = format!("server `{name}` is a local one, which is made ready when it is made");
         return Err(Error::input(message, "apply its databases"));
     }
-    let admin = server::administrator(&server)?;
+    let admin = server::administrator(context, &server).await?;
     let superuser = server::superuser(&arguments.superuser, &arguments.password(), &admin)?;
     server::warn_of_unverified(&server);
-    let connected = server::connect_as(&server, superuser, &context.home, &context.interrupt)?;
+    let connected = server::connect_as(context, &server, superuser)?;
     let done = as_superuser(&connected, &server, &admin, Asking::of(arguments.yes, Output::Text)).await;
     connected.pass.engine.close().await;
     let changed = match done? {
@@ -34,7 +34,7 @@ pub async fn run(context: &Context, arguments: BootstrapArguments) -> Result<Exi
         Done::Nothing => false,
     };
     context.interrupt.check()?;
-    let connected = server::connect_as(&server, admin, &context.home, &context.interrupt)?;
+    let connected = server::connect_as(context, &server, admin)?;
     let done = as_administrator(context, &connected, &server).await;
     connected.pass.engine.close().await;
     if changed | done? {

@@ -1,0 +1,49 @@
+//! Our kinds as a client knows them, and the declaration in an object.
+
+use kube::api::{ApiResource, DynamicObject};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tenantdb_api::kinds::resource::Resource;
+use tenantdb_api::{
+    Declared, Diagnostics, GROUP, Kind, Namespace, VERSION, database_server, tenant_database, tenant_role,
+};
+
+/// The objects of one of our kinds, in a namespace or, without one, all of them.
+#[must_use]
+pub fn api(client: Client, kind: &str, namespace: Option<&Namespace>) -> Option<Api<DynamicObject>> {
+    let all = [&database_server::RESOURCE, &tenant_database::RESOURCE, &tenant_role::RESOURCE];
+    let resource = api_resource(all.into_iter().find(|resource| resource.kind == kind)?);
+    Some(match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace.as_str(), &resource),
+        None => Api::all_with(client, &resource),
+    })
+}
+
+/// A kind as the client knows it.
+#[must_use]
+pub fn api_resource(resource: &Resource) -> ApiResource {
+    ApiResource {
+        group: GROUP.to_owned(),
+        version: VERSION.to_owned(),
+        api_version: tenantdb_api::API_VERSION.to_owned(),
+        kind: resource.kind.to_owned(),
+        plural: resource.plural.to_owned(),
+    }
+}
+
+/// What an object declares.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn declared<T: Kind>(object: &DynamicObject) -> Result<Declared<T>, Diagnostics> {
+    tenantdb_api::custom_resource(manifest(object))
+}
+
+/// The part of an object that a manifest would hold.
+fn manifest(object: &DynamicObject) -> Value {
+    let mut metadata = json!({"name": object.name_any()});
+    if let Some(namespace) = object.namespace() {
+        metadata["namespace"] = namespace.into();
+    }
+    json!({"metadata": metadata, "spec": object.data.get("spec").cloned().unwrap_or_default()})
+}
