@@ -3,9 +3,14 @@
 //! Nothing here watches, and nothing here decides what a database server should be.
 
 mod client;
+mod credential;
+mod error;
 mod object;
 mod password;
+mod tenant;
 
 pub use client::{Cluster, client};
+pub use credential::{Credential, credential};
 pub use object::{api, api_resource, declared};
 pub use password::read_password;
+pub use tenant::{State, TenantResource, named, tenants};

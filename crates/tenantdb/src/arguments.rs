@@ -123,19 +123,22 @@ Examples:
     /// Show each database, its state, and where its credential is
     #[command(after_help = "\
 Without -f it lists what the servers hold that were used from here. With -f it compares them with the declarations: \
-Ready, Missing, or Drifted with the number of changes that apply would make.
+Ready, Missing, or Drifted with the number of changes that apply would make. With --context alone it shows what the \
+custom resources of that cluster say of themselves: Ready, or why they are not.
 
 Examples:
   tenantdb status
   tenantdb status -n cafe
-  tenantdb status -f databases/ -o json")]
+  tenantdb status -f databases/ -o json
+  tenantdb status --context staging")]
     Status(StatusArguments),
     /// Print the credential that was delivered for a database; no server is asked
     #[command(after_help = "\
 Examples:
   tenantdb credentials orders
   eval \"$(tenantdb credentials cafe -n cafe)\"
-  tenantdb credentials orders --format uri")]
+  tenantdb credentials orders --format uri
+  tenantdb credentials orders -n shop --context staging --access reporting")]
     Credentials(CredentialsArguments),
     /// Open psql on a database, logged in with its credential
     #[command(after_help = "\
@@ -237,9 +240,9 @@ impl Command {
             Self::Plan(arguments) => &arguments.place,
             Self::Apply(arguments) => &arguments.place,
             Self::Status(arguments) => &arguments.place,
-            Self::Credentials(arguments) => &arguments.place,
-            Self::Connect(arguments) => &arguments.place,
-            Self::Exec(arguments) => &arguments.place,
+            Self::Credentials(arguments) => &arguments.of.place,
+            Self::Connect(arguments) => &arguments.of.place,
+            Self::Exec(arguments) => &arguments.of.place,
             Self::Rotate(arguments) => &arguments.place,
             Self::Delete(arguments) => &arguments.place,
             Self::Orphans(arguments) => &arguments.place,
@@ -262,6 +265,10 @@ impl Command {
         match self {
             Self::Plan(arguments) => arguments.secrets.context.as_ref(),
             Self::Apply(arguments) => arguments.secrets.context.as_ref(),
+            Self::Status(arguments) => arguments.context.as_ref(),
+            Self::Credentials(arguments) => arguments.of.context.as_ref(),
+            Self::Connect(arguments) => arguments.of.context.as_ref(),
+            Self::Exec(arguments) => arguments.of.context.as_ref(),
             _ => None,
         }
     }
@@ -295,7 +302,7 @@ pub struct CredentialsFolder {
 #[derive(Debug, Args)]
 pub struct SecretsOf {
     /// Read the Secrets that `admin.passwordFrom` names in this context of the kubeconfig, not in the current one
-    #[arg(long, value_name = "CONTEXT")]
+    #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 }
 
@@ -427,6 +434,9 @@ pub struct StatusArguments {
     /// Compare with these declarations: a file, a folder or `-`; repeatable
     #[arg(short = 'f', long = "file", value_name = "PATH")]
     pub files: Vec<PathBuf>,
+    /// What the resources in the cluster of this context of the kubeconfig say; with -f, where Secrets are read
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
     #[command(flatten)]
     pub place: CredentialsFolder,
     /// `text`, or `json` in a documented shape
@@ -438,12 +448,10 @@ pub struct StatusArguments {
 #[derive(Debug, Args)]
 pub struct CredentialsArguments {
     #[command(flatten)]
-    pub subject: SubjectArguments,
+    pub of: CredentialOf,
     /// `env`: KEY='value' lines for a shell; `uri`: the connection URI alone; `json`: one object of all keys
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = CredentialFormat::Env)]
     pub format: CredentialFormat,
-    #[command(flatten)]
-    pub place: CredentialsFolder,
 }
 
 /// A declaration as a person names it: `NAME`, or `tdb/NAME` or `role/NAME` where a database and a role share one.
@@ -486,6 +494,18 @@ pub struct SubjectArguments {
     /// The further login of that database, from its `access`
     #[arg(long, value_name = "NAME")]
     pub access: Option<ObjectName>,
+}
+
+/// What a credential was delivered for, here or in a cluster.
+#[derive(Debug, Args)]
+pub struct CredentialOf {
+    #[command(flatten)]
+    pub subject: SubjectArguments,
+    /// Read it from the Secret in the cluster of this context of the kubeconfig
+    #[arg(long, value_name = "NAME", conflicts_with = "credentials")]
+    pub context: Option<String>,
+    #[command(flatten)]
+    pub place: CredentialsFolder,
 }
 
 impl SubjectArguments {
@@ -532,9 +552,7 @@ pub struct HistoryArguments {
 #[derive(Debug, Args)]
 pub struct ConnectArguments {
     #[command(flatten)]
-    pub subject: SubjectArguments,
-    #[command(flatten)]
-    pub place: CredentialsFolder,
+    pub of: CredentialOf,
     /// What psql is given, behind `--`
     #[arg(last = true, value_name = "PSQL ARGUMENT")]
     pub arguments: Vec<OsString>,
@@ -544,9 +562,7 @@ pub struct ConnectArguments {
 #[derive(Debug, Args)]
 pub struct ExecArguments {
     #[command(flatten)]
-    pub subject: SubjectArguments,
-    #[command(flatten)]
-    pub place: CredentialsFolder,
+    pub of: CredentialOf,
     /// The command and its arguments, behind `--`
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

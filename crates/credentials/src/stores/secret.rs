@@ -361,7 +361,9 @@ fn has_another_type(secret: &Secret, delivery: &Delivery) -> Option<String> {
     (found != wanted).then(|| format!("has the type {found}, and not {wanted}, which can't be changed"))
 }
 
-fn document_of(secret: &Secret) -> Document {
+/// What a Secret holds.
+#[must_use]
+pub fn document_of(secret: &Secret) -> Document {
     let data = secret.data.iter().flatten();
     Document::new(data.filter_map(|(key, value)| {
         let text = String::from_utf8(value.0.clone()).ok()?;

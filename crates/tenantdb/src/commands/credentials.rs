@@ -2,28 +2,39 @@
 
 use std::path::Path;
 
-use tenantdb_api::{Namespace, did_you_mean};
+use tenantdb_api::{Namespace, ObjectName, did_you_mean};
 use tenantdb_core::{Failure, FailureKind, Subject};
-use tenantdb_credentials::environment;
 use tenantdb_credentials::stores::file::{FilePlace, Found};
+use tenantdb_credentials::{Document, environment};
+use tenantdb_kubernetes::Credential;
 
-use super::{Context, print};
-use crate::arguments::{CredentialFormat, CredentialsArguments, SubjectArguments};
+use super::{Context, print, resources};
+use crate::arguments::{CredentialFormat, CredentialOf, CredentialsArguments, SubjectArguments};
 use crate::error::{Error, Exit};
 use crate::input;
 use crate::output::json;
 
-/// Prints the credential that was delivered for a database; asks no server.
-pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, Error> {
-    let CredentialsArguments { subject, format, .. } = arguments;
-    let Found { path, document, .. } = find(context, subject)?;
+/// A credential that was delivered.
+pub(super) struct Delivered {
+    /// The server that it is for, if it may be one of ours.
+    pub(super) server: Option<ObjectName>,
+    /// Where it is, for people.
+    location: String,
+    /// What applications read.
+    pub(super) document: Document,
+}
+
+/// Prints the credential that was delivered for a database; asks no server of databases.
+pub async fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, Error> {
+    let CredentialsArguments { of, format } = arguments;
+    let Delivered { location, document, .. } = delivered(context, of).await?;
     let text = match format {
         CredentialFormat::Json => json::text(&document.to_json())? + "\n",
         CredentialFormat::Uri => match document.uri() {
             Some(uri) => format!("{uri}\n"),
             None => {
                 return Err(Error::input(
-                    format!("{} holds no URI", path.display()),
+                    format!("{location} holds no URI"),
                     "add the format `default` or `env` to its declaration",
                 ));
             }
@@ -35,9 +46,19 @@ pub fn run(context: &Context, arguments: &CredentialsArguments) -> Result<Exit, 
     print(text.as_bytes())
 }
 
+/// The credential of a cluster's resource, where one is named, else the one that was delivered here.
+pub(super) async fn delivered(context: &Context, of: &CredentialOf) -> Result<Delivered, Error> {
+    if of.context.is_some() {
+        let Credential { location, document } = resources::credential(context, &of.subject).await?;
+        return Ok(Delivered { server: None, location, document });
+    }
+    let Found { path, server, document, .. } = find(context, &of.subject)?;
+    Ok(Delivered { server: Some(server), location: path.display().to_string(), document })
+}
+
 /// The credential that was delivered for what the project declares that we are in. Outside of any project it is this
 /// home's own, else the only one of that name.
-pub(super) fn find(context: &Context, arguments: &SubjectArguments) -> Result<Found, Error> {
+fn find(context: &Context, arguments: &SubjectArguments) -> Result<Found, Error> {
     let (namespace, subject) = (&arguments.namespace, arguments.subject());
     let path = format!("{namespace}/{subject}");
     let place = context.home.place()?;

@@ -10,17 +10,17 @@ use secrecy::ExposeSecret as _;
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_core::{Failure, FailureKind};
 use tenantdb_credentials::environment;
-use tenantdb_credentials::stores::file::Found;
 use tenantdb_local::Installation;
 
-use super::{Context, credentials};
-use crate::arguments::{ConnectArguments, ExecArguments, SubjectArguments};
+use super::Context;
+use super::credentials::{self, Delivered};
+use crate::arguments::{ConnectArguments, CredentialOf, ExecArguments};
 use crate::error::{Error, Exit};
 use crate::server;
 
 /// Opens psql, which takes the place of this process.
-pub fn connect(context: &Context, arguments: &ConnectArguments) -> Result<Exit, Error> {
-    let environment = prepare(context, &arguments.subject)?;
+pub async fn connect(context: &Context, arguments: &ConnectArguments) -> Result<Exit, Error> {
+    let environment = prepare(context, &arguments.of).await?;
     let error = replace("psql".into(), &arguments.arguments, &environment);
     if error.kind() != io::ErrorKind::NotFound {
         return Err(Error::failed(format!("can't run psql: {error}")));
@@ -36,20 +36,20 @@ pub fn connect(context: &Context, arguments: &ConnectArguments) -> Result<Exit, 
 }
 
 /// Runs a command, which takes the place of this process.
-pub fn run(context: &Context, arguments: &ExecArguments) -> Result<Exit, Error> {
+pub async fn run(context: &Context, arguments: &ExecArguments) -> Result<Exit, Error> {
     let [program, others @ ..] = arguments.command.as_slice() else {
         return Err(Error::input("there is no command", "name one behind `--`"));
     };
-    let environment = prepare(context, &arguments.subject)?;
+    let environment = prepare(context, &arguments.of).await?;
     let error = replace(program.clone(), others, &environment);
     let message = format!("can't run {}: {error}", program.display());
     Err(Error::input(message, "behind `--` stand a program and its arguments; a line for a shell is: sh -c '…'"))
 }
 
 /// The environment that a credential makes; its server, if it is a local one, is started.
-fn prepare(context: &Context, subject: &SubjectArguments) -> Result<Vec<(String, secrecy::SecretString)>, Error> {
-    let Found { server, document, .. } = credentials::find(context, subject)?;
-    let known = context.home.servers()?.into_iter().find(|known| known.metadata.name == server);
+async fn prepare(context: &Context, of: &CredentialOf) -> Result<Vec<(String, secrecy::SecretString)>, Error> {
+    let Delivered { server, document, .. } = credentials::delivered(context, of).await?;
+    let known = context.home.servers()?.into_iter().find(|known| Some(&known.metadata.name) == server.as_ref());
     if let Some(local) = known.filter(|known| known.source() == SourceKind::Local) {
         server::start(&local.metadata.name, &context.home)?;
     }

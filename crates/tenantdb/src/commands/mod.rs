@@ -15,6 +15,7 @@ mod named;
 mod operator;
 mod orphans;
 mod plan;
+mod resources;
 mod rotate;
 mod schema;
 mod server;
@@ -83,9 +84,9 @@ pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Err
         Command::Apply(arguments) => apply::run(&context()?, arguments).await,
         Command::Ensure(arguments) => ensure::run(&context()?, &arguments).await,
         Command::Status(arguments) => status::run(&context()?, arguments).await,
-        Command::Credentials(arguments) => credentials::run(&context()?, &arguments),
-        Command::Connect(arguments) => exec::connect(&context()?, &arguments),
-        Command::Exec(arguments) => exec::run(&context()?, &arguments),
+        Command::Credentials(arguments) => credentials::run(&context()?, &arguments).await,
+        Command::Connect(arguments) => exec::connect(&context()?, &arguments).await,
+        Command::Exec(arguments) => exec::run(&context()?, &arguments).await,
         Command::Rotate(arguments) => rotate::run(&context()?, arguments).await,
         Command::Delete(arguments) => delete::run(&context()?, arguments).await,
         Command::Orphans(arguments) => orphans::run(&context()?, arguments).await,

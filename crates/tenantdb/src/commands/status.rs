@@ -6,7 +6,7 @@ use tenantdb_api::{ObjectName, did_you_mean};
 use tenantdb_core::{Claim, Engine as _, Plan, TenantChange, TenantSummary, Vitals};
 use tenantdb_postgres::{Postgres, PostgresStep};
 
-use super::{Context, take_in};
+use super::{Context, resources, take_in};
 use crate::arguments::{Output, StatusArguments};
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, Input, ServerInput};
@@ -18,26 +18,22 @@ use crate::server::{self, Connected};
 /// Shows each database and how it is.
 pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, Error> {
     let compared = !arguments.files.is_empty();
-    let input = if compared {
-        resolve::check(context, Draft::read(&arguments.files, &context.home)?).await?
+    let in_cluster = arguments.context.is_some() && !compared;
+    let (mut found, exit) = if in_cluster {
+        let tenants = resources::statuses(context, &arguments).await?;
+        (Statuses { tenants, ..Statuses::default() }, Exit::Done)
     } else {
-        let servers = context.home.servers()?.into_iter().map(ServerInput::known).collect();
-        Input { authority: input::authority(&context.home)?, servers, others: Vec::new() }
+        of_servers(context, &arguments).await?
     };
-    let mut found = Statuses::default();
-    let mut exit = Exit::Done;
-    for server in &input.servers {
-        let answer = look(context, &input, server, compared).await;
-        exit = exit.worst(take_in(answer, &mut found.tenants, &mut found.failures));
-    }
     let known: Vec<String> = found.tenants.iter().map(|tenant| tenant.name.name.clone()).collect();
     found.tenants.retain(|Status { name, .. }| {
         arguments.namespace.as_ref().is_none_or(|namespace| name.namespace == namespace.as_str())
             && arguments.name.as_ref().is_none_or(|wanted| wanted.names(name.kind, &name.name))
     });
     if let (Some(name), []) = (&arguments.name, found.tenants.as_slice()) {
+        let place = if in_cluster { "in the cluster" } else { "on the servers that were used from here" };
         return Err(Error::input(
-            format!("no database `{}` on the servers that were used from here", name.name),
+            format!("no database `{}` {place}", name.name),
             did_you_mean(name.name.as_str(), known.iter().map(String::as_str), "`tenantdb status` lists them all"),
         ));
     }
@@ -54,11 +50,32 @@ pub async fn run(context: &Context, arguments: StatusArguments) -> Result<Exit, 
     }
     match &arguments.namespace {
         _ if exit != Exit::Done => {}
-        Some(namespace) if !known.is_empty() => style::note(&format!("no database in the namespace {namespace}")),
+        Some(namespace) if in_cluster || !known.is_empty() => {
+            style::note(&format!("no database in the namespace {namespace}"));
+        }
+        _ if in_cluster => style::note("no database in the cluster; `kubectl apply -f FILE` declares those of a file"),
         _ if compared => style::note("no database is declared in what was given"),
         _ => style::note("no database yet; `tenantdb apply -f FILE` makes those that a file declares"),
     }
     Ok(exit)
+}
+
+/// What the servers say that were used from here, compared with what is declared, if anything is.
+async fn of_servers(context: &Context, arguments: &StatusArguments) -> Result<(Statuses, Exit), Error> {
+    let compared = !arguments.files.is_empty();
+    let input = if compared {
+        resolve::check(context, Draft::read(&arguments.files, &context.home)?).await?
+    } else {
+        let servers = context.home.servers()?.into_iter().map(ServerInput::known).collect();
+        Input { authority: input::authority(&context.home)?, servers, others: Vec::new() }
+    };
+    let mut found = Statuses::default();
+    let mut exit = Exit::Done;
+    for server in &input.servers {
+        let answer = look(context, &input, server, compared).await;
+        exit = exit.worst(take_in(answer, &mut found.tenants, &mut found.failures));
+    }
+    Ok((found, exit))
 }
 
 fn print(tenants: &[Status]) {
@@ -66,11 +83,17 @@ fn print(tenants: &[Status]) {
         ["NAMESPACE", "NAME", "SERVER", "DATABASE", "STATE", "SIZE", "SESSIONS", "PROTECTED", "AGE", "CREDENTIAL"];
     let rows: Vec<Vec<String>> = tenants.iter().map(cells).collect();
     table::print(&header, &rows);
+    for Status { name, message, .. } in tenants.iter().filter(|status| status.name.access.is_none()) {
+        if let Some(message) = message {
+            style::note(&format!("{}/{}: {message}", name.namespace, name.label()));
+        }
+    }
 }
 
 fn cells(status: &Status) -> Vec<String> {
     let Status { name, server, state, changes, protected, size, sessions, session_limit, credential, .. } = status;
     let absent = || "-".to_owned();
+    let known = |text: &String| if text.is_empty() { absent() } else { text.clone() };
     let state = match changes {
         Some(changes) if state == "Drifted" => format!("Drifted ({})", count(*changes, "change")),
         _ => state.clone(),
@@ -79,12 +102,12 @@ fn cells(status: &Status) -> Vec<String> {
         Some(limit) => format!("{sessions}/{limit}"),
         None => sessions.to_string(),
     });
-    let since = credential.as_ref().and_then(|credential| credential.since);
+    let since = credential.as_ref().and_then(|credential| credential.since).or(status.created);
     vec![
         name.namespace.clone(),
         name.label(),
-        server.clone(),
-        name.database.clone(),
+        known(server),
+        known(&name.database),
         state,
         size.map_or_else(absent, units::size),
         sessions,
@@ -182,5 +205,7 @@ fn unmade(server: &ObjectName, name: TenantName) -> Status {
         session_limit: None,
         credential: None,
         orphaned_since: None,
+        created: None,
+        message: None,
     }
 }

@@ -9,7 +9,7 @@ use tenantdb_testkit::{TestServer, bin_dir, on_servers};
 use crate::world::{Run, World, tenant, tenant_in};
 
 /// A world in which psql is found, and a local server can be made.
-fn workplace(server: &TestServer) -> World {
+pub fn workplace(server: &TestServer) -> World {
     let mut world = World::on(server);
     let path = std::env::var("PATH").unwrap_or_default();
     world.set("PATH", &format!("{path}:/usr/lib/postgresql/15/bin"));

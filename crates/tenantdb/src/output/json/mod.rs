@@ -70,9 +70,10 @@ pub struct TenantName {
     pub name: String,
     /// The further login of the database that it is; nothing for the database itself.
     pub access: Option<String>,
-    /// Who speaks for its declaration.
+    /// Who speaks for its declaration; empty where that is a cluster's resource.
     pub authority: String,
-    /// The database; of a further login or role the one that its credential is for.
+    /// The database; of a further login or role the one that its credential is for. Empty where a cluster's resource does
+    /// not say it.
     pub database: String,
 }
 

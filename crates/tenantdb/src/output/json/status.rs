@@ -29,7 +29,7 @@ pub struct Status {
     /// The server it is on.
     pub server: String,
     /// `Ready`, `Drifted`, `Paused`, `Missing`, `Claimed`, `Deleting`, `Orphaned`, or why it is refused: `Conflict`, `Protection`,
-    /// `Policy`, `Consent`, `Deferral`.
+    /// `Policy`, `Consent`, `Deferral`. Of a cluster's resource `Ready`, or the reason why it is not, as it says.
     pub state: String,
     /// How many changes `apply` would make, where declarations were given and it may make them.
     pub changes: Option<usize>,
@@ -45,6 +45,12 @@ pub struct Status {
     pub credential: Option<Credential>,
     /// When it was left behind.
     pub orphaned_since: Option<Timestamp>,
+    /// When its resource was made, in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+    /// What its resource says about it, in a cluster, while it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// Where a credential is.
