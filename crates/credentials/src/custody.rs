@@ -196,7 +196,7 @@ pub fn decide(facts: Facts<'_>) -> Decision {
     }
     let taken = facts.slots.iter().find_map(|slot| slot.elsewhere.as_ref());
     match (facts.delivered, taken) {
-        (Some(delivered), _) if delivered.place != *facts.here && !facts.reissue => {
+        (Some(delivered), _) if delivered.place != *facts.here && !facts.reissue && !facts.was_brought(delivered) => {
             Decision::Elsewhere { location: delivered.location.clone() }
         }
         // The one login that there is has the password that is on its way there.
@@ -297,6 +297,12 @@ impl Facts<'_> {
     /// Whether slots log in with what a ledger knew that was lost.
     fn has_unknown_logins(&self) -> bool {
         self.slots.iter().any(|slot| slot.state == SlotState::Draining && slot.login.is_none())
+    }
+
+    /// Whether what was delivered to another place is here as well, and so has a place here from now on.
+    fn was_brought(&self, delivered: &Delivered) -> bool {
+        let login = &delivered.login;
+        self.holds(login) && self.slots.iter().any(|slot| slot.login.as_ref() == Some(login))
     }
 
     /// Whether applications read this login.

@@ -279,6 +279,16 @@ fn what_works_and_the_ledger_does_not_know_is_confirmed_and_nothing_is_made_anew
     assert!(matches!(foreign, Decision::Refuse(_)), "{foreign:?}");
 }
 
+#[test]
+fn what_was_delivered_elsewhere_and_brought_here_stays_here() {
+    let there = delivered("home:laptop", "one");
+    let brought = decision(&settled(), Some(&there), &holding("one", false), false);
+    let Decision::Confirm { slot: Slot::A, login, republish: true, .. } = &brought else { panic!("{brought:?}") };
+    assert_eq!(*login, digest("one"));
+    let other = decision(&settled(), Some(&there), &holding("two", true), false);
+    assert!(matches!(other, Decision::Elsewhere { .. }), "{other:?}");
+}
+
 proptest! {
     #[test]
     fn a_new_password_never_goes_to_a_slot_in_use(

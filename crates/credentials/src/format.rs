@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use tenantdb_api::SqlName;
-use tenantdb_api::tenant_database::SecretFormat;
+use tenantdb_api::tenant_database::{SecretFormat, SecretType};
 use tenantdb_core::{Address, Delivery, Endpoint, Generation, Login, Password};
 
 /// What RFC 3986 leaves unencoded everywhere: letters, digits and `-._~`.
@@ -116,6 +116,18 @@ pub fn read_logins(document: &Document) -> Option<(Login, Option<Login>)> {
     };
     let next = document.get(NEXT_PASSWORD).map(|next| login(Some(next)));
     Some((login(password), next))
+}
+
+/// The type of the Secret that a document was meant for, as far as its keys tell.
+#[must_use]
+pub fn secret_type(document: &Document) -> SecretType {
+    let has = |format: SecretFormat| {
+        let mut always = keys(format).iter().filter(|(_, value)| !value.starts_with("uri_"));
+        always.all(|(key, _)| document.get(key).is_some())
+    };
+    let typed =
+        [(SecretFormat::Cnpg, SecretType::BasicAuth), (SecretFormat::ServiceBinding, SecretType::ServiceBinding)];
+    typed.into_iter().find(|(format, _)| has(*format)).map(|(_, found)| found).unwrap_or_default()
 }
 
 /// Which value each key of a format holds.

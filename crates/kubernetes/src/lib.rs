@@ -7,10 +7,14 @@ mod credential;
 mod error;
 mod object;
 mod password;
+mod server;
 mod tenant;
+mod transfer;
 
 pub use client::{Cluster, client};
 pub use credential::{Credential, credential};
 pub use object::{api, api_resource, declared};
 pub use password::read_password;
+pub use server::{server, servers};
 pub use tenant::{State, TenantResource, named, tenants};
+pub use transfer::{REFRESH, bring, refresh};

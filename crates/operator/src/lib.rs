@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use kube::Client;
 use tenantdb_api::ObjectName;
-use tenantdb_core::{Authority, Failure, Interrupt, PlaceId};
-use tenantdb_credentials::stores::secret::SecretPlace;
+use tenantdb_core::{Authority, Failure, Interrupt};
+use tenantdb_credentials::stores::secret::{self, SecretPlace};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
@@ -125,7 +125,7 @@ async fn asked_to_stop(interrupt: &Interrupt) {
 
 /// Watches the cluster and works.
 async fn work(client: Client, authority: Authority, health: Arc<Health>, interrupt: Interrupt) {
-    let place = PlaceId(format!("{authority} Secrets"));
+    let place = secret::place_id(&authority);
     let (statuses, writing) = StatusWriter::new(client.clone(), health.clone());
     let (events, telling) = Events::new(client.clone());
     let shared = Arc::new(Shared {

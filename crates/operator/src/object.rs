@@ -11,13 +11,11 @@ use tenantdb_api::{
     tenant_role,
 };
 use tenantdb_core::{Authority, Claim};
+use tenantdb_kubernetes::REFRESH;
 pub(crate) use tenantdb_kubernetes::{api, api_resource};
 
 /// Keeps an object from vanishing before what it stands for is dealt with.
 pub(crate) const FINALIZER: &str = "tenantdb.dev/ledger";
-
-/// Asks for a closer look when its value changes.
-const REFRESH: &str = "tenantdb.dev/refresh";
 
 /// An object of a namespaced kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,6 +9,7 @@ use tenantdb_core::{
     Address, AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login,
     PlaceView, Plan, Task, TenantPlan, TenantSummary, Vitals,
 };
+use tenantdb_credentials::Delivered;
 use tokio::task::JoinSet;
 
 use crate::apply::{self, Hold, Locks};
@@ -64,6 +65,14 @@ impl Postgres {
         rows.filter_map(|row| Some((row.claim.clone(), row.names()?))).collect()
     }
 
+    /// What was delivered last for each of an authority's tenants.
+    #[must_use]
+    pub fn delivered(desired: &Desired, observed: &Observed, of: &Authority) -> Vec<(Delivery, Delivered)> {
+        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values().chain(ledger.accounts.values()));
+        let theirs = rows.filter(|row| row.claim.authority == *of);
+        theirs.filter_map(|row| plan::delivered(row, desired)).collect()
+    }
+
     /// What tells the server's ledger from every other, now that it was made.
     ///
     /// # Errors
@@ -73,12 +82,18 @@ impl Postgres {
         id.await.map_err(|failure| self.at(failure))
     }
 
-    /// Gives what an authority has on the server to another, in one transaction; what both have is no question here.
+    /// Gives what an authority has on the server to another, in one transaction; what both have is no question here. What
+    /// is `forgotten` is as if it had never been delivered: whoever has it goes on logging in.
     ///
     /// # Errors
     /// When somebody else made the same claim meanwhile, or the ledger can't be written.
-    pub async fn take_over(&self, from: &Authority, to: &Authority) -> Result<(), Failure> {
-        let taken = async { apply::take_over(&*self.connections.ledger().await?, from, to).await };
+    pub async fn take_over(
+        &self,
+        from: &Authority,
+        to: &Authority,
+        forgotten: &BTreeSet<Claim>,
+    ) -> Result<(), Failure> {
+        let taken = async { apply::take_over(&*self.connections.ledger().await?, from, to, forgotten).await };
         taken.await.map_err(|failure| self.at(failure))
     }
 

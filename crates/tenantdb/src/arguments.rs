@@ -185,6 +185,7 @@ them back.
 Examples:
   tenantdb orphans
   tenantdb orphans -o json
+  tenantdb orphans --context staging
   tenantdb orphans --purge orders --namespace shop")]
     Orphans(OrphansArguments),
     /// Show what was done to a database, when and by whom
@@ -260,6 +261,11 @@ impl Command {
         place.credentials.as_ref()
     }
 
+    /// Whether the servers are those that a cluster declares.
+    pub fn is_about_a_cluster(&self) -> bool {
+        matches!(self, Self::Orphans(_) | Self::Server(ServerCommand::Takeover(_))) && self.context().is_some()
+    }
+
     /// The context of the kubeconfig that was named.
     pub fn context(&self) -> Option<&String> {
         match self {
@@ -269,6 +275,8 @@ impl Command {
             Self::Credentials(arguments) => arguments.of.context.as_ref(),
             Self::Connect(arguments) => arguments.of.context.as_ref(),
             Self::Exec(arguments) => arguments.of.context.as_ref(),
+            Self::Orphans(arguments) => arguments.context.as_ref(),
+            Self::Server(ServerCommand::Takeover(arguments)) => arguments.context.as_ref(),
             _ => None,
         }
     }
@@ -528,6 +536,9 @@ pub struct OrphansArguments {
     /// Whose they are, as the list tells; by default, those of this project
     #[arg(long, value_name = "AUTHORITY", requires = "purge")]
     pub of: Option<Authority>,
+    /// On the servers that the cluster of this context of the kubeconfig declares
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["purge", "credentials"])]
+    pub context: Option<String>,
     /// Consent to the loss of data
     #[arg(short = 'y', long, requires = "purge")]
     pub yes: bool,
@@ -716,7 +727,11 @@ Examples:
 For a project whose tenantdb.yaml was lost, or a cluster that was built anew. Databases, logins and credentials stay as \
 they are; the ledger keeps who took them from whom. It asks first, and without a terminal needs --yes.
 
+With --context they go to a Kubernetes cluster: each delivered credential is put into its Secret there, so that \
+applications find the password that they have. The files stay as copies.
+
 Examples:
+  tenantdb server takeover shared --from project:shop --context staging --cluster-id staging
   tenantdb server takeover shared --from project:6c1f4d0c9f1d4f7f8a53e4b1a1f3c2d4")]
     Takeover(TakeoverArguments),
     /// Let a ledger that was restored from a dump decide on deletions again
@@ -770,6 +785,15 @@ pub struct TakeoverArguments {
     /// Whose: `project:<id>` or `cluster:<id>`, as `tenantdb orphans` and `history` name it
     #[arg(long, value_name = "AUTHORITY")]
     pub from: Authority,
+    /// Give them to the cluster of this context of the kubeconfig, which has the server as a `DatabaseServer`
+    #[arg(long, value_name = "NAME", requires = "cluster_id")]
+    pub context: Option<String>,
+    /// What the operator of that cluster was started with as --cluster-id
+    #[arg(long, value_name = "ID", requires = "context")]
+    pub cluster_id: Option<String>,
+    /// Have the cluster make new credentials where the delivered ones are not here; the earlier ones go on logging in
+    #[arg(long, requires = "context")]
+    pub reissue: bool,
     /// Consent to it
     #[arg(short = 'y', long)]
     pub yes: bool,

@@ -233,7 +233,8 @@ fn connected(
         writer: tenantdb_core::writer(),
         interrupt: context.interrupt.clone(),
     };
-    let ledger = context.home.ledger_of(&server.metadata.name)?;
+    // A name in a cluster says nothing of what was used from here by the same name.
+    let ledger = if context.in_cluster { None } else { context.home.ledger_of(&server.metadata.name)? };
     Ok(Connected { pass: Arc::new(pass), address, login, endpoint, ledger })
 }
 

@@ -144,6 +144,15 @@ impl FilePlace {
         Ok(())
     }
 
+    /// What was written here for a claim, if it still holds this login.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn document(&self, delivery: &Delivery, login: &Digest) -> Result<Option<Document>, PlaceError> {
+        let paths = self.paths(delivery);
+        if self.login_now(delivery, login)?.is_none() { Ok(None) } else { self.read_document(&paths.document) }
+    }
+
     fn paths(&self, delivery: &Delivery) -> Paths {
         let folder = self.folder.join(delivery.claim.namespace.as_str());
         Paths::of(folder, &shorten(delivery.secret_name.as_str(), LONGEST_NAME), self.encoding)

@@ -17,7 +17,7 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use secrecy::SecretString;
 use tenantdb_core::{
-    Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Version,
+    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Version,
 };
 
 use crate::format::{Document, read_logins, render, stage};
@@ -49,6 +49,12 @@ pub struct SecretPlace {
     written: Mutex<HashMap<(String, String), u64>>,
 }
 
+/// What the ledgers of servers call a cluster's Secrets.
+#[must_use]
+pub fn place_id(authority: &Authority) -> PlaceId {
+    PlaceId(format!("{authority} Secrets"))
+}
+
 /// What a Secret's annotations tell of the declaration that it was written for.
 #[must_use]
 pub fn claim_of(meta: &ObjectMeta) -> Option<&str> {
@@ -75,6 +81,54 @@ impl SecretPlace {
         let key = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.get(&key).is_some_and(|version| *version == version_of(meta).0)
+    }
+
+    /// Writes a credential as it is that was delivered elsewhere; a Secret that holds the same login is left alone.
+    ///
+    /// # Errors
+    /// When the Secret is somebody else's or holds another login, or can't be read or written.
+    pub async fn bring(
+        &self,
+        delivery: &Delivery,
+        document: &Document,
+        generation: Generation,
+    ) -> Result<(), PlaceError> {
+        let Some(found) = self.get(delivery).await? else {
+            return self.create(delivery, generation, document).await.map(drop);
+        };
+        let login = |document: &Document| read_logins(document).map(|(login, _)| login.digest());
+        let is_it = || login(&document_of(&found)) == login(document);
+        let what =
+            belongs_to_another(&found, delivery).or_else(|| (!is_it()).then(|| "holds another login".to_owned()));
+        what.map_or(Ok(()), |what| Err(PlaceError::Foreign(format!("{} {what}", self.location(delivery)))))
+    }
+
+    /// Gives the Secret of a delivery to another claim, with all that it holds; whether there is one that holds this login.
+    ///
+    /// # Errors
+    /// When it can't be read or written.
+    pub async fn hand_over(&self, delivery: &Delivery, login: &Digest, to: &Claim) -> Result<bool, PlaceError> {
+        let Some(mut secret) = self.get(delivery).await? else { return Ok(false) };
+        let after = Delivery { claim: to.clone(), ..delivery.clone() };
+        let has_it = read_logins(&document_of(&secret)).is_some_and(|(found, _)| found.digest() == *login);
+        if !has_it || belongs_to_another(&secret, &after).is_none() {
+            return Ok(has_it);
+        }
+        if belongs_to_another(&secret, delivery).is_some() {
+            return Ok(false);
+        }
+        let generation = generation_of(&secret.metadata);
+        lay_over(&mut secret.metadata, metadata(&after, generation, &tenantdb_core::writer()));
+        self.replace(delivery, secret).await.map(|_| true)
+    }
+
+    /// Whether the Secret of a delivery holds this login, for it or for that other claim.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub async fn has(&self, delivery: &Delivery, login: &Digest, or_for: &Claim) -> Result<bool, PlaceError> {
+        let after = Delivery { claim: or_for.clone(), ..delivery.clone() };
+        Ok(self.find_login(delivery, login).await?.or(self.find_login(&after, login).await?).is_some())
     }
 
     fn api(&self, delivery: &Delivery) -> Api<Secret> {

@@ -1,5 +1,7 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
+use std::collections::BTreeSet;
+
 use tenantdb_core::names::DERIVED_SUFFIXES;
 use tenantdb_core::{Authority, Claim, Digest, Failure, Generation, Login, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
@@ -148,7 +150,13 @@ impl NewRow<'_> {
 }
 
 /// Gives an authority's tenants to another. Whoever is working on one of them finds that it has changed, and looks again.
-pub(crate) async fn take_over(session: &Session, from: &Authority, to: &Authority) -> Result<(), Failure> {
+pub(crate) async fn take_over(
+    session: &Session,
+    from: &Authority,
+    to: &Authority,
+    forgotten: &BTreeSet<Claim>,
+) -> Result<(), Failure> {
+    let forget = forgotten.iter().map(|claim| Statement::new(forget_delivery(claim)));
     let (from, to) = (text(from.as_str()), text(to.as_str()));
     let taken = format!(
         "WITH taken AS (UPDATE ledger.tenant SET authority = {to}, epoch = epoch + 1 WHERE authority = {from} \
@@ -158,7 +166,21 @@ pub(crate) async fn take_over(session: &Session, from: &Authority, to: &Authorit
     );
     let lock =
         Statement::labelled(format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})"), "waiting for other changes");
-    session.transaction(&[lock, Statement::labelled(taken, "take over")]).await
+    let statements: Vec<Statement> =
+        std::iter::once(lock).chain(forget).chain([Statement::labelled(taken, "take over")]).collect();
+    session.transaction(&statements).await
+}
+
+fn forget_delivery(claim: &Claim) -> String {
+    format!(
+        "DELETE FROM ledger.delivery d USING ledger.tenant t WHERE t.id = d.tenant AND t.authority = {} AND t.kind = {} \
+         AND t.namespace = {} AND t.name = {} AND t.access = {}",
+        text(claim.authority.as_str()),
+        text(claim.kind),
+        text(claim.namespace.as_str()),
+        text(claim.name.as_str()),
+        text(access(claim)),
+    )
 }
 
 /// Trusts a ledger that was restored; each tenant's history says since when.

@@ -32,9 +32,10 @@ use tenantdb_core::{
     Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Task, TenantChange,
     TenantPlan,
 };
+use tenantdb_credentials::Delivered;
 
 use crate::desired::{Desired, Removal};
-use crate::ledger::TenantRow;
+use crate::ledger::{DeliveryRow, TenantRow};
 use crate::observe::{Database, Observed, Shared};
 use crate::sql::name;
 use crate::step::PostgresStep;
@@ -129,23 +130,28 @@ pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Cla
         (claim.clone(), account.delivery(&desired.server, names, &desired.endpoint))
     });
     let of_removals = desired.removals(observed).into_keys().filter_map(|claim| {
-        let row = row(observed, &claim)?;
-        let names = row.names()?;
-        let delivery = Delivery {
-            claim: claim.clone(),
-            secret_name: row.deliveries.last()?.secret_name.clone(),
-            server: desired.server.clone(),
-            database: names.database,
-            acts_as: None,
-            endpoint: desired.endpoint.clone(),
-            formats: Vec::new(),
-            keys: BTreeMap::new(),
-            secret_type: SecretType::default(),
-            uid: None,
-        };
+        let (delivery, _) = delivered(row(observed, &claim)?, desired)?;
         Some((claim, delivery))
     });
     of_tenants.chain(of_accounts).chain(of_removals).collect()
+}
+
+/// What was delivered last for a tenant, as far as the ledger tells.
+pub(crate) fn delivered(row: &TenantRow, desired: &Desired) -> Option<(Delivery, Delivered)> {
+    let DeliveryRow { secret_name, delivered } = row.deliveries.last()?;
+    let delivery = Delivery {
+        claim: row.claim.clone(),
+        secret_name: secret_name.clone(),
+        server: desired.server.clone(),
+        database: row.names()?.database,
+        acts_as: None,
+        endpoint: desired.endpoint.clone(),
+        formats: Vec::new(),
+        keys: BTreeMap::new(),
+        secret_type: SecretType::default(),
+        uid: None,
+    };
+    Some((delivery, delivered.clone()))
 }
 
 /// What the ledger knows of a claim.

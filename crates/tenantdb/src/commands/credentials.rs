@@ -92,12 +92,17 @@ fn find(context: &Context, arguments: &SubjectArguments) -> Result<Found, Error>
 
 /// Other projects have one of that name: which is meant is not for us to guess.
 fn of_another(path: &str, project: Option<&str>, others: &[String]) -> Error {
+    let hint = if others.iter().any(|other| other.starts_with("cluster:")) {
+        "--context NAME reads what the cluster has; of a project's, run it in the folder of the project that you mean"
+    } else {
+        "run it in the folder of the project that you mean"
+    };
     let others = others.join(" and ");
     let message = match project {
         Some(project) => format!("{path} is a database of {others}, and not of {project}, where we are"),
         None => format!("{path} is a database of {others}, and we are in no project"),
     };
-    Error::input(message, "run it in the folder of the project that you mean")
+    Error::input(message, hint)
 }
 
 fn not_delivered(

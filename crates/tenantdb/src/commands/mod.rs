@@ -23,8 +23,8 @@ mod status;
 
 use std::io::{self, Write as _};
 
-use tenantdb_api::DatabaseServer;
-use tenantdb_core::{Depth, Interrupt};
+use tenantdb_api::{DatabaseServer, ObjectName, did_you_mean};
+use tenantdb_core::{Depth, Failure, Interrupt};
 use tenantdb_kubernetes::Cluster;
 use tenantdb_postgres::{Desired, Observed};
 
@@ -41,6 +41,8 @@ pub struct Context {
     pub home: Home,
     /// The cluster whose Secrets and resources are read, if any are.
     pub cluster: Cluster,
+    /// Whether servers are those that the cluster declares, and not those that were used from here.
+    pub in_cluster: bool,
     /// The wish to stop.
     pub interrupt: Interrupt,
 }
@@ -50,6 +52,29 @@ impl Context {
     pub fn report(&self, error: Error) -> Exit {
         let exit = error.report();
         if self.interrupt.is_set() { Exit::Interrupted } else { exit }
+    }
+
+    /// The servers that a command without declarations is about; one that can't be used says why.
+    async fn servers(&self) -> Result<Vec<Result<DatabaseServer, Failure>>, Error> {
+        if self.in_cluster {
+            return Ok(tenantdb_kubernetes::servers(self.cluster.client().await?).await?);
+        }
+        Ok(self.home.servers()?.into_iter().map(Ok).collect())
+    }
+
+    /// The one of them that has this name.
+    async fn server(&self, name: &ObjectName) -> Result<DatabaseServer, Error> {
+        if !self.in_cluster {
+            return self.home.server(name);
+        }
+        let client = self.cluster.client().await?;
+        if let Some(server) = tenantdb_kubernetes::server(client, name).await? {
+            return Ok(server);
+        }
+        let known: Vec<DatabaseServer> = self.servers().await?.into_iter().filter_map(Result::ok).collect();
+        let names = known.iter().map(|server| server.metadata.name.as_str());
+        let hint = did_you_mean(name.as_str(), names, "`kubectl get databaseservers` lists them");
+        Err(Error::input(format!("the cluster has no DatabaseServer {name}"), hint))
     }
 
     /// Looks at a server of which nothing is asked, and answers from what was seen; `None` is a local one that was
@@ -76,8 +101,10 @@ impl Context {
 pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Error> {
     let folder = arguments.command.credentials_folder().cloned();
     let cluster = Cluster::new(arguments.command.context().cloned());
+    let in_cluster = arguments.command.is_about_a_cluster();
     let stop = interrupt.clone();
-    let context = || Home::locate().map(|home| Context { home: home.delivering_to(folder), cluster, interrupt });
+    let context =
+        || Home::locate().map(|home| Context { home: home.delivering_to(folder), cluster, in_cluster, interrupt });
     match arguments.command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Plan(arguments) => plan::run(&context()?, arguments).await,

@@ -23,7 +23,7 @@ pub async fn run(context: &Context, arguments: OrphansArguments) -> Result<Exit,
 
 async fn purge(context: &Context, arguments: OrphansArguments) -> Result<Exit, Error> {
     let began = Instant::now();
-    let OrphansArguments { purge, namespace, of, yes, output, place: _ } = arguments;
+    let OrphansArguments { purge, namespace, of, yes, output, context: _, place: _ } = arguments;
     let authority = of.map_or_else(|| input::authority(&context.home), Ok)?;
     let hints = Hints {
         on_several: "`tenantdb server forget` makes this home forget the one that is not meant",
@@ -43,8 +43,11 @@ async fn purge(context: &Context, arguments: OrphansArguments) -> Result<Exit, E
 async fn list(context: &Context, arguments: &OrphansArguments) -> Result<Exit, Error> {
     let mut found = Orphans::default();
     let mut exit = Exit::Done;
-    for server in context.home.servers()? {
-        let answer = of_server(context, &server).await;
+    for server in context.servers().await? {
+        let answer = match server {
+            Ok(server) => of_server(context, &server).await,
+            Err(failure) => Err(failure.into()),
+        };
         exit = exit.worst(take_in(answer, &mut found.orphans, &mut found.failures));
     }
     if arguments.output == Output::Json {
@@ -53,7 +56,8 @@ async fn list(context: &Context, arguments: &OrphansArguments) -> Result<Exit, E
     }
     if found.orphans.is_empty() {
         if exit == Exit::Done {
-            style::note("nothing was left behind on the servers that were used from here");
+            let which = if context.in_cluster { "of the cluster" } else { "that were used from here" };
+            style::note(&format!("nothing was left behind on the servers {which}"));
         }
         return Ok(exit);
     }

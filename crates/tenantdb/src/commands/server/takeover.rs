@@ -1,27 +1,53 @@
 //! `tenantdb server takeover`.
 
+mod transfer;
+
 use std::collections::BTreeSet;
 
-use tenantdb_api::did_you_mean;
-use tenantdb_core::{Authority, Claim, Engine as _};
-use tenantdb_postgres::Postgres;
+use tenantdb_api::{DatabaseServer, did_you_mean};
+use tenantdb_core::{Authority, Claim, Engine as _, Failure};
+use tenantdb_postgres::{Desired, Observed, Postgres};
 
+use self::transfer::Transfer;
 use super::Context;
 use crate::arguments::{Output, TakeoverArguments};
 use crate::commands::consent::Asking;
 use crate::error::{Error, Exit};
 use crate::input;
 use crate::output::{count, say, style};
+use crate::server::Connected;
 
-/// Gives what another authority has on a server to ours.
+/// Gives what another authority has on a server to ours, or to a cluster's.
 pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit, Error> {
-    let TakeoverArguments { name, from, yes, place: _ } = arguments;
-    let server = context.home.server(&name)?;
-    let to = input::authority(&context.home)?;
-    if from == to {
-        return Err(Error::input(format!("{from} is already who you are here"), "name the one that had them before"));
+    let to = match &arguments.cluster_id {
+        Some(id) => Authority::cluster(id)
+            .map_err(|error| Error::input(error.to_string(), "give it what the operator has as --cluster-id"))?,
+        None => input::authority(&context.home)?,
+    };
+    let from = &arguments.from;
+    if *from == to {
+        let who = if context.in_cluster { "who the cluster is" } else { "who you are here" };
+        return Err(Error::input(format!("{from} is already {who}"), "name the one that had them before"));
     }
-    let asked = context.ask(&server, async |connected, observed| {
+    let server = context.server(&arguments.name).await?;
+    let taking = Taking { context, server: &server, from, to: &to, arguments: &arguments };
+    let asked = context.ask(&server, async |connected, observed| taking.run(connected, observed).await);
+    asked.await.map(|exit| exit.unwrap_or(Exit::Done))
+}
+
+/// What is given by whom to whom.
+struct Taking<'a> {
+    context: &'a Context,
+    server: &'a DatabaseServer,
+    from: &'a Authority,
+    to: &'a Authority,
+    arguments: &'a TakeoverArguments,
+}
+
+impl Taking<'_> {
+    async fn run(&self, connected: &Connected, observed: Observed) -> Result<Exit, Error> {
+        let Self { context, from, to, arguments, .. } = self;
+        let name = &arguments.name;
         if Postgres::is_restored(&observed) {
             style::error(
                 &format!("the ledger of {name} was restored from a dump, and may not know whose they are by now"),
@@ -30,12 +56,11 @@ pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit
             return Ok(Exit::Refused);
         }
         let claims: BTreeSet<Claim> = Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim).collect();
-        let theirs = of(&claims, &from);
+        let theirs: BTreeSet<Claim> = claims.iter().filter(|claim| claim.authority == **from).cloned().collect();
         if theirs.is_empty() {
-            return Err(unknown(&claims, &from, &to, name.as_str()));
+            return Err(unknown(&claims, from, to, name.as_str()));
         }
-        let both: Vec<String> =
-            theirs.iter().filter(|claim| claims.contains(&claim.of(&to))).map(Claim::path).collect();
+        let both: Vec<String> = theirs.iter().filter(|claim| claims.contains(&claim.of(to))).map(Claim::path).collect();
         if !both.is_empty() {
             style::error(
                 &format!("{from} and {to} both have {}", both.join(", ")),
@@ -43,30 +68,51 @@ pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit
             );
             return Ok(Exit::Refused);
         }
+        let Some(transfer) = self.transfer(connected, &observed).await? else { return Ok(Exit::Refused) };
         let paths: Vec<String> = theirs.iter().map(Claim::path).collect();
         style::note(&format!("{from} has on {name}: {}", paths.join(", ")));
-        if !Asking::of(yes, Output::Text).ask(&format!("Give them to {to}?"))? {
+        if !Asking::of(arguments.yes, Output::Text).ask(&format!("Give them to {to}?"))? {
             style::error("needs consent", Some("answer yes at the terminal, or run it with --yes"));
             return Ok(Exit::Refused);
         }
-        connected.pass.engine.take_over(&from, &to).await?;
+        transfer.deliver(context).await?;
+        connected.pass.engine.take_over(from, to, transfer.forgotten()).await?;
         for place in context.home.places()? {
-            place.take_over(&theirs, &to).map_err(tenantdb_core::Failure::from)?;
+            place.take_over(&theirs, to).map_err(Failure::from)?;
         }
+        transfer.tell_operator(context, &theirs).await;
         say!("{} on {name} taken over from {from}", count(theirs.len(), "database"));
         Ok(Exit::Done)
-    });
-    asked.await.map(|exit| exit.unwrap_or(Exit::Done))
-}
+    }
 
-fn of(claims: &BTreeSet<Claim>, authority: &Authority) -> BTreeSet<Claim> {
-    claims.iter().filter(|claim| claim.authority == *authority).cloned().collect()
+    /// What becomes of the credentials; `None` when some are not here and nobody said what to do about that.
+    async fn transfer(&self, connected: &Connected, observed: &Observed) -> Result<Option<Transfer>, Error> {
+        let Self { context, server, from, to, arguments } = self;
+        if !context.in_cluster {
+            return Ok(Some(Transfer::default()));
+        }
+        let desired = Desired::nothing(server, to, connected.endpoint.clone());
+        let delivered = Postgres::delivered(&desired, observed, from);
+        let transfer = Transfer::of(context, delivered, from, to).await?;
+        if let (Some(missing), false) = (transfer.missing(), arguments.reissue) {
+            style::error(
+                &format!("these credentials can't be read here, and nothing was taken over: {missing}"),
+                Some(
+                    "run it where they are, with --credentials if that is a folder of its own; or --reissue has new ones \
+                     made, and the earlier ones go on logging in",
+                ),
+            );
+            return Ok(None);
+        }
+        Ok(Some(transfer))
+    }
 }
 
 fn unknown(claims: &BTreeSet<Claim>, from: &Authority, to: &Authority, server: &str) -> Error {
     let others: BTreeSet<&str> = claims.iter().map(|claim| claim.authority.as_str()).collect();
     let others: Vec<&str> = others.into_iter().filter(|other| *other != to.as_str()).collect();
     let otherwise = match others.as_slice() {
+        [] if to.as_str().starts_with("cluster:") => format!("nobody but {to} has anything there"),
         [] => "nobody but you has anything there".to_owned(),
         others => format!("there are {}", others.join(", ")),
     };

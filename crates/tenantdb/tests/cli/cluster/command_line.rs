@@ -1,10 +1,13 @@
 //! The command line against a cluster: its Secrets, and what its resources say.
 
+use std::collections::BTreeMap;
+
 use tenantdb_testkit::{Admin, TestServer};
 
 use super::site::{Site, with_our_kinds};
+use crate::access::role;
 use crate::everyday::workplace;
-use crate::world::{World, tenant, tenant_in};
+use crate::world::{World, query, tenant, tenant_in};
 
 #[test]
 fn a_password_is_read_from_a_secret_when_nothing_before_it_is_there() {
@@ -88,7 +91,7 @@ fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
 
     let owner = site.secret("shop", "cafe-secret").unwrap();
     let printed = on("credentials", "cafe", &["--format", "json"]).exits(0).stdout;
-    let printed: std::collections::BTreeMap<String, String> = serde_json::from_str(&printed).unwrap();
+    let printed: BTreeMap<String, String> = serde_json::from_str(&printed).unwrap();
     assert_eq!(printed, owner);
     let reporting = on("credentials", "cafe", &["--access", "reporting", "--format", "uri"]).exits(0).stdout;
     assert_eq!(reporting.trim(), site.secret("shop", "cafe-secret-reporting").unwrap()["uri"]);
@@ -120,4 +123,102 @@ fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
     let told = told.join("----\n");
     assert!(!told.contains(&owner["password"]));
     insta::assert_snapshot!(told);
+}
+
+/// What tells one credential from another.
+fn login(credential: &BTreeMap<String, String>) -> [&str; 3] {
+    ["username", "password", "generation"].map(|key| credential[key].as_str())
+}
+
+#[test]
+fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
+    let Some(mut site) = Site::with(16, Admin::Plain) else { return };
+    let mut world = World::on(&site.server);
+    world.set("KUBECONFIG", site.cluster.kubeconfig().to_str().unwrap());
+    world.write("tenantdb.yaml", "project: shop\n");
+    let cafe = tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}");
+    let rest = tenant("blog", "{credentials: {formats: [cnpg]}}")
+        + &tenant("erp", "{credentials: {rotation: {strategy: InPlace}}}")
+        + &role("grafana", "{}");
+    world.apply(&(cafe.clone() + &rest + &tenant("old", "{deletionProtection: false}"))).exits(0);
+    let secrets =
+        ["cafe-secret", "cafe-secret-reporting", "blog-secret", "erp-secret", "grafana-role-secret", "old-secret"];
+    let before = secrets.map(|name| world.credential("default", name));
+    world.run(&["delete", "old"]).exits(0);
+    world.run(&["orphans", "--context", "test"]).exits(0).says("old").says("project:shop");
+    site.apply(&cafe);
+    site.wait_for("tdb", "default", "cafe", "Stalled", "True", "Conflict");
+
+    let take = |world: &World, more: &[&str]| {
+        let command = ["server", "takeover", "shared", "--context", "test", "--cluster-id", "test", "--from"];
+        world.run(&[&command, more].concat())
+    };
+    let elsewhere = world.another_home();
+    let refused = [
+        (2, world.run(&["server", "takeover", "shared", "--context", "test", "--from", "project:shop"])),
+        (
+            2,
+            world.run(&[
+                "server",
+                "takeover",
+                "shred",
+                "--context",
+                "test",
+                "--cluster-id",
+                "a",
+                "--from",
+                "project:shop",
+            ]),
+        ),
+        (2, take(&world, &["project:shopp", "--yes"])),
+        (4, take(&world, &["project:shop"])),
+        (4, take(&elsewhere, &["project:shop", "--yes"])),
+    ];
+    let told: Vec<String> = refused.into_iter().map(|(code, run)| run.exits(code).stderr).collect();
+    insta::assert_snapshot!(told.join("----\n").replace(&world.home().display().to_string(), "[home]"));
+    assert_eq!(site.secret("default", "cafe-secret"), None);
+
+    take(&world, &["project:shop", "--yes"]).exits(0).says("taken over from project:shop");
+    site.apply(&rest);
+    let resources = [("tdb", "cafe"), ("tdb", "blog"), ("tdb", "erp"), ("tenantrole", "grafana")];
+    let all_as_before = |site: &Site| {
+        for (kind, name) in resources {
+            site.wait_for(kind, "default", name, "Ready", "True", "InSync");
+        }
+        for (name, before) in secrets.iter().zip(&before) {
+            let after = site.secret("default", name).unwrap();
+            assert_eq!(login(&after), login(before), "{name}");
+        }
+    };
+    all_as_before(&site);
+    let conditions = |name: &str| site.get("tdb", "default", name).unwrap()["status"]["conditions"].to_string();
+    assert!(!conditions("cafe").contains("Elsewhere"), "{}", conditions("cafe"));
+    assert_eq!(query(&site.server, &before[0], "SELECT current_user"), Ok("cafe".to_owned()));
+    assert_eq!(site.get("secret", "default", "blog-secret").unwrap()["type"], "kubernetes.io/basic-auth");
+    world.run_on(&["apply"]).exits(4).tells("of cluster:test");
+
+    // What is not here is made anew when asked for, and the earlier login goes on.
+    elsewhere.write("tenantdb.yaml", "project: lost\n");
+    elsewhere.apply(&tenant("lost", "{}")).exits(0);
+    take(&world, &["project:lost", "--yes"]).exits(4);
+    take(&world, &["project:lost", "--yes", "--reissue"]).exits(0);
+    site.apply(&tenant("lost", "{}"));
+    site.ready("default", "lost");
+    let (earlier, anew) =
+        (elsewhere.credential("default", "lost-secret"), site.secret("default", "lost-secret").unwrap());
+    assert_ne!(login(&earlier), login(&anew));
+    for credential in [&earlier, &anew] {
+        assert_eq!(query(&site.server, credential, "SELECT current_user"), Ok("lost".to_owned()));
+    }
+
+    // A cluster that has another id from now on hands its Secrets over.
+    site.stop();
+    for (from, to) in [("cluster:test", "other"), ("cluster:other", "test")] {
+        let arguments = ["--context", "test", "--cluster-id", to, "--from", from, "--yes"];
+        world.run(&[&["server", "takeover", "shared"], &arguments[..]].concat()).exits(0);
+    }
+    site.start();
+    site.apply(&cafe.replace("{access", "{connectionLimit: 5, access"));
+    all_as_before(&site);
+    assert!(before.iter().all(|credential| !site.log().contains(&credential["password"])));
 }
