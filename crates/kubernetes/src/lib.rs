@@ -4,6 +4,7 @@
 
 mod client;
 mod credential;
+mod ensure;
 mod error;
 mod object;
 mod password;
@@ -13,6 +14,7 @@ mod transfer;
 
 pub use client::{Cluster, client};
 pub use credential::{Credential, credential};
+pub use ensure::{Applied, Stopped, apply, wait};
 pub use object::{api, api_resource, declared};
 pub use password::read_password;
 pub use server::{server, servers};

@@ -60,10 +60,15 @@ Server:
   POSTGRES_ADMIN_PASSWORD  [default: POSTGRES_PASSWORD]
   TENANTDB_SERVER          A file that declares the DatabaseServer, instead of all these
 
+With --context none of these is needed: the service is declared to a Kubernetes cluster as a TenantDatabase, whose \
+operator makes it, and the variables are read from its Secret. The names are what the cluster's server gives, but for \
+SERVICE_DB_NAME and SERVICE_DB_USER; of TENANTDB_SERVER only the server's name counts, else it is the default one.
+
 Examples:
   SERVICE_DB_NAME=cafe APP_NAME=cafe-backend tenantdb ensure
   APP_NAME=erp-api tenantdb ensure --file deploy/erp.env --wait 60
-  APP_NAME=cafe-backend tenantdb ensure --format github-env";
+  APP_NAME=cafe-backend tenantdb ensure --format github-env
+  APP_NAME=cafe-backend NAMESPACE=cafe tenantdb ensure --context staging --timeout 5m";
 
 /// A database for every service, from one declaration.
 ///
@@ -276,6 +281,7 @@ impl Command {
             Self::Connect(arguments) => arguments.of.context.as_ref(),
             Self::Exec(arguments) => arguments.of.context.as_ref(),
             Self::Orphans(arguments) => arguments.context.as_ref(),
+            Self::Ensure(arguments) => arguments.context.as_ref(),
             Self::Server(ServerCommand::Takeover(arguments)) => arguments.context.as_ref(),
             _ => None,
         }
@@ -420,6 +426,12 @@ pub struct EnsureArguments {
     /// Consent to steps that take access from others or end their sessions
     #[arg(short = 'y', long)]
     pub yes: bool,
+    /// Declare it to the cluster of this context of the kubeconfig, whose operator makes it; no server is connected to
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["wait", "reissue", "yes"])]
+    pub context: Option<String>,
+    /// How long to wait until it is ready there
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time, requires = "context")]
+    pub timeout: Duration,
 }
 
 /// Where else `ensure` writes variables.
@@ -599,9 +611,13 @@ pub struct OperatorArguments {
     pub context: Option<String>,
 }
 
-fn lease_duration(text: &str) -> Result<Duration, String> {
+fn time(text: &str) -> Result<Duration, String> {
     let time: jiff::SignedDuration = text.parse().map_err(|_| format!("`{text}` is no time such as 15s or 1m"))?;
-    let time = Duration::try_from(time).map_err(|_| format!("`{text}` is before now"))?;
+    Duration::try_from(time).map_err(|_| format!("`{text}` is before now"))
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
     if time < Duration::from_secs(1) { Err("a Lease lasts a second at least".to_owned()) } else { Ok(time) }
 }
 

@@ -103,6 +103,18 @@ impl DotenvPlace {
         Ok(found.beside.entry(claim).map(|entry| found.document(entry, "")).unwrap_or_default())
     }
 
+    /// Writes the variables of a credential that another place holds as well.
+    ///
+    /// # Errors
+    /// When others than tenantdb wrote one of them, or the file can't be written.
+    pub fn copy(&self, delivery: &Delivery, document: &Document, generation: Generation) -> Result<(), PlaceError> {
+        let expected = match self.read_now(delivery)? {
+            Held::Foreign { what, .. } => return Err(PlaceError::Foreign(what)),
+            Held::Nothing { version } | Held::Credential { version, .. } => version,
+        };
+        self.put_document(delivery, &self.named(delivery, document), generation, expected).map(drop)
+    }
+
     fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
         let found = self.find()?;
         let entry = found.beside.entry(&delivery.claim);
@@ -192,6 +204,16 @@ impl DotenvPlace {
         generation: Generation,
         expected: Version,
     ) -> Result<Version, PlaceError> {
+        self.put_document(delivery, &self.rendered(delivery, login, generation)?, generation, expected)
+    }
+
+    fn put_document(
+        &self,
+        delivery: &Delivery,
+        document: &Document,
+        generation: Generation,
+        expected: Version,
+    ) -> Result<Version, PlaceError> {
         let _lock = self.lock()?;
         let mut found = self.expect(delivery, expected)?;
         let earlier = found.beside.entry(&delivery.claim);
@@ -203,13 +225,12 @@ impl DotenvPlace {
                 self.entry(delivery, &Marker { generation, writer }, earlier)
             }
         };
-        let document = self.rendered(delivery, login, generation)?;
         let names: BTreeSet<String> = document.iter().map(|(name, _)| name.to_owned()).collect();
         // Until the file is written, what is in it and what will be are both its own.
         let both = Entry { variables: entry.variables.union(&names).cloned().collect(), ..entry.clone() };
         self.put(&mut found, delivery, &both)?;
         failpoint::hit("before-dotenv-file");
-        self.write_lines(&mut found, &document, &entry.variables)?;
+        self.write_lines(&mut found, document, &entry.variables)?;
         failpoint::hit("after-dotenv-file");
         let entry = Entry { variables: names, prefix: self.prefix.clone(), ..entry };
         self.put(&mut found, delivery, &entry)?;

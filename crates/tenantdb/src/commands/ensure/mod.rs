@@ -1,5 +1,6 @@
 //! `tenantdb ensure`: one service's database, for a build script.
 
+mod cluster;
 mod github;
 mod server;
 mod service;
@@ -48,6 +49,13 @@ pub async fn run(context: &Context, arguments: &EnsureArguments) -> Result<Exit,
         let Failure { message, hint, .. } = error.into();
         Error::input(message, hint.unwrap_or_default())
     })?;
+    if arguments.context.is_some() {
+        let server = server::name(context, &Process).await?;
+        let declaration = service.declaration_for_cluster(arguments.adopt, server);
+        let place = DotenvPlace::open(&file, service.prefix(arguments.prefix.as_deref())).map_err(Failure::from)?;
+        let ensured = cluster::ensure(context, &service.authority, &declaration, &place, arguments.timeout).await?;
+        return tell(context, ensured, &place, arguments, github.as_ref(), began);
+    }
     let server = server::server(context, &Process).await?;
     let input = input(&service, server, arguments.adopt)?;
     let [server] = input.servers.as_slice() else { return Err(Error::failed("there is one server")) };
@@ -62,18 +70,27 @@ pub async fn run(context: &Context, arguments: &EnsureArguments) -> Result<Exit,
     connected.pass.engine.close().await;
     let mut report = ensured?;
     refuse_without(&place, &mut report)?;
+    tell(context, report, &place, arguments, github.as_ref(), began)
+}
 
-    let name = &server.server.resource.metadata.name;
+/// Tells what was done, or hands the variables out.
+fn tell(
+    context: &Context,
+    report: Report,
+    place: &DotenvPlace,
+    arguments: &EnsureArguments,
+    github: Option<&GithubEnvironment>,
+    began: Instant,
+) -> Result<Exit, Error> {
     if arguments.format.is_none() {
         let mut told = Told::new(Output::Text);
-        told.add(context, name, 1, Ok(report));
+        told.add(context, &report.server.clone(), 1, Ok(report));
         return told.finish(began.elapsed(), Totals::summary);
     }
     // Standard output is for the variables alone.
     let exit = Exit::from(report.outcome());
-    if exit == Exit::Done {
-        let claim = Desired::claim(&input.authority, &server.tenants[0].resource);
-        give(&place, &claim, github.as_ref())?;
+    if let (Exit::Done, Some(tenant)) = (exit, report.tenants.first()) {
+        give(place, &tenant.claim, github)?;
     }
     report::tell_rest(&report);
     Ok(exit)

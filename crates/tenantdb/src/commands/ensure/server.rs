@@ -7,7 +7,7 @@ use tenantdb_api::database_server::{
     TenantDefaults, Tls, TlsMode, default_maintenance_database,
 };
 use tenantdb_api::kinds::Origin;
-use tenantdb_api::{DatabaseServer, Declared, Kind as _, ObjectMeta};
+use tenantdb_api::{DatabaseServer, Declared, Kind as _, ObjectMeta, ObjectName};
 
 use super::variables::{Environment, object_name};
 use crate::commands::Context;
@@ -30,6 +30,12 @@ pub async fn server(context: &Context, environment: &impl Environment) -> Result
         Some(wrong) => Err(Error::input(wrong.message, wrong.hint.unwrap_or_default())),
         None => Ok(Declared::synthetic(server)),
     }
+}
+
+/// The name of the server that is declared, if one is.
+pub async fn name(context: &Context, environment: &impl Environment) -> Result<Option<ObjectName>, Error> {
+    let Some(path) = environment.get(DECLARATION)? else { return Ok(None) };
+    Ok(Some(declared(context, path.into()).await?.resource.metadata.name))
 }
 
 /// The one server that a file declares, or its default.

@@ -24,6 +24,8 @@ pub struct Service {
     /// What its own variables begin with: `CAFE_` for cafe-backend.
     own: String,
     vector: bool,
+    /// Whether somebody chose the login's name.
+    is_user_chosen: bool,
 }
 
 impl Service {
@@ -39,6 +41,7 @@ impl Service {
                 .find_map(|(from, name)| Some((from, name.filter(|name| !name.is_empty())?)))
                 .ok_or_else(|| Error::input("the service has no name", "set SERVICE_DB_NAME, APP_NAME or NAMESPACE"))?;
         let user = environment.get("SERVICE_DB_USER")?;
+        let is_user_chosen = user.is_some();
         let (user_from, user) = match user {
             Some(user) => ("SERVICE_DB_USER", user),
             None => (from, format!("{database}_user")),
@@ -60,6 +63,7 @@ impl Service {
             user: names::check_owner(&user).map_err(|why| wrong(user_from, "SERVICE_DB_USER", why.to_string()))?,
             own: prefix.map_or_else(|| Ok(variable(own)), checked_prefix)? + "_",
             vector: environment.flag("ENABLE_PGVECTOR")?.unwrap_or(false),
+            is_user_chosen,
         };
         Ok(service)
     }
@@ -88,6 +92,16 @@ impl Service {
                 ..TenantDatabaseSpec::default()
             },
         }
+    }
+
+    /// The same for a cluster, on a server of this name: what nobody chose is for that server's `naming`.
+    pub fn declaration_for_cluster(&self, adopt: bool, server: Option<ObjectName>) -> TenantDatabase {
+        let mut declaration = self.declaration(adopt);
+        let spec = &mut declaration.spec;
+        spec.server = server;
+        spec.database.take_if(|database| database.as_str() == self.name.as_str());
+        spec.owner.take_if(|_| !self.is_user_chosen);
+        declaration
     }
 
     /// What all its variables begin with, if somebody said so.

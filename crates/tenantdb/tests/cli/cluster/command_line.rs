@@ -7,7 +7,7 @@ use tenantdb_testkit::{Admin, TestServer};
 use super::site::{Site, with_our_kinds};
 use crate::access::role;
 use crate::everyday::workplace;
-use crate::world::{World, query, tenant, tenant_in};
+use crate::world::{Run, World, query, tenant, tenant_in};
 
 #[test]
 fn a_password_is_read_from_a_secret_when_nothing_before_it_is_there() {
@@ -221,4 +221,42 @@ fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
     site.apply(&cafe.replace("{access", "{connectionLimit: 5, access"));
     all_as_before(&site);
     assert!(before.iter().all(|credential| !site.log().contains(&credential["password"])));
+}
+
+#[test]
+fn a_build_makes_its_database_through_a_cluster() {
+    let Some(mut site) = Site::with(15, Admin::Plain) else { return };
+    let mut world = World::new();
+    world.set("KUBECONFIG", site.cluster.kubeconfig().to_str().unwrap());
+    world.set("NAMESPACE", "shop");
+    let ensure = |variables: &[(&str, &str)], more: &[&str]| {
+        let mut command = world.command(&[&["ensure", "--context", "test"], more].concat());
+        command.envs(variables.iter().copied());
+        Run::of(&mut command)
+    };
+    let (cafe, erp) = (("APP_NAME", "cafe-backend"), ("APP_NAME", "erp-api"));
+    let mut told = vec![ensure(&[cafe], &[]).exits(1).stderr];
+    site.namespace("shop");
+    let made = ensure(&[cafe], &[]).exits(0).says("+ shop/cafe created  # credential in ").tells("waiting up to 120 s");
+    let variables = std::fs::read_to_string(world.folder().join(".env")).unwrap();
+    let variables: BTreeMap<&str, &str> = variables.lines().filter_map(|line| line.split_once('=')).collect();
+    let login = site.secret("shop", "cafe-secret").unwrap();
+    assert_eq!(variables["CAFE_POSTGRES_URL"], login["CAFE_POSTGRES_URL"]);
+    assert_eq!(
+        site.server.psql_as(variables["DB_USER"], variables["DB_PASSWORD"], variables["DB_NAME"], "SELECT 1"),
+        Ok("1".to_owned())
+    );
+    assert!(!(made.stdout + &made.stderr).contains(variables["DB_PASSWORD"]));
+    ensure(&[cafe], &[]).exits(0).says("Nothing to do: 1 database is as declared.");
+    ensure(&[cafe], &["--format", "env"]).exits(0).says(&format!("DB_PASSWORD='{}'", variables["DB_PASSWORD"]));
+
+    told.push(ensure(&[erp], &[]).exits(4).stderr);
+    assert_eq!(site.get("tdb", "shop", "erp"), None);
+    told.push(ensure(&[erp, ("SERVICE_DB_USER", "root")], &["--file", "erp.env"]).exits(4).stderr);
+    site.apply(&tenant_in("shop", "blog", "{credentials: {rotation: {strategy: Alternate}}}"));
+    told.push(ensure(&[("APP_NAME", "blog")], &["--file", "blog.env"]).exits(4).stderr);
+    site.stop();
+    told.push(ensure(&[("APP_NAME", "late")], &["--file", "late.env", "--timeout", "1s"]).exits(1).stderr);
+    let told = told.join("----\n").replace(&world.folder().display().to_string(), "[folder]");
+    insta::assert_snapshot!(told);
 }
