@@ -144,13 +144,17 @@ impl FilePlace {
         Ok(())
     }
 
-    /// What was written here for a claim, if it still holds this login.
+    /// What was written here for a claim, if it still holds this login, whatever its server is called by now.
     ///
     /// # Errors
     /// When it can't be read.
     pub fn document(&self, delivery: &Delivery, login: &Digest) -> Result<Option<Document>, PlaceError> {
         let paths = self.paths(delivery);
-        if self.login_now(delivery, login)?.is_none() { Ok(None) } else { self.read_document(&paths.document) }
+        if !read_sidecar(&paths.sidecar)?.is_some_and(|sidecar| sidecar.is_of(&delivery.claim)) {
+            return Ok(None);
+        }
+        let holds = |document: &Document| read_logins(document).is_some_and(|(found, _)| found.digest() == *login);
+        Ok(self.read_document(&paths.document)?.filter(holds))
     }
 
     fn paths(&self, delivery: &Delivery) -> Paths {

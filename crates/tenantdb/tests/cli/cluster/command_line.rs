@@ -7,7 +7,7 @@ use tenantdb_testkit::{Admin, TestServer};
 use super::site::{Site, with_our_kinds};
 use crate::access::role;
 use crate::everyday::workplace;
-use crate::world::{Run, World, query, tenant, tenant_in};
+use crate::world::{Run, World, query, server_yaml, tenant, tenant_in};
 
 #[test]
 fn a_password_is_read_from_a_secret_when_nothing_before_it_is_there() {
@@ -136,6 +136,7 @@ fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
     let mut world = World::on(&site.server);
     world.set("KUBECONFIG", site.cluster.kubeconfig().to_str().unwrap());
     world.write("tenantdb.yaml", "project: shop\n");
+    world.write("server.yaml", &server_yaml(&site.server).replace("name: shared", "name: ours"));
     let cafe = tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}");
     let rest = tenant("blog", "{credentials: {formats: [cnpg]}}")
         + &tenant("erp", "{credentials: {rotation: {strategy: InPlace}}}")
