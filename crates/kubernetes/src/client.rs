@@ -74,12 +74,14 @@ fn unknown(context: &str, error: &KubeconfigError) -> Failure {
     Failure::new(FailureKind::Rejected, format!("the kubeconfig has no context `{context}`")).hint(hint)
 }
 
-/// The first line alone: what follows may show the lines of a file that holds a token.
+/// What was wrong with a kubeconfig, or what a program for logins said, may show a token.
 fn nowhere(error: &(dyn Error + 'static)) -> Failure {
-    let said = match error.downcast_ref() {
-        Some(KubeconfigError::ReadConfig(why, path)) => format!("can't read {}: {why}", path.display()),
+    let said = match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(KubeconfigError::ReadConfig(why, path)), _) => format!("can't read {}: {why}", path.display()),
+        (Some(KubeconfigError::Parse(_)), _) => "the kubeconfig can't be read as one".to_owned(),
+        (_, Some(kube::Error::Auth(_))) => "the login that the kubeconfig describes failed".to_owned(),
         _ => error.to_string(),
     };
-    let message = format!("there is no cluster to ask: {}", said.lines().next().unwrap_or_default());
+    let message = format!("there is no cluster to ask: {said}");
     Failure::new(FailureKind::Rejected, message).hint("set KUBECONFIG, or name a context of it with --context")
 }

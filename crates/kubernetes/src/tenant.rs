@@ -61,7 +61,12 @@ pub async fn tenants(client: &Client, namespace: Option<&Namespace>) -> Result<V
     let mut all = Vec::new();
     for kind in KINDS {
         let listed = api(client, kind, namespace).list(&ListParams::default()).await;
-        let listed = listed.map_err(|error| unlisted(kind.kind, &error))?;
+        let listed = listed.map_err(|error| match &error {
+            kube::Error::Api(status) if status.is_forbidden() && namespace.is_none() => {
+                unlisted(kind.kind, &error).hint("with -n only a namespace that you may read is asked")
+            }
+            error => unlisted(kind.kind, error),
+        })?;
         all.extend(listed.items.iter().filter_map(|object| TenantResource::of(kind.kind, object)));
     }
     all.sort_by(|one, other| (&one.namespace, &one.name, one.kind).cmp(&(&other.namespace, &other.name, other.kind)));

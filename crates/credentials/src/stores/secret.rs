@@ -246,6 +246,11 @@ impl SecretPlace {
 
     fn wrote(&self, delivery: &Delivery, written: kube::Result<Secret>) -> Result<Version, PlaceError> {
         let secret = written.map_err(|error| match &error {
+            kube::Error::Api(status) if status.is_not_found() && status.message.contains("namespaces") => {
+                let namespace = &delivery.claim.namespace;
+                let message = format!("can't write {}: there is no such namespace", self.location(delivery));
+                PlaceError::Failed { message, hint: Some(format!("kubectl create namespace {namespace}")) }
+            }
             kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
                 PlaceError::Moved(self.location(delivery))
             }

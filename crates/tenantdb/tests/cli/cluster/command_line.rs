@@ -48,8 +48,9 @@ fn a_password_is_read_from_a_secret_when_nothing_before_it_is_there() {
     insta::assert_snapshot!([tried, other, empty].join("----\n").replace(&folder, "[folder]"));
 }
 
-/// A kubeconfig with a second context, `alice`, of a user who may see our resources and nothing else.
-fn with_alice(site: &Site) -> String {
+/// A kubeconfig with two more contexts: `alice` is of a user who may see our resources and nothing else, `nobody` of one
+/// who may see nothing.
+fn with_others(site: &Site) -> String {
     let text = std::fs::read_to_string(site.cluster.kubeconfig()).unwrap();
     let token = text.split("token: ").nth(1).and_then(|rest| rest.split('}').next()).unwrap();
     site.apply(
@@ -59,15 +60,17 @@ fn with_alice(site: &Site) -> String {
          rbac.authorization.k8s.io, kind: ClusterRole, name: tenants}, subjects: [{kind: User, name: alice, apiGroup: \
          rbac.authorization.k8s.io}]}",
     );
-    text.replace("users: [", &format!("users: [{{name: alice, user: {{token: {token}, as: alice}}}}, "))
-        .replace("contexts: [", "contexts: [{name: alice, context: {cluster: test, user: alice}}, ")
+    ["alice", "nobody"].iter().fold(text.clone(), |text, name| {
+        text.replace("users: [", &format!("users: [{{name: {name}, user: {{token: {token}, as: {name}}}}}, "))
+            .replace("contexts: [", &format!("contexts: [{{name: {name}, context: {{cluster: test, user: {name}}}}}, "))
+    })
 }
 
 #[test]
 fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
     let Some(mut site) = Site::with(18, Admin::Plain) else { return };
     let mut world = workplace(&site.server);
-    world.set("KUBECONFIG", world.write("kubeconfig", &with_alice(&site)).to_str().unwrap());
+    world.set("KUBECONFIG", world.write("kubeconfig", &with_others(&site)).to_str().unwrap());
     site.namespace("shop");
     site.apply(
         &(tenant_in("shop", "cafe", "{access: [{name: reporting, level: ReadOnly}]}")
@@ -109,6 +112,8 @@ fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
         (1, on("exec", "erp", &["--", "true"])),
         (1, run(&["credentials", "cafe", "-n", "shop", "--context", "alice"])),
         (1, run(&["credentials", "cafe", "-n", "shop", "--context", "bob"])),
+        (1, run(&["status", "--context", "nobody"])),
+        (1, run(&["status", "-n", "shop", "--context", "nobody"])),
         (2, run(&["credentials", "cafe", "--context", "test", "--credentials", "folder"])),
     ];
     for (code, run) in refused {
@@ -120,6 +125,9 @@ fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
         "{apiVersion: v1, kind: Secret, metadata: {name: erp-secret, namespace: shop}, stringData: {username: eve}}",
     );
     told.push(on("credentials", "erp", &[]).exits(1).stderr);
+    // What was delivered before goes on being of use.
+    site.apply(&tenant_in("shop", "cafe", "{comment: Coffee, access: [{name: reporting, level: ReadOnly}]}"));
+    told.push(on("credentials", "cafe", &["--format", "json"]).exits(0).says(&owner["password"]).stderr);
     let told = told.join("----\n");
     assert!(!told.contains(&owner["password"]));
     insta::assert_snapshot!(told);
@@ -141,11 +149,17 @@ fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
     let rest = tenant("blog", "{credentials: {formats: [cnpg]}}")
         + &tenant("erp", "{credentials: {rotation: {strategy: InPlace}}}")
         + &role("grafana", "{}");
-    world.apply(&(cafe.clone() + &rest + &tenant("old", "{deletionProtection: false}"))).exits(0);
-    let secrets =
-        ["cafe-secret", "cafe-secret-reporting", "blog-secret", "erp-secret", "grafana-role-secret", "old-secret"];
-    let before = secrets.map(|name| world.credential("default", name));
-    world.run(&["delete", "old"]).exits(0);
+    world.apply(&(cafe.clone() + &rest + &tenant_in("archive", "old", "{deletionProtection: false}"))).exits(0);
+    let secrets = [
+        ("default", "cafe-secret"),
+        ("default", "cafe-secret-reporting"),
+        ("default", "blog-secret"),
+        ("default", "erp-secret"),
+        ("default", "grafana-role-secret"),
+        ("archive", "old-secret"),
+    ];
+    let before = secrets.map(|(namespace, name)| world.credential(namespace, name));
+    world.run(&["delete", "old", "-n", "archive"]).exits(0);
     world.run(&["orphans", "--context", "test"]).exits(0).says("old").says("project:shop");
     site.apply(&cafe);
     site.wait_for("tdb", "default", "cafe", "Stalled", "True", "Conflict");
@@ -174,10 +188,11 @@ fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
         (2, take(&world, &["project:shopp", "--yes"])),
         (4, take(&world, &["project:shop"])),
         (4, take(&elsewhere, &["project:shop", "--yes"])),
+        (1, take(&world, &["project:shop", "--yes"])),
     ];
     let told: Vec<String> = refused.into_iter().map(|(code, run)| run.exits(code).stderr).collect();
     insta::assert_snapshot!(told.join("----\n").replace(&world.home().display().to_string(), "[home]"));
-    assert_eq!(site.secret("default", "cafe-secret"), None);
+    site.namespace("archive");
 
     take(&world, &["project:shop", "--yes"]).exits(0).says("taken over from project:shop");
     site.apply(&rest);
@@ -186,8 +201,8 @@ fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
         for (kind, name) in resources {
             site.wait_for(kind, "default", name, "Ready", "True", "InSync");
         }
-        for (name, before) in secrets.iter().zip(&before) {
-            let after = site.secret("default", name).unwrap();
+        for ((namespace, name), before) in secrets.iter().zip(&before) {
+            let after = site.secret(namespace, name).unwrap();
             assert_eq!(login(&after), login(before), "{name}");
         }
     };
