@@ -36,6 +36,8 @@ pub enum FailureKind {
     Interrupted,
     /// A credential's place could not be read or written.
     Place,
+    /// Something that a declaration refers to is not there yet.
+    Waiting,
 }
 
 impl Failure {

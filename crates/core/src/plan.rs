@@ -236,6 +236,8 @@ pub enum RefusalKind {
     Consent,
     /// It has to wait.
     Deferral,
+    /// Something that its declaration refers to is not there yet.
+    Waiting,
 }
 
 /// A refusal: what, and what to do next.

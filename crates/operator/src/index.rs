@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tenantdb_api::{DatabaseServer, ObjectName};
 
 use crate::object::{Key, Object, Tenant};
+use crate::reference::Reference;
+use crate::references::References;
 
 /// A change that a watch saw. An object that is gone is `None`.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(crate) enum Change {
     Tenant(Key, Option<Tenant>),
     /// Somebody changed or removed the Secret of this declaration.
     Secret(Key),
+    /// Something that others refer to is another than before, or gone.
+    Referred(Reference),
 }
 
 /// How closely to look at a declaration.
@@ -37,6 +41,9 @@ pub(crate) struct Index {
     dirty: BTreeMap<ObjectName, Work>,
     /// Those that no server is there for.
     stranded: BTreeSet<Key>,
+    references: References,
+    /// The servers whose way there may be another than it was.
+    renewed: BTreeSet<ObjectName>,
 }
 
 impl Index {
@@ -46,6 +53,15 @@ impl Index {
             Change::Server(name, object) => self.change_server(name, object),
             Change::Tenant(key, tenant) => self.change_tenant(&key, tenant),
             Change::Secret(key) => self.look_at(&key, Look::Shallow),
+            Change::Referred(reference) => self.renew(&reference),
+        }
+    }
+
+    fn renew(&mut self, reference: &Reference) {
+        let (servers, tenants) = self.references.users(reference);
+        self.renewed.extend(servers);
+        for key in &tenants {
+            self.look_at(key, Look::Shallow);
         }
     }
 
@@ -82,6 +98,8 @@ impl Index {
         } else {
             self.servers.remove(&name);
             self.dirty.remove(&name);
+            self.renewed.remove(&name);
+            self.references.of_server(&name, BTreeSet::new());
         }
         if news {
             // Which server is the default, and what it gives to its tenants, may be another now.
@@ -95,6 +113,7 @@ impl Index {
     fn forget(&mut self, key: &Key) {
         self.holders.remove(key);
         self.stranded.remove(key);
+        self.references.of_tenant(key, BTreeSet::new());
         for work in self.dirty.values_mut() {
             work.remove(key);
         }
@@ -173,7 +192,37 @@ impl Index {
 
     /// The servers that have something to look at.
     pub(crate) fn busy(&self) -> Vec<ObjectName> {
-        self.servers.keys().filter(|name| self.dirty.contains_key(*name)).cloned().collect()
+        let is_busy = |name: &&ObjectName| self.dirty.contains_key(*name) || self.renewed.contains(*name);
+        self.servers.keys().filter(is_busy).cloned().collect()
+    }
+
+    /// Has a server looked at itself.
+    pub(crate) fn look_at_server_itself(&mut self, server: &ObjectName) {
+        if self.servers.contains_key(server) {
+            self.dirty.entry(server.clone()).or_default();
+        }
+    }
+
+    /// Whether the way to a server may be another than it was.
+    pub(crate) fn is_renewed(&self, server: &ObjectName) -> bool {
+        self.renewed.contains(server)
+    }
+
+    /// The same, which is dealt with now.
+    pub(crate) fn take_renewed(&mut self, server: &ObjectName) -> bool {
+        self.renewed.remove(server)
+    }
+
+    /// Takes note of all that a server refers to.
+    pub(crate) fn refers(&mut self, server: &ObjectName, read: BTreeSet<Reference>) {
+        if self.servers.contains_key(server) {
+            self.references.of_server(server, read);
+        }
+    }
+
+    /// All that has to be followed, if that is something else than before.
+    pub(crate) fn take_references(&mut self) -> Option<BTreeSet<Reference>> {
+        self.references.take_changed()
     }
 
     /// Takes what a server has to look at; `None` is nothing, not even itself.

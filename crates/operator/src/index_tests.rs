@@ -1,11 +1,13 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
-use tenantdb_api::{tenant_database, tenant_role};
+use tenantdb_api::{ObjectName, tenant_database, tenant_role};
 
 use super::{Change, Index, Look, Work};
 use crate::object::{Key, Object, Tenant};
+use crate::reference::{Reference, ReferredKind};
 
 fn object(name: &str, generation: i64, spec: &Value) -> DynamicObject {
     let metadata = json!({"name": name, "namespace": "default", "uid": name, "generation": generation});
@@ -122,4 +124,27 @@ fn a_part_is_looked_at_closely_after_the_other_until_all_were() {
     }
     assert_eq!(seen, ["a", "b", "c", "d", "a", "e"]);
     assert_eq!(Index::default().look_closely_at_next(&shared, None, 3), None);
+}
+
+#[test]
+fn what_is_referred_to_is_looked_at_anew_by_who_refers_to_it() {
+    let mut index = index([server("shared", true)]);
+    let shared: ObjectName = "shared".parse().unwrap();
+    index.take(&shared);
+    let [mine, other] = ["mine", "other"].map(|name| Reference {
+        kind: ReferredKind::Secret,
+        namespace: "infra".parse().unwrap(),
+        name: name.parse().unwrap(),
+    });
+    index.refers(&shared, BTreeSet::from([mine.clone()]));
+    assert_eq!(index.take_references(), Some(BTreeSet::from([mine.clone()])));
+    index.refers(&shared, BTreeSet::from([mine.clone()]));
+    assert_eq!(index.take_references(), None);
+    index.change(Change::Referred(other));
+    assert_eq!(index.busy(), []);
+    index.change(Change::Referred(mine));
+    assert_eq!(index.busy(), ["shared".parse().unwrap()]);
+    assert!(index.take_renewed(&shared) && !index.take_renewed(&shared));
+    index.change(Change::Server(shared, None));
+    assert_eq!(index.take_references(), Some(BTreeSet::new()));
 }

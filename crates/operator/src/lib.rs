@@ -8,13 +8,17 @@ mod batch;
 mod connect;
 mod events;
 mod finalizer;
+mod follow;
 mod index;
 mod lease;
 mod metrics;
 mod object;
+mod reference;
+mod references;
 mod repeats;
 mod report;
 mod serve;
+mod sources;
 mod status;
 mod watch;
 mod worker;
@@ -35,6 +39,7 @@ use tokio::task::JoinSet;
 
 use events::Events;
 use finalizer::Finalizers;
+use follow::Following;
 use index::Index;
 use lease::Lease;
 use serve::Health;
@@ -144,25 +149,29 @@ async fn work(client: Client, authority: Authority, health: Arc<Health>, interru
     watches.spawn(watch::servers(client.clone(), sender.clone()));
     watches.spawn(watch::databases(client.clone(), sender.clone()));
     watches.spawn(watch::roles(client.clone(), sender.clone()));
+    let following = Following::new(client.clone(), sender.clone());
     let for_secrets = shared.clone();
     watches.spawn(async move {
         watch::secrets(client, &for_secrets.place, &for_secrets.authority, sender).await;
     });
     let (writing, telling) = (tokio::spawn(writing), tokio::spawn(telling));
-    dispatch(&shared, seen).await;
+    dispatch(&shared, seen, following).await;
     watches.shutdown().await;
     drop(shared);
     let _ = tokio::join!(writing, telling);
 }
 
 /// Brings what the watches see into the index, and wakes those who have to look at it.
-async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>) {
+async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut following: Following) {
     let mut workers: BTreeMap<ObjectName, Arc<Notify>> = BTreeMap::new();
     let mut running = JoinSet::new();
     let mut complete = 0;
     let mut heard = Vec::new();
     while !shared.interrupt.is_set() {
         shared.health.beat();
+        if let Some(references) = shared.index(Index::take_references) {
+            following.only(references);
+        }
         tokio::select! {
             _ = seen.recv_many(&mut heard, 1000) => {}
             () = tokio::time::sleep(STOP) => continue,

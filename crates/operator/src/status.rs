@@ -64,6 +64,7 @@ impl Verdict {
             FailureKind::Held => (Standing::Reconciling, "HeldByAnother"),
             FailureKind::Interrupted | FailureKind::Stale => (Standing::Reconciling, "TriedAgain"),
             FailureKind::Place => (Standing::Reconciling, "SecretFailed"),
+            FailureKind::Waiting => (Standing::Reconciling, "Waiting"),
             FailureKind::Rejected => (Standing::Reconciling, "Failed"),
         };
         Self::new(standing, reason, with_hint(&failure.to_string(), failure.hint.as_deref()))
@@ -79,6 +80,7 @@ impl Verdict {
                 return Self::new(Standing::Stalled, "NeedsConsent", message);
             }
             RefusalKind::Deferral => (Standing::Reconciling, "Deferred"),
+            RefusalKind::Waiting => (Standing::Reconciling, "Waiting"),
         };
         Self::new(standing, reason, with_hint(&refusal.message, refusal.hint.as_deref()))
     }

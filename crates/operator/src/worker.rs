@@ -16,11 +16,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::batch::Batch;
-use crate::connect::{Connected, connect};
+use crate::connect::{Connected, Way};
 use crate::events::Events;
 use crate::finalizer::Finalizers;
 use crate::index::{Index, Look, Work};
 use crate::object::{Key, Object, Tenant};
+use crate::reference::Reader;
 use crate::repeats::Repeats;
 use crate::report::Reporter;
 use crate::serve::Health;
@@ -111,13 +112,13 @@ impl Worker {
     pub(crate) async fn run(mut self) {
         let (mut round, mut failures) = (Instant::now() + self.jittered(ROUND), 0);
         while !self.shared.interrupt.is_set() {
-            let Some(server) = self.shared.index(|index| index.server(&self.name)) else { break };
             let next = self.again.values().map(|(at, _)| *at).chain([round]).min().unwrap_or(round);
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
             tokio::time::sleep(GATHERING).await;
+            let Some(server) = self.shared.index(|index| index.server(&self.name)) else { break };
             let now = Instant::now();
             if now >= round {
                 self.shared.index(|index| {
@@ -129,6 +130,7 @@ impl Worker {
             for key in self.again.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| key) {
                 self.shared.index(|index| index.look_at(key, Look::Shallow));
             }
+            self.renew(&server).await;
             let Some(asked) = self.shared.index(|index| index.take(&self.name)) else { continue };
             self.shared.health.metrics.waiting(self.name.as_str(), 0);
             let looked = self.look(&server, &asked).await;
@@ -159,14 +161,21 @@ impl Worker {
         let verdict = Verdict::failed(failure);
         self.tell_server(server, &verdict, None);
         self.tell_waiting(asked, &verdict);
-        for (key, look) in asked {
-            self.shared.index(|index| index.look_at(key, *look));
-        }
+        self.shared.index(|index| {
+            index.look_at_server_itself(&self.name);
+            for (key, look) in asked {
+                index.look_at(key, *look);
+            }
+        });
         if let Some((_, connected)) = self.connected.take() {
             connected.pass.engine.close().await;
         }
         let until = Instant::now() + pause(failures, LONGEST_OF_SERVER);
-        while Instant::now() < until && !self.shared.interrupt.is_set() {
+        let is_as_it_was = |index: &mut Index| {
+            let latest = index.server(&self.name).map(|latest| latest.meta.generation);
+            latest == Some(server.meta.generation) && !index.is_renewed(&self.name)
+        };
+        while Instant::now() < until && !self.shared.interrupt.is_set() && self.shared.index(is_as_it_was) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.wake.notify_one();
@@ -229,16 +238,51 @@ impl Worker {
         Ok(())
     }
 
+    /// Looks whether the way to a server that works is another now.
+    async fn renew(&mut self, server: &Object<DatabaseServer>) {
+        if let (Some(_), Ok(declared)) = (&self.connected, &server.declared)
+            && let Err(failure) = self.connect(server.meta.generation, declared).await
+        {
+            tracing::warn!(server = self.name.as_str(), %failure, "the server can't be reached as it is declared now");
+        }
+    }
+
+    /// Prepares the connection anew where the declaration is another, or what it refers to. What can't be read any more
+    /// breaks nothing that works.
     async fn connect(&mut self, generation: i64, declared: &Declared<DatabaseServer>) -> Result<(), Failure> {
-        if self.connected.as_ref().is_some_and(|(of, _)| *of == generation) {
+        let is_renewed = self.shared.index(|index| index.take_renewed(&self.name));
+        let same_declaration = self.connected.as_ref().filter(|(of, _)| *of == generation).map(|(_, found)| found);
+        if same_declaration.is_some() && !is_renewed {
             return Ok(());
         }
-        if let Some((_, earlier)) = self.connected.take() {
-            earlier.pass.engine.close().await;
-        }
         let Shared { client, place, interrupt, .. } = &*self.shared;
-        let connected = connect(client, &declared.resource, place.clone(), interrupt).await?;
-        self.connected = Some((generation, connected));
+        let mut reader = Reader::new(client);
+        let way = Way::find(&mut reader, &declared.resource).await;
+        self.shared.index(|index| index.refers(&self.name, reader.read));
+        match (way, same_declaration) {
+            (Err(failure), Some(_)) => {
+                tracing::warn!(server = self.name.as_str(), %failure, "what it refers to is gone; it is used as it was");
+                return Ok(());
+            }
+            (Ok(way), Some(earlier)) if earlier.way.is_same(&way) => return Ok(()),
+            (way, earlier) => {
+                // A credential that was delivered says where the server is.
+                let moved = |earlier: &Connected| way.as_ref().is_ok_and(|way| earlier.way.endpoint != way.endpoint);
+                self.shared.index(|index| match earlier.map(moved) {
+                    Some(true) => index.look_at_server(&self.name, Look::Shallow),
+                    Some(false) => index.look_at_server_itself(&self.name),
+                    None => {}
+                });
+                if earlier.is_some() {
+                    tracing::info!(server = self.name.as_str(), "what it refers to is another; it is reached anew");
+                }
+                let connected = way.and_then(|way| way.connect(&declared.resource, place.clone(), interrupt));
+                if let Some((_, earlier)) = self.connected.take() {
+                    earlier.pass.engine.close().await;
+                }
+                self.connected = Some((generation, connected?));
+            }
+        }
         Ok(())
     }
 
@@ -264,7 +308,7 @@ impl Worker {
         if let Some(recorded) = self.recorded.take() {
             return Ok(recorded);
         }
-        let nothing = Desired::nothing(server, &self.shared.authority, connected.endpoint.clone());
+        let nothing = Desired::nothing(server, &self.shared.authority, connected.way.endpoint.clone());
         Ok(Postgres::recorded(&connected.pass.engine.observe(&nothing, Depth::Shallow).await?))
     }
 
@@ -282,9 +326,9 @@ impl Worker {
         batch.put_first_come_first(&recorded, &authority);
         let batch = Arc::new(batch);
         let declarations = batch.declarations(declared);
-        let endpoint = connected.endpoint.clone();
+        let endpoint = connected.way.endpoint.clone();
         let (desired, unusable) =
-            Desired::resolve_each(declarations, &authority, &connected.admin, endpoint, &recorded);
+            Desired::resolve_each(declarations, &authority, &connected.way.admin.username, endpoint, &recorded);
         for (claim, why) in &unusable {
             if let Some((key, tenant)) = batch.tenants.get(claim) {
                 self.shared.tell(key, tenant, &Verdict::unusable(why), &Facts::default());
@@ -304,7 +348,8 @@ impl Worker {
         let report = pass.apply(&desired, observed, plan, batch.consent(&authority), reporter.clone()).await;
         reporter.finish(&report.tenants);
         let answer = answer.after(&report.tenants);
-        self.tell_server(server, &Verdict::server(&report.conditions), Some(&answer));
+        let conditions = [report.conditions, connected.way.notes.clone()].concat();
+        self.tell_server(server, &Verdict::server(&conditions), Some(&answer));
         self.conclude(&batch, &report.tenants).await;
         report.failure.map_or(Ok(()), Err)
     }
@@ -399,7 +444,7 @@ impl Answer {
     fn of(observed: &Observed, connected: &Connected, authority: &Authority) -> Self {
         let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
         let ours = all.map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority && is_database(claim));
-        let (version, address) = (observed.version().to_string(), connected.address.clone());
+        let (version, address) = (observed.version().to_string(), connected.way.address.clone());
         Self { version, address, databases: ours.collect() }
     }
 

@@ -230,7 +230,7 @@ fn anchor_paths(server: &mut Declared<DatabaseServer>) {
     let spec = &mut server.resource.spec;
     let passwords =
         spec.admin.iter_mut().flat_map(|admin| &mut admin.password_from).filter_map(|from| from.file.as_mut());
-    let authority = spec.tls.iter_mut().filter_map(|tls| tls.ca_from.as_mut()).map(|from| &mut from.file);
+    let authority = spec.tls.iter_mut().filter_map(|tls| tls.ca_from.as_mut()).filter_map(|from| from.file.as_mut());
     for path in passwords.chain(authority) {
         *path = folder.join(&*path);
     }

@@ -139,13 +139,22 @@ pub async fn reach(context: &Context, server: &DatabaseServer) -> Result<Connect
             let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
             connected(context, server, address, admin, tls)
         }
+        SourceKind::Cnpg(_) | SourceKind::StackGres(_) => Err(operators_own(server)),
     }
+}
+
+/// A server that only the operator can ask where it is; no declaration in a file is one.
+fn operators_own(server: &DatabaseServer) -> Error {
+    let message = format!("server {}: its source is another operator's cluster", server.metadata.name);
+    Error::input(message, "apply it with kubectl where `tenantdb operator` runs, or name an `endpoint`")
 }
 
 /// Reaches a server that runs somewhere as whom we like.
 pub fn connect_as(context: &Context, server: &DatabaseServer, login: AdminLogin) -> Result<Connected, Error> {
-    let SourceKind::Endpoint(endpoint) = server.source() else {
-        return Err(Error::failed("a local server has one login"));
+    let endpoint = match server.source() {
+        SourceKind::Endpoint(endpoint) => endpoint,
+        SourceKind::Local => return Err(Error::failed("a local server has one login")),
+        SourceKind::Cnpg(_) | SourceKind::StackGres(_) => return Err(operators_own(server)),
     };
     let address = Address { host: endpoint.host.clone(), port: endpoint.port };
     let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
@@ -279,5 +288,5 @@ fn authority(server: &DatabaseServer) -> Result<Option<Vec<u8>>, String> {
 }
 
 fn authority_file(server: &DatabaseServer) -> Option<&PathBuf> {
-    Some(&server.spec.tls.as_ref()?.ca_from.as_ref()?.file)
+    server.spec.tls.as_ref()?.ca_from.as_ref()?.file.as_ref()
 }

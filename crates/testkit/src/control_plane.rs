@@ -287,7 +287,8 @@ impl ControlPlane {
             let mut parts = key.trim_start_matches("/registry/").split('/');
             let kind = parts.next().unwrap_or_default();
             let is_made = match kind {
-                "secrets" | "configmaps" | "events" | "leases" | "tenantdb.dev" => !key.contains("/kube-"),
+                "secrets" | "configmaps" | "events" | "leases" | "tenantdb.dev" | "postgresql.cnpg.io"
+                | "stackgres.io" => !key.contains("/kube-"),
                 "apiextensions.k8s.io" => true,
                 "namespaces" => parts.next().is_some_and(|name| !STANDING.contains(&name)),
                 _ => false,

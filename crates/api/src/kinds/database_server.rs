@@ -39,7 +39,8 @@ pub struct DatabaseServerSpec {
     pub default: bool,
     /// Where it is; exactly one kind of source.
     pub source: ServerSource,
-    /// How to log in as its administrator. Required with an endpoint; a local server brings its own.
+    /// How to log in as its administrator. Required with an endpoint; a local server brings its own, and another
+    /// operator's cluster says where it is.
     #[serde(default)]
     pub admin: Option<Admin>,
     /// How the connection is protected.
@@ -90,10 +91,11 @@ pub struct ServerSource {
     /// A server on this machine that tenantdb makes, starts and keeps itself: `{}`. It has no `admin` and no `tls`.
     #[serde(default)]
     pub local: Option<Local>,
-    /// A CloudNativePG cluster. Not supported yet.
+    /// A CloudNativePG cluster, which says itself where it is, who signed its certificate and how to log in. Only in a
+    /// cluster: the operator follows it.
     #[serde(default)]
     pub cnpg: Option<ClusterReference>,
-    /// A StackGres cluster. Not supported yet.
+    /// A StackGres cluster (`SGCluster`), in the same way.
     #[serde(default)]
     pub stackgres: Option<ClusterReference>,
 }
@@ -122,6 +124,10 @@ pub struct ClusterReference {
     pub namespace: Namespace,
     /// Its name.
     pub cluster: ObjectName,
+    /// How tenantdb itself reaches it, where that is not by its Service: from outside of the Kubernetes cluster.
+    /// Applications are told of the Service, unless `publish` says otherwise.
+    #[serde(default)]
+    pub endpoint: Option<Endpoint>,
 }
 
 /// How to log in as the administrator.
@@ -133,7 +139,8 @@ pub struct Admin {
     /// The database to connect to before the ledger exists.
     #[serde(default = "default_maintenance_database")]
     pub maintenance_database: SqlName,
-    /// Where the password is; the first place that is present wins.
+    /// Where the password is; the first place that is present wins. Another operator's cluster has a Secret of its own
+    /// when there is none.
     #[serde(default)]
     pub password_from: Vec<PasswordSource>,
     /// Sends passwords instead of verifiers, for servers that refuse those; only with `tls.mode` verify-ca or
@@ -201,12 +208,32 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// Where a certificate is.
+/// Where a certificate is, in PEM. Exactly one of `file`, `secret` and `configMap` is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CaSource {
+    /// A file, relative to the manifest.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// A Kubernetes Secret, which only the operator reads.
+    #[serde(default)]
+    pub secret: Option<CaReference>,
+    /// A Kubernetes `ConfigMap`, which only the operator reads.
+    #[serde(default)]
+    pub config_map: Option<CaReference>,
+}
+
+/// A key that holds a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CaSource {
-    /// A PEM file, relative to the manifest.
-    pub file: PathBuf,
+pub struct CaReference {
+    /// The namespace of what holds it.
+    pub namespace: Namespace,
+    /// The name of what holds it.
+    pub name: ObjectName,
+    /// The key in it.
+    #[serde(default = "default_ca_key")]
+    pub key: String,
 }
 
 /// What applications are told to connect to.
@@ -430,18 +457,32 @@ pub enum SourceKind<'a> {
     Endpoint(&'a Endpoint),
     /// A server of tenantdb's own.
     Local,
+    /// A CloudNativePG cluster.
+    Cnpg(&'a ClusterReference),
+    /// A StackGres cluster.
+    StackGres(&'a ClusterReference),
 }
 
 impl DatabaseServer {
     /// Where the server is, once [`DatabaseServer::validate`] has found nothing.
     #[must_use]
     pub fn source(&self) -> SourceKind<'_> {
-        self.spec.source.endpoint.as_ref().map_or(SourceKind::Local, SourceKind::Endpoint)
+        let ServerSource { endpoint, local: _, cnpg, stackgres } = &self.spec.source;
+        match (endpoint, cnpg, stackgres) {
+            (Some(endpoint), ..) => SourceKind::Endpoint(endpoint),
+            (_, Some(cluster), _) => SourceKind::Cnpg(cluster),
+            (.., Some(cluster)) => SourceKind::StackGres(cluster),
+            (None, None, None) => SourceKind::Local,
+        }
     }
 }
 
 fn default_port() -> u16 {
     5432
+}
+
+fn default_ca_key() -> String {
+    "ca.crt".to_owned()
 }
 
 /// The database that comes with every server, where an administrator works unless the declaration names another.

@@ -100,6 +100,8 @@ fn list(context: &Context) -> Result<Exit, Error> {
         let (kind, address) = match server.source() {
             SourceKind::Local => ("local", local_state(&local(context, &server.metadata.name)?)?),
             SourceKind::Endpoint(endpoint) => ("endpoint", format!("{}:{}", endpoint.host, endpoint.port)),
+            SourceKind::Cnpg(cluster) => ("cnpg", format!("{}/{}", cluster.namespace, cluster.cluster)),
+            SourceKind::StackGres(cluster) => ("stackgres", format!("{}/{}", cluster.namespace, cluster.cluster)),
         };
         rows.push(vec![server.metadata.name.to_string(), kind.to_owned(), address]);
     }

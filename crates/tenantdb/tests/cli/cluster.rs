@@ -6,4 +6,5 @@ mod hardship;
 mod isolation;
 mod resources;
 mod site;
+mod sources;
 mod tenants;

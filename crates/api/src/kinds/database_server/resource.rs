@@ -32,7 +32,12 @@ pub const RESOURCE: Resource = Resource {
             "!has(self.local)",
             "`local` is the command line's: a cluster has no place to keep its data",
         ),
-        Rule::new("admin", "size(self.passwordFrom) > 0", "`passwordFrom` needs at least one place"),
+        Rule::new(
+            "",
+            "!has(self.admin) || has(self.source.cnpg) || has(self.source.stackgres) || \
+             (has(self.admin.passwordFrom) && size(self.admin.passwordFrom) > 0)",
+            "`admin.passwordFrom` needs at least one place",
+        ),
         Rule::new(
             "admin.passwordFrom[]",
             "(has(self.env) ? 1 : 0) + (has(self.file) ? 1 : 0) + (has(self.secret) ? 1 : 0) == 1",
@@ -44,9 +49,16 @@ pub const RESOURCE: Resource = Resource {
             "a DatabaseServer has no namespace, so its `secret` names one",
         ),
         Rule::new(
-            "tls",
-            "!has(self.mode) || (self.mode in ['verify-ca', 'verify-full']) == has(self.caFrom)",
+            "",
+            "!has(self.tls) || !has(self.tls.mode) || \
+             (self.tls.mode in ['verify-ca', 'verify-full']) == has(self.tls.caFrom) || \
+             (!has(self.tls.caFrom) && (has(self.source.cnpg) || has(self.source.stackgres)))",
             "`caFrom` belongs to the modes that verify, `verify-ca` and `verify-full`",
+        ),
+        Rule::new(
+            "tls.caFrom",
+            "[has(self.file), has(self.secret), has(self.configMap)].exists_one(given, given)",
+            "exactly one of `file`, `secret` and `configMap`",
         ),
         Rule::new(
             "allow.namespaces",

@@ -1,8 +1,8 @@
 //! What the fields of a server must agree on.
 
 use super::{
-    Admin, Allow, DatabaseServer, DatabaseServerSpec, EngineKind, Naming, PasswordSource, Publish, ServerSource, Tls,
-    TlsMode,
+    Admin, Allow, CaSource, DatabaseServer, DatabaseServerSpec, Endpoint, EngineKind, Naming, PasswordSource, Publish,
+    ServerSource, Tls, TlsMode,
 };
 use crate::kinds::resource::Resource;
 use crate::kinds::{Kind, Origin, Violation, settings};
@@ -33,7 +33,7 @@ impl Kind for DatabaseServer {
         if spec.engine != EngineKind::PostgreSQL {
             found.push(not_yet("spec.engine").hint("only `PostgreSQL` is"));
         }
-        check_source(&spec.source, &mut found);
+        check_source(&spec.source, origin, &mut found);
         if spec.source.local.is_some() && origin == Origin::Cluster {
             let message = "spec.source.local is the command line's: a cluster has no place to keep its data";
             found.push(Violation::new("spec.source.local", message).hint("name an `endpoint`"));
@@ -44,8 +44,8 @@ impl Kind for DatabaseServer {
             let violation = Violation::new("spec.admin", "spec.admin is missing: an endpoint needs an administrator");
             found.push(violation.hint("a role with LOGIN, CREATEDB and CREATEROLE is enough"));
         }
-        spec.admin.iter().for_each(|admin| check_admin(admin, &mut found));
-        spec.tls.iter().for_each(|tls| check_tls(tls, &mut found));
+        spec.admin.iter().for_each(|admin| check_admin(admin, &spec.source, &mut found));
+        spec.tls.iter().for_each(|tls| check_tls(tls, &spec.source, origin, &mut found));
         check_passthrough(spec, &mut found);
         spec.publish.iter().for_each(|publish| check_publish(publish, &mut found));
         check_naming(&spec.naming, &mut found);
@@ -65,7 +65,12 @@ fn not_yet(path: &str) -> Violation {
     Violation::not_supported_yet(path)
 }
 
-fn check_source(source: &ServerSource, found: &mut Vec<Violation>) {
+/// Whether another operator's cluster tells what else has to be declared.
+fn is_another_operators(source: &ServerSource) -> bool {
+    source.cnpg.is_some() || source.stackgres.is_some()
+}
+
+fn check_source(source: &ServerSource, origin: Origin, found: &mut Vec<Violation>) {
     let kinds = [source.endpoint.is_some(), source.local.is_some(), source.cnpg.is_some(), source.stackgres.is_some()];
     if kinds.iter().filter(|given| **given).count() != 1 {
         let message = "spec.source must have exactly one of endpoint, local, cnpg and stackgres";
@@ -73,18 +78,22 @@ fn check_source(source: &ServerSource, found: &mut Vec<Violation>) {
             "`endpoint: {host: …}` for a server that someone else runs, `local: {}` for one that tenantdb starts";
         found.push(Violation::new("spec.source", message).hint(hint));
     }
-    if let Some(endpoint) = &source.endpoint {
-        check_host("spec.source.endpoint.host", &endpoint.host, found);
-        if endpoint.port == 0 {
-            let path = "spec.source.endpoint.port";
-            found.push(Violation::new(path, format!("{path} must be from 1 to 65535")));
+    source.endpoint.iter().for_each(|endpoint| check_endpoint("spec.source.endpoint", endpoint, found));
+    for (path, cluster) in [("spec.source.cnpg", &source.cnpg), ("spec.source.stackgres", &source.stackgres)] {
+        let Some(cluster) = cluster else { continue };
+        if origin == Origin::Manifest {
+            let violation = Violation::new(path, format!("{path} is the operator's, which can ask the cluster"));
+            found.push(violation.hint("apply it with kubectl where `tenantdb operator` runs, or name an `endpoint`"));
         }
+        cluster.endpoint.iter().for_each(|endpoint| check_endpoint(&format!("{path}.endpoint"), endpoint, found));
     }
-    if source.cnpg.is_some() {
-        found.push(not_yet("spec.source.cnpg"));
-    }
-    if source.stackgres.is_some() {
-        found.push(not_yet("spec.source.stackgres"));
+}
+
+fn check_endpoint(path: &str, endpoint: &Endpoint, found: &mut Vec<Violation>) {
+    check_host(&format!("{path}.host"), &endpoint.host, found);
+    if endpoint.port == 0 {
+        let path = format!("{path}.port");
+        found.push(Violation::new(&path, format!("{path} must be from 1 to 65535")));
     }
 }
 
@@ -127,9 +136,9 @@ fn check_login(path: &str, name: &SqlName, found: &mut Vec<Violation>) {
     }
 }
 
-fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
+fn check_admin(admin: &Admin, source: &ServerSource, found: &mut Vec<Violation>) {
     check_login("spec.admin.username", &admin.username, found);
-    if admin.password_from.is_empty() {
+    if admin.password_from.is_empty() && !is_another_operators(source) {
         let violation = Violation::new("spec.admin.passwordFrom", "spec.admin.passwordFrom needs at least one place");
         found.push(violation.hint("such as `- env: POSTGRES_ADMIN_PASSWORD` or `- file: /run/secrets/admin`"));
     }
@@ -144,10 +153,10 @@ fn check_admin(admin: &Admin, found: &mut Vec<Violation>) {
 /// Passwords themselves are for a server alone that has proved itself by a certificate.
 fn check_passthrough(spec: &DatabaseServerSpec, found: &mut Vec<Violation>) {
     let passes = spec.admin.as_ref().is_some_and(|admin| admin.password_passthrough);
-    let verifies = spec.tls.as_ref().is_some_and(|tls| match tls.mode {
-        None => tls.ca_from.is_some(),
+    let verifies = match spec.tls.as_ref().and_then(|tls| tls.mode) {
+        None => spec.source.cnpg.is_some() || spec.tls.as_ref().is_some_and(|tls| tls.ca_from.is_some()),
         Some(mode) => matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull),
-    });
+    };
     if passes && !verifies {
         let path = "spec.admin.passwordPassthrough";
         let message = "passwords would be sent to a server that has not proved itself";
@@ -174,10 +183,10 @@ fn check_password_source(path: &str, source: &PasswordSource, found: &mut Vec<Vi
     }
 }
 
-fn check_tls(tls: &Tls, found: &mut Vec<Violation>) {
+fn check_tls(tls: &Tls, source: &ServerSource, origin: Origin, found: &mut Vec<Violation>) {
     let verifies = tls.mode.map(|mode| matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull));
     match (verifies, &tls.ca_from) {
-        (Some(true), None) => {
+        (Some(true), None) if !is_another_operators(source) => {
             let violation =
                 Violation::new("spec.tls.caFrom", "spec.tls.caFrom is missing: this mode verifies the server");
             found.push(violation.hint("`caFrom: {file: …}` names the certificate authority's PEM file"));
@@ -189,8 +198,31 @@ fn check_tls(tls: &Tls, found: &mut Vec<Violation>) {
         }
         _ => {}
     }
-    if tls.ca_from.as_ref().is_some_and(|ca| ca.file.as_os_str().is_empty()) {
-        found.push(Violation::new("spec.tls.caFrom.file", "spec.tls.caFrom.file is empty"));
+    tls.ca_from.iter().for_each(|from| check_authority(from, origin, found));
+}
+
+fn check_authority(from: &CaSource, origin: Origin, found: &mut Vec<Violation>) {
+    let path = "spec.tls.caFrom";
+    let given = [from.file.is_some(), from.secret.is_some(), from.config_map.is_some()];
+    if given.iter().filter(|given| **given).count() != 1 {
+        found.push(Violation::new(path, format!("{path} must have exactly one of file, secret and configMap")));
+    }
+    if from.file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+        found.push(Violation::new(format!("{path}.file"), format!("{path}.file is empty")));
+    }
+    for (field, reference) in [("secret", &from.secret), ("configMap", &from.config_map)] {
+        let path = format!("{path}.{field}");
+        match reference {
+            Some(_) if origin == Origin::Manifest => {
+                let violation = Violation::new(&path, format!("{path} is the operator's, which can read it"));
+                found.push(violation.hint("name a `file`"));
+            }
+            Some(reference) if reference.key.is_empty() => {
+                let path = format!("{path}.key");
+                found.push(Violation::new(&path, format!("{path} is empty")));
+            }
+            _ => {}
+        }
     }
 }
 

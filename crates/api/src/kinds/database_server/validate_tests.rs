@@ -28,6 +28,21 @@ fn with(fields: &str) -> Vec<String> {
     said(&format!("{BASE}\n{fields}"))
 }
 
+/// What is said about a custom resource of this spec.
+fn of_resource(spec: &str) -> Vec<String> {
+    let spec: serde_json::Value = serde_saphyr::from_str(spec).unwrap();
+    let object = serde_json::json!({"metadata": {"name": "x"}, "spec": spec});
+    match crate::custom_resource::<crate::DatabaseServer>(object) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
+    }
+}
+
+/// What is said about fields of a custom resource beside those of [`BASE`].
+fn in_cluster(fields: &str) -> Vec<String> {
+    of_resource(&format!("{BASE}\n{fields}"))
+}
+
 fn endpoint(fields: &str) -> Vec<String> {
     said(&BASE.replace("host: db.example.org", fields))
 }
@@ -41,8 +56,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
     for (path, spec) in [
         ("spec.engine", format!("engine: Redis\n{BASE}")),
         ("spec.engine", format!("engine: RabbitMQ\n{BASE}")),
-        ("spec.source.cnpg", "source: {cnpg: {namespace: a, cluster: b}}".to_owned()),
-        ("spec.source.stackgres", "source: {stackgres: {namespace: a, cluster: b}}".to_owned()),
         ("spec.defaults.settings.search_path", format!("{BASE}\ndefaults: {{settings: {{search_path: a}}}}")),
     ] {
         assert_eq!(said(&spec), [Violation::not_supported_yet(path).message], "{spec}");
@@ -177,6 +190,33 @@ fn tls_knows_the_authority_where_it_verifies_and_only_there() {
         );
     }
     assert_eq!(with("tls: {caFrom: {file: ''}}"), ["spec.tls.caFrom.file is empty"]);
+    let one = ["spec.tls.caFrom must have exactly one of file, secret and configMap"];
+    assert_eq!(with("tls: {caFrom: {}}"), one);
+    assert_eq!(in_cluster("tls: {caFrom: {file: a, secret: {namespace: a, name: b}}}"), one);
+}
+
+#[test]
+fn what_only_a_cluster_has_is_the_operators() {
+    for (field, path) in [
+        ("{secret: {namespace: a, name: b}}", "spec.tls.caFrom.secret"),
+        ("{configMap: {namespace: a, name: b, key: c}}", "spec.tls.caFrom.configMap"),
+    ] {
+        let tls = format!("tls: {{caFrom: {field}}}");
+        assert_eq!(with(&tls), [format!("{path} is the operator's, which can read it")]);
+        assert_eq!(in_cluster(&tls), [""; 0]);
+    }
+    for source in ["cnpg", "stackgres"] {
+        let text = format!("source: {{{source}: {{namespace: a, cluster: b}}}}");
+        assert_eq!(said(&text), [format!("spec.source.{source} is the operator's, which can ask the cluster")]);
+        for more in ["", "admin: {username: a}", "tls: {mode: verify-full}", "publish: {host: pooler}"] {
+            assert_eq!(of_resource(&format!("{text}\n{more}")), [""; 0], "{source} {more}");
+        }
+        let port = text.replace("cluster: b", "cluster: b, endpoint: {host: 'a,b', port: 0}");
+        let path = format!("spec.source.{source}.endpoint");
+        let wrong =
+            [format!("{path}.host must be one host name or address"), format!("{path}.port must be from 1 to 65535")];
+        assert_eq!(of_resource(&port), wrong);
+    }
 }
 
 #[test]

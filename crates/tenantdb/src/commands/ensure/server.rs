@@ -143,6 +143,6 @@ fn tls(environment: &impl Environment) -> Result<Option<Tls>, Error> {
             "set PGSSLROOTCERT to a file with the certificate of who signed the server's",
         ));
     }
-    let ca_from = file.map(|file| CaSource { file: file.into() });
+    let ca_from = file.map(|file| CaSource { file: Some(file.into()), ..CaSource::default() });
     Ok((mode.is_some() || ca_from.is_some()).then_some(Tls { mode, ca_from }))
 }

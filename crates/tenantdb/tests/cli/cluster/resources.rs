@@ -52,6 +52,10 @@ fn the_api_server_refuses_what_could_never_be_done() {
         ("DatabaseServer", "{source: {}}", "exactly one of `endpoint`"),
         ("DatabaseServer", "{source: {local: {}}}", "`local` is the command line's"),
         ("DatabaseServer", "{source: {endpoint: {host: db}}}", "needs an administrator"),
+        ("DatabaseServer", "{source: {endpoint: {host: db}}, admin: {username: a}}", "at least one place"),
+        ("DatabaseServer", "{source: {cnpg: {namespace: a, cluster: b}}, tls: {mode: verify-ca}}", ""),
+        ("DatabaseServer", "{source: {stackgres: {namespace: a, cluster: b}}, admin: {username: a}}", ""),
+        ("DatabaseServer", "{source: {cnpg: {namespace: a, cluster: b}}, tls: {caFrom: {}}}", "exactly one of `file`"),
         ("DatabaseServer", &format!("{{source: {{endpoint: {{host: db}}}}, {admin}}}"), ""),
         (
             "DatabaseServer",

@@ -55,14 +55,20 @@ impl Site {
 
     /// One whose operator is not there yet.
     pub fn without_operator(options: Options) -> Option<Self> {
+        let site = Self::around(|| available(options.major()).then(|| options.start()))?;
+        site.store_password(site.server.admin_password());
+        site.apply(&site.server_yaml(""));
+        Some(site)
+    }
+
+    /// One with a server that no resource declares yet, and no operator.
+    pub fn around(start: impl FnOnce() -> Option<TestServer>) -> Option<Self> {
         let cluster = with_our_kinds()?;
-        let server = available(options.major()).then(|| options.start())?;
+        let server = start()?;
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
         let site = Self { operators: Vec::new(), level: "debug", world, server, cluster };
         site.apply(OPERATOR_MAY_ALL);
-        site.store_password(site.server.admin_password());
-        site.apply(&site.server_yaml());
         Some(site)
     }
 
@@ -75,11 +81,12 @@ impl Site {
         self.apply(&secret.to_string());
     }
 
-    fn server_yaml(&self) -> String {
+    /// The declaration of the server, with more.
+    pub fn server_yaml(&self, more: &str) -> String {
         format!(
             "apiVersion: tenantdb.dev/v1alpha1\nkind: DatabaseServer\nmetadata: {{name: shared}}\nspec:\n  default: true\n  \
              source: {{endpoint: {{host: 127.0.0.1, port: {}}}}}\n  admin:\n    username: {}\n    passwordFrom:\n      \
-             - secret: {{namespace: kube-system, name: postgresql, key: password}}\n  allow: {{unprotected: true}}\n",
+             - secret: {{namespace: kube-system, name: postgresql, key: password}}\n  allow: {{unprotected: true}}\n{more}",
             self.server.port(),
             self.server.admin_username(),
         )
@@ -211,6 +218,19 @@ impl Site {
             "{kind} {namespace}/{name} never was {condition}={status} {reason}: {}",
             last["status"]
         );
+    }
+
+    /// Waits until a condition of an object tells this.
+    #[track_caller]
+    pub fn wait_to_hear(&self, kind: &str, namespace: &str, name: &str, told: &str) {
+        let mut last = Value::Null;
+        let is_so = || {
+            last = self.get(kind, namespace, name).unwrap_or_default()["status"]["conditions"].take();
+            let mut conditions = last.as_array().into_iter().flatten();
+            conditions.any(|found| found["message"].as_str().is_some_and(|message| message.contains(told)))
+        };
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait_until(PATIENCE, is_so)));
+        assert!(waited.is_ok(), "{kind} {namespace}/{name} never told {told}: {last}");
     }
 
     /// Waits until a database is ready.

@@ -1,0 +1,172 @@
+//! What declarations refer to: other operators' clusters, Secrets, `ConfigMap`s and the labels of namespaces. It is
+//! followed as it comes, changes and goes.
+
+use serde_json::json;
+use tenantdb_testkit::{Admin, Options, TestServer, wait_until};
+
+use super::site::{PATIENCE, Site};
+use crate::tls::Authority;
+use crate::world::{query, tenant};
+
+/// The kind of another operator, with any fields.
+fn kind(group: &str, kind: &str, plural: &str) -> String {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let schema = json!({"type": "object", "properties": {"spec": any, "status": any}});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    let names = json!({"kind": kind, "plural": plural, "singular": kind.to_lowercase()});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+    })
+    .to_string()
+}
+
+fn install(site: &Site, definition: &str) {
+    site.apply(definition);
+    let _ = site.cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+}
+
+fn secret(namespace: &str, name: &str, data: &serde_json::Value) -> String {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "stringData": data})
+        .to_string()
+}
+
+/// A server that proves itself as 127.0.0.1.
+fn encrypted(authority: &Authority) -> Option<TestServer> {
+    drop(TestServer::try_start(18, Admin::Plain)?);
+    let (certificate, key) = authority.issue("127.0.0.1", 2099);
+    let options = Options::new(18, Admin::Plain).setting("ssl", "on");
+    let options = options.setting("ssl_cert_file", "test.crt").setting("ssl_key_file", "test.key");
+    Some(options.file("test.crt", certificate).file("test.key", key).start())
+}
+
+/// A cluster with a role that administers it, as CloudNativePG keeps it.
+fn cnpg(namespace: &str, member_of: &str) -> String {
+    let role = json!({"name": "admin_user", "login": true, "createdb": true, "createrole": true,
+        "inRoles": member_of.split(' ').filter(|role| !role.is_empty()).collect::<Vec<_>>(),
+        "passwordSecret": {"name": "admin-login"}});
+    json!({
+        "apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": {"name": "prod", "namespace": namespace},
+        "spec": {"instances": 1, "managed": {"roles": [role]}},
+        "status": {"currentPrimary": "prod-1", "writeService": "prod-rw", "certificates": {"serverCASecret": "prod-ca"}},
+    })
+    .to_string()
+}
+
+#[test]
+fn a_cluster_of_cloudnativepg_is_followed_from_before_it_is_there() {
+    let authority = Authority::new();
+    let Some(mut site) = Site::around(|| encrypted(&authority)) else { return };
+    site.namespace("postgres");
+    install(&site, &kind("postgresql.cnpg.io", "Cluster", "clusters"));
+    site.apply(&format!(
+        "{{apiVersion: tenantdb.dev/v1alpha1, kind: DatabaseServer, metadata: {{name: prod}}, spec: {{default: true, \
+         source: {{cnpg: {{namespace: postgres, cluster: prod, endpoint: {{host: 127.0.0.1, port: {}}}}}}}, \
+         admin: {{username: admin_user}}}}}}",
+        site.server.port()
+    ));
+    site.apply(&tenant("cafe", "{}"));
+    site.start();
+    site.wait_for("tdb", "default", "cafe", "Reconciling", "True", "Waiting");
+    site.wait_to_hear("dbs", "", "prod", "there is no CloudNativePG Cluster postgres/prod");
+    site.apply(&cnpg("postgres", ""));
+    site.wait_to_hear("dbs", "", "prod", "there is no Secret postgres/prod-ca");
+    site.apply(&secret("postgres", "prod-ca", &json!({"ca.crt": authority.certificate()})));
+    site.wait_to_hear("dbs", "", "prod", "there is no Secret postgres/admin-login");
+    let login = json!({"username": "admin_user", "password": site.server.admin_password()});
+    site.apply(&secret("postgres", "admin-login", &login));
+    site.ready("default", "cafe");
+    let delivered = site.secret("default", "cafe-secret").unwrap();
+    assert_eq!((delivered["host"].as_str(), delivered["port"].as_str()), ("prod-rw.postgres.svc", "5432"));
+    assert_eq!(delivered["ca.crt"], authority.certificate());
+    // What CloudNativePG would take back is told as long as it would.
+    site.wait_to_hear("dbs", "", "prod", "add `inRoles: [tenantdb_owner]` to its role admin_user");
+    site.apply(&cnpg("postgres", "tenantdb_owner"));
+    wait_until(PATIENCE, || !site.get("dbs", "", "prod").unwrap()["status"].to_string().contains("inRoles"));
+    // What is gone later breaks nothing that works.
+    let _ = site.cluster.kubectl(&["delete", "secret", "-n", "postgres", "admin-login", "prod-ca"]);
+    let _ = site.cluster.kubectl(&["delete", "clusters.postgresql.cnpg.io", "-n", "postgres", "prod"]);
+    site.apply(&tenant("blog", "{}"));
+    site.ready("default", "blog");
+}
+
+#[test]
+fn a_cluster_of_stackgres_is_found_once_its_kind_is_known() {
+    let authority = Authority::new();
+    let Some(mut site) = Site::around(|| TestServer::try_start(16, Admin::Superuser)) else { return };
+    site.namespace("genfix");
+    site.apply(
+        "{apiVersion: tenantdb.dev/v1alpha1, kind: DatabaseServer, metadata: {name: dev}, spec: {\
+         source: {stackgres: {namespace: genfix, cluster: dev}}}}",
+    );
+    site.start();
+    site.wait_for("dbs", "", "dev", "Reconciling", "True", "Waiting");
+    site.wait_to_hear("dbs", "", "dev", "the API server does not know the kind SGCluster; install StackGres");
+    install(&site, &kind("stackgres.io", "SGCluster", "sgclusters"));
+    let login = json!({"superuser-username": "postgres", "superuser-password": site.server.superuser_password()});
+    site.apply(&secret("genfix", "dev", &login));
+    site.apply(&secret("genfix", "dev-ssl", &json!({"tls.crt": authority.certificate()})));
+    let cluster = json!({
+        "apiVersion": "stackgres.io/v1", "kind": "SGCluster", "metadata": {"name": "dev", "namespace": "genfix"},
+        "spec": {"instances": 1, "postgres": {"version": "16.4"}},
+        "status": {"podStatuses": [{"name": "dev-0", "primary": true}], "binding": {"name": "dev-binding"}},
+    });
+    site.apply(&cluster.to_string());
+    // No name of a Service is known outside of a cluster: it is as far as it gets here.
+    site.wait_for("dbs", "", "dev", "Ready", "False", "ServerUnreachable");
+    site.wait_to_hear("dbs", "", "dev", "dev.genfix.svc:5433");
+    let own = format!(
+        "{{\"spec\": {{\"tls\": {{\"mode\": \"disable\"}}, \"source\": {{\"stackgres\": {{\"endpoint\": {{\"host\": \
+         \"127.0.0.1\", \"port\": {}}}}}}}}}}}",
+        site.server.port()
+    );
+    let _ = site.cluster.kubectl(&["patch", "dbs", "dev", "--type=merge", "-p", &own]);
+    site.wait_for("dbs", "", "dev", "Ready", "True", "Reachable");
+}
+
+#[test]
+fn a_certificate_authority_is_followed_to_whoever_is_given_it() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let Some(mut site) = Site::around(|| encrypted(&authority)) else { return };
+    let store = |site: &Site, certificates: &str| {
+        let data = json!({"ca.crt": certificates});
+        let metadata = json!({"name": "authority", "namespace": "default"});
+        site.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).to_string());
+    };
+    site.store_password(site.server.admin_password());
+    site.apply(&site.server_yaml("  tls: {caFrom: {configMap: {namespace: default, name: authority}}}\n"));
+    site.apply(&tenant("cafe", "{}"));
+    site.start();
+    site.wait_to_hear("tdb", "default", "cafe", "there is no ConfigMap default/authority");
+    store(&site, stranger.certificate());
+    site.wait_to_hear("dbs", "", "shared", "certificate");
+    store(&site, authority.certificate());
+    site.ready("default", "cafe");
+    assert_eq!(site.secret("default", "cafe-secret").unwrap()["ca.crt"], authority.certificate());
+    let both = format!("{}{}", authority.certificate(), stranger.certificate());
+    store(&site, &both);
+    let is_given = || site.secret("default", "cafe-secret").unwrap()["ca.crt"] == both;
+    wait_until(PATIENCE, is_given);
+}
+
+#[test]
+fn a_new_password_of_the_administrator_is_taken_before_it_is_needed() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    site.server.psql("postgres", "ALTER ROLE admin_user PASSWORD 'another-Password-1'");
+    site.store_password("another-Password-1");
+    wait_until(PATIENCE, || site.log().contains("it is reached anew"));
+    site.server.restart();
+    site.apply(&tenant("blog", "{}"));
+    site.ready("default", "blog");
+    assert!(!site.log().contains("password authentication failed"));
+    // Without the Secret it is used as it was.
+    let _ = site.cluster.kubectl(&["delete", "secret", "-n", "kube-system", "postgresql"]);
+    wait_until(PATIENCE, || site.log().contains("it is used as it was"));
+    site.apply(&tenant("shop", "{}"));
+    site.ready("default", "shop");
+    let login = site.secret("default", "shop-secret").unwrap();
+    assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("shop".to_owned()));
+}
