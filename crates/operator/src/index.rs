@@ -220,6 +220,13 @@ impl Index {
         }
     }
 
+    /// Takes note of what a declaration waits for.
+    pub(crate) fn waits(&mut self, key: &Key, awaited: BTreeSet<Reference>) {
+        if self.tenants.contains_key(key) {
+            self.references.of_tenant(key, awaited);
+        }
+    }
+
     /// All that has to be followed, if that is something else than before.
     pub(crate) fn take_references(&mut self) -> Option<BTreeSet<Reference>> {
         self.references.take_changed()

@@ -17,6 +17,7 @@ mod reference;
 mod references;
 mod repeats;
 mod report;
+mod scripts;
 mod serve;
 mod sources;
 mod status;

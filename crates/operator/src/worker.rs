@@ -24,6 +24,7 @@ use crate::object::{Key, Object, Tenant};
 use crate::reference::Reader;
 use crate::repeats::Repeats;
 use crate::report::Reporter;
+use crate::scripts;
 use crate::serve::Health;
 use crate::status::{self, Facts, Verdict};
 use crate::writer::{StatusWriter, Target};
@@ -335,9 +336,12 @@ impl Worker {
             }
         }
         let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
+        let found = scripts::read(&self.shared, &batch).await;
         let observed = pass.engine.observe(&desired, depth).await?;
         let elsewhere = self.take_in(&observed, &batch);
-        let desired = desired.held_elsewhere(elsewhere).refusing(allow::refusals(declarations, &authority, &observed));
+        let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
+        let desired = desired.refusing(found.refusals(&observed));
+        let desired = desired.refusing(allow::refusals(declarations, &authority, &observed));
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
         self.leave_contested(&mut plan, &batch);
         self.hold(&plan, &batch).await?;

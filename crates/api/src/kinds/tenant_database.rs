@@ -321,7 +321,7 @@ pub struct InitScript {
     /// A file, relative to the manifest.
     #[serde(default)]
     pub file: Option<PathBuf>,
-    /// A ConfigMap of the object's namespace. Not supported yet.
+    /// A ConfigMap of the object's namespace, of a custom resource.
     #[serde(default)]
     pub config_map: Option<ConfigMapKeyReference>,
 }

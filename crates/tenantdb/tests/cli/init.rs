@@ -83,7 +83,7 @@ on_every_server! {
         world.write("sql/seed.sql", SEED);
         world.write("same.sql", SEED);
         world.apply(&declared("{file: sql/seed.sql}, {file: same.sql}")).exits(2).tells("the script `same.sql` is the same as `sql/seed.sql`");
-        world.apply(&declared("{configMap: {name: a, key: b}}")).exits(2).tells("spec.init[0].configMap is not supported yet");
+        world.apply(&declared("{configMap: {name: a, key: b}}")).exits(2).tells("spec.init[0].configMap is the operator's");
         world.apply(&tenant("cafe", "{init: [{file: sql/seed.sql}], credentials: {mode: None}}")).exits(2).tells("has no password");
     }
 

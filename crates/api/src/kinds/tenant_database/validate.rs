@@ -116,13 +116,13 @@ fn check_members(roles: &[SqlName], found: &mut Vec<Violation>) {
 }
 
 fn check_init(spec: &TenantDatabaseSpec, origin: Origin, found: &mut Vec<Violation>) {
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut maps) = (BTreeSet::new(), BTreeSet::new());
     for (index, script) in spec.init.iter().enumerate() {
         let path = format!("spec.init[{index}]");
         match (&script.file, &script.config_map) {
             (Some(_), None) if origin == Origin::Cluster => {
                 let message = format!("{path}.file is the command line's: a custom resource has no files beside it");
-                found.push(Violation::new(format!("{path}.file"), message).hint("run it by hand, as the tenant"));
+                found.push(Violation::new(format!("{path}.file"), message).hint("name a `configMap` of its namespace"));
             }
             (Some(file), None) if file.as_os_str().is_empty() => {
                 found.push(Violation::new(format!("{path}.file"), format!("{path}.file is empty")));
@@ -130,8 +130,19 @@ fn check_init(spec: &TenantDatabaseSpec, origin: Origin, found: &mut Vec<Violati
             (Some(file), None) if !seen.insert(file) => {
                 found.push(Violation::new(path, format!("the script `{}` is listed twice", file.display())));
             }
-            (Some(_), None) => {}
-            (None, Some(_)) => found.push(not_yet(&format!("{path}.configMap")).hint("only `file` is")),
+            (None, Some(_)) if origin == Origin::Manifest => {
+                let path = format!("{path}.configMap");
+                let violation = Violation::new(&path, format!("{path} is the operator's, which can read it"));
+                found.push(violation.hint("name a `file`"));
+            }
+            (None, Some(from)) if from.key.is_empty() => {
+                let path = format!("{path}.configMap.key");
+                found.push(Violation::new(&path, format!("{path} is empty")));
+            }
+            (None, Some(from)) if !maps.insert((&from.name, &from.key)) => {
+                found.push(Violation::new(path, format!("the script `{}/{}` is listed twice", from.name, from.key)));
+            }
+            (Some(_), None) | (None, Some(_)) => {}
             _ => found.push(Violation::new(&path, format!("{path} must have exactly one of file and configMap"))),
         }
     }

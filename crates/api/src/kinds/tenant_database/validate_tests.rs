@@ -25,7 +25,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.contact", "contact: {team: payments}"),
         ("spec.sizeLimit", "sizeLimit: 10Gi"),
         ("spec.settings.search_path", "settings: {search_path: a}"),
-        ("spec.init[1].configMap", "init: [{file: seed.sql}, {configMap: {name: a, key: b}}]"),
         ("spec.credentials.passwordFrom", "credentials: {passwordFrom: {secret: {name: a, key: b}}}"),
         ("spec.credentials.secretPolicy", "credentials: {secretPolicy: Merge}"),
         ("spec.credentials.secretPolicy", "credentials: {secretPolicy: TakeOver}"),
@@ -76,6 +75,10 @@ fn a_script_is_one_file_once_and_has_a_login_to_run_as() {
         ("init: [{}]", "spec.init[0] must have exactly one of file and configMap"),
         ("init: [{file: a, configMap: {name: a, key: b}}]", "spec.init[0] must have exactly one of file and configMap"),
         ("init: [{file: ''}]", "spec.init[0].file is empty"),
+        (
+            "init: [{file: a}, {configMap: {name: a, key: b}}]",
+            "spec.init[1].configMap is the operator's, which can read it",
+        ),
         ("init: [{file: a}, {file: a}]", "the script `a` is listed twice"),
         (
             "init: [{file: a}], credentials: {mode: None}",
@@ -87,6 +90,23 @@ fn a_script_is_one_file_once_and_has_a_login_to_run_as() {
     ] {
         assert_eq!(said(spec), [message], "{spec}");
     }
+}
+
+#[test]
+fn a_custom_resource_has_its_scripts_in_maps_of_its_namespace() {
+    let said = |init: serde_json::Value| {
+        let object = serde_json::json!({"metadata": {"name": "x", "namespace": "y"}, "spec": {"init": init}});
+        match crate::custom_resource::<crate::TenantDatabase>(object) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
+        }
+    };
+    let map = |name: &str, key: &str| serde_json::json!({"configMap": {"name": name, "key": key}});
+    assert_eq!(said(serde_json::json!([map("a", "b"), map("a", "c"), map("c", "b")])), [""; 0]);
+    assert_eq!(said(serde_json::json!([map("a", "b"), map("a", "b")])), ["the script `a/b` is listed twice"]);
+    assert_eq!(said(serde_json::json!([map("a", "")])), ["spec.init[0].configMap.key is empty"]);
+    let file = "spec.init[0].file is the command line's: a custom resource has no files beside it";
+    assert_eq!(said(serde_json::json!([{"file": "seed.sql"}])), [file]);
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn the_api_server_refuses_what_could_never_be_done() {
         ("TenantDatabase", "{access: [{level: ReadOnly}]}", "exactly one of `name`"),
         ("TenantDatabase", "{access: [{name: ro, level: ReadOnly}]}", "reserved"),
         ("TenantDatabase", "{init: [{file: seed.sql}]}", "`file` is the command line's"),
+        ("TenantDatabase", "{init: [{configMap: {name: seeds, key: seed.sql}}]}", ""),
         ("TenantDatabase", "{credentials: {restart: [{kind: Deployment, name: cafe}]}}", "not supported yet"),
         ("TenantRole", "{databases: [{name: cafe, level: ReadOnly}]}", ""),
         ("DatabaseServer", "{source: {}}", "exactly one of `endpoint`"),

@@ -170,3 +170,33 @@ fn a_new_password_of_the_administrator_is_taken_before_it_is_needed() {
     let login = site.secret("default", "shop-secret").unwrap();
     assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("shop".to_owned()));
 }
+
+#[test]
+fn a_database_begins_with_the_scripts_of_its_namespace() {
+    let Some(mut site) = Site::around(|| TestServer::try_start(18, Admin::Plain)) else { return };
+    let store = |site: &Site, script: &str| {
+        let metadata = json!({"name": "seeds", "namespace": "default"});
+        let data = json!({"seed.sql": script});
+        site.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).to_string());
+    };
+    site.store_password(site.server.admin_password());
+    site.apply(&site.server_yaml("").replace("unprotected: true", "unprotected: true, init: true"));
+    site.start();
+    let init = "init: [{configMap: {name: seeds, key: seed.sql}}]";
+    site.apply(&(tenant("cafe", &format!("{{{init}}}")) + &tenant("blog", "{}")));
+    site.wait_for("tdb", "default", "cafe", "Reconciling", "True", "Waiting");
+    site.wait_to_hear("tdb", "default", "cafe", "there is no ConfigMap default/seeds; make it");
+    site.ready("default", "blog");
+    store(&site, "CREATE TABLE menu (dish text);\n\\d menu\n");
+    site.wait_to_hear("tdb", "default", "cafe", "script seeds/seed.sql:2:1: `\\d` is a command of psql");
+    assert_eq!(site.server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+    store(&site, "CREATE TABLE menu (dish text);\nINSERT INTO menu VALUES (current_user);\n");
+    site.ready("default", "cafe");
+    let login = site.secret("default", "cafe-secret").unwrap();
+    assert_eq!(query(&site.server, &login, "SELECT * FROM menu"), Ok("cafe".to_owned()));
+    // It ran; that it is gone holds nothing up.
+    let _ = site.cluster.kubectl(&["delete", "configmap", "seeds"]);
+    site.apply(&tenant("cafe", &format!("{{comment: Meals, {init}}}")));
+    site.ready("default", "cafe");
+    assert_eq!(query(&site.server, &login, "SELECT count(*) FROM menu"), Ok("1".to_owned()));
+}

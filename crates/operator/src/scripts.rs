@@ -1,0 +1,125 @@
+//! The scripts that databases begin with, as the `ConfigMap`s of their namespaces have them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::Client;
+use tenantdb_api::TenantDatabase;
+use tenantdb_core::{Claim, Engine as _, Failure, Refusal, RefusalKind};
+use tenantdb_postgres::{Fault, InitScript, Observed, Postgres, Scripts};
+use tokio::task::JoinSet;
+
+use crate::batch::Batch;
+use crate::object::{Key, Tenant};
+use crate::reference::{KeyOf, Reader, Reference, ReferredKind, waiting};
+use crate::worker::Shared;
+
+/// How many requests are under way.
+const AT_A_TIME: usize = 16;
+
+/// The scripts of a batch.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) scripts: Scripts,
+    /// Why those of the others can't be used.
+    missing: BTreeMap<Claim, Failure>,
+}
+
+impl Found {
+    /// Those that have to wait: a database that is there needs no script any more.
+    pub(crate) fn refusals(self, observed: &Observed) -> BTreeMap<Claim, Refusal> {
+        let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Claimed");
+        let made: Vec<Claim> = all.map(|tenant| tenant.claim).collect();
+        let waiting = self.missing.into_iter().filter(|(claim, _)| !made.contains(claim));
+        let refusal = |failure: Failure| {
+            let refusal = Refusal::new(RefusalKind::Waiting, failure.to_string());
+            refusal.hint(failure.hint.unwrap_or_default())
+        };
+        waiting.map(|(claim, failure)| (claim, refusal(failure))).collect()
+    }
+}
+
+/// Reads the scripts of a batch; what is not there is followed.
+pub(crate) async fn read(shared: &Shared, batch: &Batch) -> Found {
+    let mut waiting = with_scripts(batch).into_iter();
+    let mut reading = JoinSet::new();
+    let mut found = Found::default();
+    loop {
+        while reading.len() < AT_A_TIME
+            && let Some((claim, key, tenant)) = waiting.next()
+        {
+            let client = shared.client.clone();
+            reading.spawn(async move {
+                let (scripts, read) = of_tenant(&client, &key, &tenant).await;
+                (claim, key, scripts, read)
+            });
+        }
+        let Some(done) = reading.join_next().await else { return found };
+        let Ok((claim, key, scripts, read)) = done else { continue };
+        let awaited = if scripts.is_ok() { BTreeSet::new() } else { read };
+        shared.index(|index| index.waits(&key, awaited));
+        match scripts {
+            Ok(scripts) => drop(found.scripts.insert((key.namespace, key.name), scripts)),
+            Err(failure) => drop(found.missing.insert(claim, failure)),
+        }
+    }
+}
+
+/// Those of a batch that begin with scripts.
+fn with_scripts(batch: &Batch) -> Vec<(Claim, Key, TenantDatabase)> {
+    let mut all = Vec::new();
+    for (claim, (key, tenant)) in &batch.tenants {
+        if let Tenant::Database(object) = tenant
+            && let Ok(declared) = &object.declared
+            && !declared.resource.spec.init.is_empty()
+            && !object.meta.is_deleted
+        {
+            all.push((claim.clone(), key.clone(), declared.resource.clone()));
+        }
+    }
+    all
+}
+
+/// The scripts of a declaration, and what was read for them.
+async fn of_tenant(
+    client: &Client,
+    key: &Key,
+    tenant: &TenantDatabase,
+) -> (Result<Vec<InitScript>, Failure>, BTreeSet<Reference>) {
+    let mut reader = Reader::new(client);
+    let mut scripts: Vec<InitScript> = Vec::new();
+    for from in tenant.spec.init.iter().filter_map(|script| script.config_map.as_ref()) {
+        let object =
+            Reference { kind: ReferredKind::ConfigMap, namespace: key.namespace.clone(), name: from.name.clone() };
+        let read = reader.text(&KeyOf { object, key: from.key.clone() }).await;
+        let script =
+            read.and_then(|text| script(&format!("{}/{}", from.name, from.key), &text)).and_then(
+                |script| match scripts.iter().find(|other| other.digest() == script.digest()) {
+                    Some(other) => Err(waiting(
+                        format!("the script {} is the same as {}", script.name(), other.name()),
+                        "a script runs once: leave one of them out",
+                    )),
+                    None => Ok(script),
+                },
+            );
+        match script {
+            Ok(script) => scripts.push(script),
+            Err(failure) => return (Err(failure), reader.read),
+        }
+    }
+    (Ok(scripts), reader.read)
+}
+
+/// A script that can be run, or what is wrong with it.
+fn script(name: &str, text: &str) -> Result<InitScript, Failure> {
+    InitScript::new(name.to_owned(), text.to_owned()).map_err(|faults| {
+        let told: Vec<String> = faults.iter().map(|fault| told(name, text, fault)).collect();
+        let hint = faults.first().map_or("correct it", |fault| fault.hint);
+        waiting(told.join("; "), format!("{hint}; the ConfigMap is followed"))
+    })
+}
+
+fn told(name: &str, text: &str, fault: &Fault) -> String {
+    let before = text.get(..fault.span.start).unwrap_or_default();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("script {name}:{}:{column}: {}", before.matches('\n').count() + 1, fault.message)
+}
