@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tenantdb_api::database_server::{Allow, AllowedExtensions, AllowedNamespaces};
+use tenantdb_api::database_server::{Allow, AllowedExtensions, AllowedNamespaces, Labels};
 use tenantdb_api::kinds::Violation;
 use tenantdb_api::tenant_database::{Credentials, DeletionProtection, SecretPolicy, SettingValue};
 use tenantdb_api::{ConnectionLimit, DatabaseServer, Namespace, SettingName, SqlName, TenantDatabase, TenantRole};
@@ -24,7 +24,12 @@ pub struct Known<'a> {
     pub others: usize,
     /// Whether PostgreSQL lets a database's owner make a version of an extension; `None` when nobody could ask.
     pub trusted: &'a dyn Fn(&str, Option<&str>) -> Option<bool>,
+    /// The labels of all namespaces; `None` where there is no cluster to ask, and a selector selects every one.
+    pub namespaces: Option<&'a Namespaces>,
 }
+
+/// The labels of the namespaces of a cluster.
+pub type Namespaces = BTreeMap<Namespace, Labels>;
 
 /// Everything that a declaration asks for and its server does not allow, field by field.
 #[must_use]
@@ -41,7 +46,7 @@ pub fn violations(server: &DatabaseServer, tenant: &TenantDatabase, known: &Know
         connection_limit: spec.connection_limit,
     };
     let parts = [
-        check.namespaces(),
+        check.namespaces(known.namespaces),
         check.names(tenant),
         check.adopt(tenant),
         check.member_of(),
@@ -59,9 +64,9 @@ pub fn violations(server: &DatabaseServer, tenant: &TenantDatabase, known: &Know
     parts.into_iter().flatten().collect()
 }
 
-/// The same of a role without a database of its own; `protected` is whether it is now, `None` when there is none yet.
+/// The same of a role without a database of its own.
 #[must_use]
-pub fn role_violations(server: &DatabaseServer, role: &TenantRole, protected: Option<bool>) -> Vec<Violation> {
+pub fn role_violations(server: &DatabaseServer, role: &TenantRole, known: &Known) -> Vec<Violation> {
     let spec = &role.spec;
     let check = Check {
         server,
@@ -74,14 +79,14 @@ pub fn role_violations(server: &DatabaseServer, role: &TenantRole, protected: Op
         connection_limit: spec.connection_limit,
     };
     let parts = [
-        check.namespaces(),
+        check.namespaces(known.namespaces),
         check.name("role", spec.role.as_ref(), role.metadata.name.as_str()).into_iter().collect(),
         check.member_of(),
         check.settings(),
         check.secret_policies(),
         check.deliver(),
         check.restart(),
-        check.unprotected("role", protected),
+        check.unprotected("role", known.protected),
         check.connection_limit(),
     ];
     parts.into_iter().flatten().collect()
@@ -117,12 +122,18 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 impl Check<'_> {
-    fn namespaces(&self) -> Vec<Violation> {
-        match &self.allow.namespaces {
-            Some(AllowedNamespaces { names, selector: None }) if !names.contains(&self.namespace) => {
-                let asked = format!("namespace `{}`", self.namespace);
+    fn namespaces(&self, known: Option<&Namespaces>) -> Vec<Violation> {
+        let asked = format!("namespace `{}`", self.namespace);
+        match (&self.allow.namespaces, known) {
+            (Some(AllowedNamespaces { names, selector: None }), _) if !names.contains(&self.namespace) => {
                 let found = violation("metadata.namespace", &asked, "namespaces.names", &listed(names));
                 vec![found.hint("ask the platform to add it, or use another server")]
+            }
+            (Some(AllowedNamespaces { selector: Some(selector), .. }), Some(known))
+                if !known.get(&self.namespace).is_some_and(|labels| selector.selects(labels)) =>
+            {
+                let found = violation("metadata.namespace", &asked, "namespaces.selector", &format!("`{selector}`"));
+                vec![found.hint("ask the platform to label it so, or use another server")]
             }
             _ => Vec::new(),
         }

@@ -27,7 +27,7 @@ fn trusted(extension: &str, _: Option<&str>) -> Option<bool> {
     (extension != "unknown").then(|| extension != "dblink")
 }
 
-const NEW: Known = Known { protected: None, others: 0, trusted: &trusted };
+const NEW: Known = Known { protected: None, others: 0, trusted: &trusted, namespaces: None };
 
 fn paths(allow: &str, tenant: &TenantDatabase, known: &Known) -> Vec<String> {
     violations(&server(allow), tenant, known).into_iter().map(|violation| violation.path).collect()
@@ -76,7 +76,7 @@ fn refused_of_role(allow: &str, spec: &str) -> Vec<String> {
     );
     let manifests = parse(&[Source { name: "role.yaml".to_owned(), text }]).unwrap();
     let role = manifests.roles.into_iter().next().unwrap().resource;
-    role_violations(&server(allow), &role, None).into_iter().map(|violation| violation.path).collect()
+    role_violations(&server(allow), &role, &NEW).into_iter().map(|violation| violation.path).collect()
 }
 
 #[test]
@@ -156,12 +156,27 @@ fn names_that_naming_gives_are_always_allowed() {
 
 #[test]
 fn what_is_there_keeps_what_it_has() {
-    let there = |protected| Known { protected: Some(protected), others: 9, trusted: &trusted };
+    let there = |protected| Known { protected: Some(protected), others: 9, trusted: &trusted, namespaces: None };
     let open = tenant("{deletionProtection: false}");
     assert_eq!(paths("{perNamespace: 1}", &open, &there(false)), [""; 0]);
     // Lowering it is the platform's, whatever a new database may be made with.
     assert_eq!(paths("{unprotected: true}", &open, &there(true)), ["spec.deletionProtection"]);
     assert_eq!(paths("{}", &tenant("{}"), &there(true)), [""; 0]);
+}
+
+#[test]
+fn a_selector_needs_the_labels_of_the_namespace() {
+    let allow = "{namespaces: {selector: {matchExpressions: [{key: frozen, operator: DoesNotExist}]}}}";
+    let with = |namespaces: Option<&Namespaces>| paths(allow, &tenant("{}"), &Known { namespaces, ..NEW });
+    let labelled = |label: &str| {
+        let labels = [(label.to_owned(), "yes".to_owned())].into();
+        Namespaces::from([("shop".parse().unwrap(), labels)])
+    };
+    assert_eq!(with(None), [""; 0]);
+    assert_eq!(with(Some(&labelled("other"))), [""; 0]);
+    assert_eq!(with(Some(&labelled("frozen"))), ["metadata.namespace"]);
+    // A namespace that was not heard of yet may be anything.
+    assert_eq!(with(Some(&Namespaces::new())), ["metadata.namespace"]);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tenantdb_api::{DatabaseServer, ObjectName};
+use tenantdb_api::database_server::Labels;
+use tenantdb_api::{DatabaseServer, Namespace, ObjectName};
+use tenantdb_core::policy::Namespaces;
 
 use crate::object::{Key, Object, Tenant};
 use crate::reference::Reference;
@@ -14,6 +16,8 @@ use crate::references::References;
 pub(crate) enum Change {
     Server(ObjectName, Option<Arc<Object<DatabaseServer>>>),
     Tenant(Key, Option<Tenant>),
+    /// A namespace, with its labels.
+    Namespace(Namespace, Option<Labels>),
     /// Somebody changed or removed the Secret of this declaration.
     Secret(Key),
     /// Something that others refer to is another than before, or gone.
@@ -42,6 +46,7 @@ pub(crate) struct Index {
     /// Those that no server is there for.
     stranded: BTreeSet<Key>,
     references: References,
+    namespaces: Arc<Namespaces>,
     /// The servers whose way there may be another than it was.
     renewed: BTreeSet<ObjectName>,
 }
@@ -52,8 +57,25 @@ impl Index {
         match change {
             Change::Server(name, object) => self.change_server(name, object),
             Change::Tenant(key, tenant) => self.change_tenant(&key, tenant),
+            Change::Namespace(name, labels) => self.change_namespace(name, labels),
             Change::Secret(key) => self.look_at(&key, Look::Shallow),
             Change::Referred(reference) => self.renew(&reference),
+        }
+    }
+
+    /// What a namespace may ask for may depend on its labels.
+    fn change_namespace(&mut self, name: Namespace, labels: Option<Labels>) {
+        if self.namespaces.get(&name) == labels.as_ref() {
+            return;
+        }
+        let here: Vec<Key> = self.tenants.keys().filter(|key| key.namespace == name).cloned().collect();
+        let all = Arc::make_mut(&mut self.namespaces);
+        match labels {
+            Some(labels) => drop(all.insert(name, labels)),
+            None => drop(all.remove(&name)),
+        }
+        for key in &here {
+            self.look_at(key, Look::Shallow);
         }
     }
 
@@ -225,6 +247,11 @@ impl Index {
         if self.tenants.contains_key(key) {
             self.references.of_tenant(key, awaited);
         }
+    }
+
+    /// The labels of all namespaces.
+    pub(crate) fn namespaces(&self) -> Arc<Namespaces> {
+        self.namespaces.clone()
     }
 
     /// All that has to be followed, if that is something else than before.

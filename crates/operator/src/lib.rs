@@ -50,7 +50,7 @@ use worker::{Shared, Worker};
 use writer::StatusWriter;
 
 /// How many watches have to be complete before anything is done.
-const WATCHES: usize = 4;
+const WATCHES: usize = 5;
 
 /// The name of the Lease, whatever the cluster is called: its resources are kept by one operator.
 const LEASE: &str = "tenantdb";
@@ -150,6 +150,7 @@ async fn work(client: Client, authority: Authority, health: Arc<Health>, interru
     watches.spawn(watch::servers(client.clone(), sender.clone()));
     watches.spawn(watch::databases(client.clone(), sender.clone()));
     watches.spawn(watch::roles(client.clone(), sender.clone()));
+    watches.spawn(watch::namespaces(client.clone(), sender.clone()));
     let following = Following::new(client.clone(), sender.clone());
     let for_secrets = shared.clone();
     watches.spawn(async move {

@@ -2,15 +2,17 @@
 //! told as gone.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use serde::de::DeserializeOwned;
 use tenantdb_api::kinds::resource::Resource;
 use tenantdb_api::{database_server, tenant_database, tenant_role};
 use tenantdb_core::{Authority, Claim};
@@ -31,7 +33,7 @@ pub(crate) enum Seen {
 /// Watches the servers.
 pub(crate) async fn servers(client: Client, seen: UnboundedSender<Seen>) {
     let read = |object: &DynamicObject| Some((object.name_any().parse().ok()?, Arc::new(Object::new(object))));
-    objects(client, &database_server::RESOURCE, read, Change::Server, seen).await;
+    objects(api(client, &database_server::RESOURCE), database_server::RESOURCE.kind, read, Change::Server, seen).await;
 }
 
 /// Watches the databases.
@@ -40,7 +42,7 @@ pub(crate) async fn databases(client: Client, seen: UnboundedSender<Seen>) {
         let key = key(tenant_database::RESOURCE.kind, object)?;
         Some((key, Tenant::Database(Arc::new(Object::new(object)))))
     };
-    objects(client, &tenant_database::RESOURCE, read, Change::Tenant, seen).await;
+    objects(api(client, &tenant_database::RESOURCE), tenant_database::RESOURCE.kind, read, Change::Tenant, seen).await;
 }
 
 /// Watches the roles without a database.
@@ -49,21 +51,33 @@ pub(crate) async fn roles(client: Client, seen: UnboundedSender<Seen>) {
         let key = key(tenant_role::RESOURCE.kind, object)?;
         Some((key, Tenant::Role(Arc::new(Object::new(object)))))
     };
-    objects(client, &tenant_role::RESOURCE, read, Change::Tenant, seen).await;
+    objects(api(client, &tenant_role::RESOURCE), tenant_role::RESOURCE.kind, read, Change::Tenant, seen).await;
 }
 
 fn key(kind: &'static str, object: &DynamicObject) -> Option<Key> {
     Some(Key { kind, namespace: object.namespace()?.parse().ok()?, name: object.name_any().parse().ok()? })
 }
 
-async fn objects<K: Clone + Ord, T>(
-    client: Client,
-    resource: &Resource,
-    read: impl Fn(&DynamicObject) -> Option<(K, T)>,
+/// Watches the namespaces, and nothing but their metadata.
+pub(crate) async fn namespaces(client: Client, seen: UnboundedSender<Seen>) {
+    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+    let read = |object: &PartialObjectMeta<Namespace>| Some((object.name_any().parse().ok()?, object.labels().clone()));
+    objects(api, "Namespace", read, Change::Namespace, seen).await;
+}
+
+fn api(client: Client, resource: &Resource) -> Api<DynamicObject> {
+    Api::all_with(client, &api_resource(resource))
+}
+
+async fn objects<O, K: Clone + Ord, T>(
+    api: Api<O>,
+    kind: &'static str,
+    read: impl Fn(&O) -> Option<(K, T)>,
     change: impl Fn(K, Option<T>) -> Change,
     seen: UnboundedSender<Seen>,
-) {
-    let api: Api<DynamicObject> = Api::all_with(client, &api_resource(resource));
+) where
+    O: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let (mut known, mut found) = (BTreeSet::new(), BTreeSet::new());
     while let Some(event) = events.next().await {
@@ -93,7 +107,7 @@ async fn objects<K: Clone + Ord, T>(
                 change(key, None)
             }),
             Err(error) => {
-                tracing::warn!(kind = resource.kind, %error, "the watch broke, and begins anew");
+                tracing::warn!(kind, %error, "the watch broke, and begins anew");
                 continue;
             }
         };

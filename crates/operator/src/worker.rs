@@ -341,7 +341,8 @@ impl Worker {
         let elsewhere = self.take_in(&observed, &batch);
         let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
         let desired = desired.refusing(found.refusals(&observed));
-        let desired = desired.refusing(allow::refusals(declarations, &authority, &observed));
+        let namespaces = self.shared.index(|index| index.namespaces());
+        let desired = desired.refusing(allow::refusals(declarations, &authority, &observed, Some(&namespaces)));
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
         self.leave_contested(&mut plan, &batch);
         self.hold(&plan, &batch).await?;

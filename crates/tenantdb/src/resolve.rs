@@ -134,7 +134,7 @@ fn not_allowed(input: &ServerInput, authority: &Authority, observed: &Observed) 
              taken for allowed here"
         ));
     }
-    allow::refusals(Declarations { server, tenants, roles }, authority, observed)
+    allow::refusals(Declarations { server, tenants, roles }, authority, observed, None)
 }
 
 /// Which other server holds each of these claims: as the servers themselves say, else the credentials that were

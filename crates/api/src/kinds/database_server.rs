@@ -1,9 +1,11 @@
 //! `DatabaseServer`: a server that many tenants share, and what the platform allows on it.
 
 mod resource;
+mod selector;
 mod validate;
 
 pub use resource::RESOURCE;
+pub use selector::{LabelOperator, LabelRequirement, LabelSelector, Labels};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -327,31 +329,7 @@ pub struct AllowedNamespaces {
     /// By name.
     pub names: Vec<Namespace>,
     /// By a Kubernetes label selector.
-    #[schemars(with = "Option<LabelSelector>")]
-    pub selector: Option<serde_json::Value>,
-}
-
-/// The shape of a Kubernetes label selector; both parts must hold.
-#[derive(JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[allow(dead_code, reason = "it describes a value that is taken as it is")]
-struct LabelSelector {
-    /// Labels with their values.
-    match_labels: Option<BTreeMap<String, String>>,
-    /// Labels and what must be true of them.
-    match_expressions: Option<Vec<LabelRequirement>>,
-}
-
-/// What must be true of a label.
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "it describes a value that is taken as it is")]
-struct LabelRequirement {
-    /// The label.
-    key: String,
-    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
-    operator: String,
-    /// The values, for `In` and `NotIn`.
-    values: Option<Vec<String>>,
+    pub selector: Option<LabelSelector>,
 }
 
 /// Which extensions may be made.

@@ -65,5 +65,10 @@ pub const RESOURCE: Resource = Resource {
             "has(self.selector) != (has(self.names) && size(self.names) > 0)",
             "either `names` or a `selector`",
         ),
+        Rule::new(
+            "allow.namespaces.selector.matchExpressions[]",
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            "`In` and `NotIn` have values, and the others none",
+        ),
     ],
 };

@@ -1,8 +1,8 @@
 //! What the fields of a server must agree on.
 
 use super::{
-    Admin, Allow, CaSource, DatabaseServer, DatabaseServerSpec, Endpoint, EngineKind, Naming, PasswordSource, Publish,
-    ServerSource, Tls, TlsMode,
+    Admin, Allow, CaSource, DatabaseServer, DatabaseServerSpec, Endpoint, EngineKind, LabelSelector, Naming,
+    PasswordSource, Publish, ServerSource, Tls, TlsMode,
 };
 use crate::kinds::resource::Resource;
 use crate::kinds::{Kind, Origin, Violation, settings};
@@ -277,7 +277,7 @@ fn check_allow(allow: &Allow, found: &mut Vec<Violation>) {
             Some(_) if !namespaces.names.is_empty() => {
                 found.push(Violation::new(path, format!("{path} must have either names or a selector")));
             }
-            Some(selector) => check_selector("spec.allow.namespaces.selector", selector, found),
+            Some(selector) => check_selector(selector, found),
             None if namespaces.names.is_empty() => {
                 let violation = Violation::new(path, format!("{path} names none, so nobody could use the server"));
                 found.push(violation.hint("leave it out to allow all namespaces"));
@@ -297,12 +297,13 @@ fn check_allow(allow: &Allow, found: &mut Vec<Violation>) {
 }
 
 /// A Kubernetes label selector.
-fn check_selector(path: &str, selector: &serde_json::Value, found: &mut Vec<Violation>) {
-    let fields = selector.as_object();
-    let known = |key: &str| matches!(key, "matchLabels" | "matchExpressions");
-    if fields.is_none_or(|fields| !fields.keys().all(|key| known(key))) {
-        let violation = Violation::new(path, format!("{path} must be a label selector"));
-        found.push(violation.hint("with matchLabels, matchExpressions or both"));
+fn check_selector(selector: &LabelSelector, found: &mut Vec<Violation>) {
+    for (index, requirement) in selector.match_expressions.iter().enumerate() {
+        if requirement.contradicts_itself() {
+            let path = format!("spec.allow.namespaces.selector.matchExpressions[{index}]");
+            let message = format!("{path}: `In` and `NotIn` have values, and the others none");
+            found.push(Violation::new(path, message));
+        }
     }
 }
 

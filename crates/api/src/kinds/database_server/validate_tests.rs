@@ -251,8 +251,12 @@ fn what_is_allowed_makes_sense() {
             "namespaces: {names: [a], selector: {matchLabels: {a: b}}}",
             "spec.allow.namespaces must have either names or a selector",
         ),
-        ("namespaces: {selector: [a]}", "spec.allow.namespaces.selector must be a label selector"),
-        ("namespaces: {selector: {labels: {}}}", "spec.allow.namespaces.selector must be a label selector"),
+        ("namespaces: {selector: [a]}", "spec.allow.namespaces.selector must be a mapping, not a list"),
+        ("namespaces: {selector: {labels: {}}}", "unknown field `spec.allow.namespaces.selector.labels`"),
+        (
+            "namespaces: {selector: {matchExpressions: [{key: a, operator: Exists}, {key: a, operator: In}]}}",
+            "spec.allow.namespaces.selector.matchExpressions[1]: `In` and `NotIn` have values, and the others none",
+        ),
         ("settings: [work_mem, role]", "`role` can't be allowed"),
         (
             "extensions: trusted",

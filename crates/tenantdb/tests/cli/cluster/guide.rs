@@ -21,7 +21,7 @@ fn what_the_guide_shows_can_be_applied() {
     }
     site.ready("shop", "orders");
     assert!(site.secret("shop", "orders-secret").is_some() && site.secret("shop", "orders-secret-reporting").is_some());
-    assert_eq!(shown.len(), 6);
+    assert_eq!(shown.len(), 7);
 }
 
 #[test]

@@ -65,6 +65,14 @@ fn the_api_server_refuses_what_could_never_be_done() {
         ),
         (
             "DatabaseServer",
+            &format!(
+                "{{source: {{endpoint: {{host: db}}}}, {admin}, \
+                 allow: {{namespaces: {{selector: {{matchExpressions: [{{key: a, operator: In}}]}}}}}}}}"
+            ),
+            "`In` and `NotIn` have values",
+        ),
+        (
+            "DatabaseServer",
             &format!("{{source: {{endpoint: {{host: db}}}}, {admin}, limits: {{connections: 2}}}}"),
             "connections",
         ),

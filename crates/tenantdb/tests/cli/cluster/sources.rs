@@ -200,3 +200,25 @@ fn a_database_begins_with_the_scripts_of_its_namespace() {
     site.ready("default", "cafe");
     assert_eq!(query(&site.server, &login, "SELECT count(*) FROM menu"), Ok("1".to_owned()));
 }
+
+#[test]
+fn the_labels_of_a_namespace_decide_what_it_may_ask_for() {
+    let Some(mut site) = Site::around(|| TestServer::try_start(16, Admin::Plain)) else { return };
+    site.store_password(site.server.admin_password());
+    let selector = "unprotected: true, namespaces: {selector: {matchLabels: {team: shop}, matchExpressions: [{key: frozen, \
+                    operator: DoesNotExist}]}}";
+    site.apply(&site.server_yaml("").replace("unprotected: true", selector));
+    site.namespace("shop");
+    site.start();
+    site.apply(&tenant("cafe", "{}").replace("{name: cafe}", "{name: cafe, namespace: shop}"));
+    site.wait_for("tdb", "shop", "cafe", "Stalled", "True", "NotAllowed");
+    site.wait_to_hear("tdb", "shop", "cafe", "`allow.namespaces.selector` is `team=shop,!frozen`");
+    let _ = site.cluster.kubectl(&["label", "namespace", "shop", "team=shop"]);
+    site.ready("shop", "cafe");
+    let login = site.secret("shop", "cafe-secret").unwrap();
+    let _ = site.cluster.kubectl(&["label", "namespace", "shop", "frozen=yes"]);
+    site.wait_for("tdb", "shop", "cafe", "Stalled", "True", "NotAllowed");
+    assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("cafe".to_owned()));
+    let _ = site.cluster.kubectl(&["label", "namespace", "shop", "frozen-"]);
+    site.ready("shop", "cafe");
+}
