@@ -21,6 +21,7 @@ mod scripts;
 mod serve;
 mod sources;
 mod status;
+mod stranded;
 mod watch;
 mod worker;
 mod writer;
@@ -44,7 +45,7 @@ use follow::Following;
 use index::Index;
 use lease::Lease;
 use serve::Health;
-use status::{Facts, Verdict};
+use stranded::strand;
 use watch::Seen;
 use worker::{Shared, Worker};
 use writer::StatusWriter;
@@ -189,7 +190,7 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut f
             continue;
         }
         shared.health.ready(true);
-        strand(shared);
+        strand(shared, &mut running);
         for server in shared.index(|index| index.busy()) {
             shared.health.metrics.waiting(server.as_str(), shared.index(|index| index.waiting(&server)));
             let wake = workers.entry(server.clone()).or_insert_with(|| {
@@ -199,18 +200,12 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut f
             });
             wake.notify_one();
         }
+        // One whose server is gone lets go of its connections.
+        let is_gone = |server: &ObjectName| shared.index(|index| index.server(server).is_none());
+        workers.iter().filter(|(server, _)| is_gone(server)).for_each(|(_, wake)| wake.notify_one());
     }
     for wake in workers.values() {
         wake.notify_one();
     }
     while running.join_next().await.is_some() {}
-}
-
-/// Tells those that no server is there for.
-fn strand(shared: &Shared) {
-    for key in shared.index(Index::take_stranded) {
-        let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
-        let verdict = tenant.fault().map_or_else(Verdict::stranded, Verdict::invalid);
-        shared.tell(&key, &tenant, &verdict, &Facts::default());
-    }
 }

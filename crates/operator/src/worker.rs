@@ -109,7 +109,7 @@ impl Worker {
         }
     }
 
-    /// Works until the server is declared no more, or somebody asks to stop.
+    /// Works until somebody asks to stop; while the server is not declared there is nothing to do.
     pub(crate) async fn run(mut self) {
         let (mut round, mut failures) = (Instant::now() + self.jittered(ROUND), 0);
         while !self.shared.interrupt.is_set() {
@@ -119,7 +119,11 @@ impl Worker {
                 () = tokio::time::sleep_until(next) => {}
             }
             tokio::time::sleep(GATHERING).await;
-            let Some(server) = self.shared.index(|index| index.server(&self.name)) else { break };
+            let Some(server) = self.shared.index(|index| index.server(&self.name)) else {
+                self.forget().await;
+                round = Instant::now() + self.jittered(ROUND);
+                continue;
+            };
             let now = Instant::now();
             if now >= round {
                 self.shared.index(|index| {
@@ -145,9 +149,16 @@ impl Worker {
                 }
             }
         }
+        self.forget().await;
+    }
+
+    /// Lets go of a server that is declared no more; another one may come under its name.
+    async fn forget(&mut self) {
         if let Some((_, connected)) = self.connected.take() {
             connected.pass.engine.close().await;
         }
+        self.recorded = None;
+        self.again.clear();
     }
 
     /// Spreads what many do at the same distance in time.

@@ -128,6 +128,32 @@ fn a_deleted_resource_leaves_behind_what_its_policies_say() {
 }
 
 #[test]
+fn a_resource_whose_server_is_gone_can_be_deleted() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    let gone = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+    site.apply(&(tenant("cafe", gone) + &tenant("blog", gone)));
+    site.ready("default", "cafe");
+    site.ready("default", "blog");
+    let login = site.secret("default", "cafe-secret").unwrap();
+    let _ = site.cluster.kubectl(&["delete", "dbs", "shared"]);
+    site.wait_for("tdb", "default", "cafe", "Ready", "False", "NoServer");
+    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--timeout=60s"]);
+    let events = ["get", "events", "-o", "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}"];
+    wait_until(PATIENCE, || {
+        site.cluster.kubectl(&events).contains("LeftBehind: DatabaseServer shared is not there any more")
+    });
+    assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("cafe".to_owned()));
+    // One of the same name is worked on as before.
+    site.apply(&site.server_yaml(""));
+    site.ready("default", "blog");
+    let _ = site.cluster.kubectl(&["delete", "tdb", "blog", "--timeout=60s"]);
+    assert_eq!(
+        site.server.psql("postgres", "SELECT datname FROM pg_database WHERE datname IN ('cafe', 'blog')"),
+        "cafe"
+    );
+}
+
+#[test]
 fn the_second_claim_on_a_database_is_a_conflict_and_harms_nobody() {
     let Some(site) = Site::with(18, Admin::Plain) else { return };
     let policies = "deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete";

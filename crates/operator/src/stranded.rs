@@ -1,0 +1,74 @@
+//! Declarations that no server is there for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::events::Happened;
+use crate::index::{Index, Look};
+use crate::object::{Key, Tenant};
+use crate::status::{Facts, Verdict};
+use crate::worker::Shared;
+
+/// How long to wait before what is let go is looked for again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tells them so. One that was deleted is let go: nobody can do any more about it.
+pub(crate) fn strand(shared: &Arc<Shared>, running: &mut JoinSet<()>) {
+    for key in shared.index(Index::take_stranded) {
+        let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
+        if !tenant.meta().is_deleted {
+            let verdict = tenant.fault().map_or_else(Verdict::stranded, Verdict::invalid);
+            shared.tell(&key, &tenant, &verdict, &Facts::default());
+        } else if tenant.meta().is_held && !is_back(shared, &key, &tenant) {
+            if let Some(happened) = left_behind(&tenant) {
+                shared.events.tell(&key, &tenant.meta().uid, happened);
+            }
+            running.spawn(let_go(shared.clone(), key, tenant));
+        }
+    }
+}
+
+/// Has one looked at by the server that it says it is on, if that is there: ledgers tell only later whom they hold.
+fn is_back(shared: &Shared, key: &Key, tenant: &Tenant) -> bool {
+    let name = tenant.meta().status["server"].as_str().and_then(|name| name.parse().ok());
+    let Some(name) = name.filter(|_| tenant.server().is_none()) else { return false };
+    shared.index(|index| {
+        let is_there = index.server(&name).is_some();
+        if is_there {
+            index.holds(&name, [key.clone()]);
+            index.look_at(key, Look::Shallow);
+        }
+        is_there
+    })
+}
+
+/// What stays where, as far as its status tells.
+fn left_behind(tenant: &Tenant) -> Option<Happened> {
+    let status = &tenant.meta().status;
+    let known = |field: &str, what: &str| Some(format!("{what} {}", status[field].as_str()?));
+    let all =
+        [known("database", "database"), known("owner", "role"), known("role", "role"), known("secretName", "Secret")];
+    let mut all: Vec<String> = all.into_iter().flatten().collect();
+    all.dedup();
+    let server = status["server"].as_str().filter(|_| !all.is_empty())?;
+    let note = format!(
+        "DatabaseServer {server} is not there any more, so its policies could not be followed: {} stay as they are; \
+         `tenantdb orphans` lists what is left on a server",
+        all.join(", ")
+    );
+    Some(Happened { is_warning: true, reason: "LeftBehind", action: "Delete", note })
+}
+
+/// Takes our finalizer off, until that is done or its server is back.
+async fn let_go(shared: Arc<Shared>, key: Key, tenant: Tenant) {
+    let is_as_it_was = |index: &mut Index| {
+        let latest = index.tenant(&key);
+        latest.is_some_and(|latest| latest.meta().uid == tenant.meta().uid && latest.meta().is_held)
+    };
+    while shared.index(is_as_it_was) && !shared.interrupt.is_set() {
+        shared.finalizers.take_off(&key, &tenant.meta().uid).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
