@@ -114,6 +114,7 @@ fn a_cluster_without_a_primary_is_waited_for() {
     for (object, told) in [
         (begun, "Setting up primary"),
         (json!({"metadata": {"name": "prod"}, "spec": {}}), "no status"),
+        (json!({"metadata": {"name": "prod"}, "spec": {"managed": null}, "status": null}), "no status"),
         (json!({"metadata": {"name": "prod"}, "spec": {"managed": 5}}), "not as its operator makes it"),
     ] {
         let object: DynamicObject = serde_json::from_value(object).unwrap();

@@ -6,7 +6,7 @@ mod stackgres;
 
 use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tenantdb_api::database_server::{ClusterReference, TlsMode};
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::{Address, Condition, Failure};
@@ -43,14 +43,21 @@ pub(crate) struct LoginSecret {
 
 /// The fields of a cluster that are read; the message says which is not as expected.
 fn fields<T: DeserializeOwned>(cluster: &DynamicObject, at: &Reference) -> Result<T, Failure> {
-    let part = |name: &str| cluster.data.get(name).cloned().filter(|value| !value.is_null()).unwrap_or_else(empty);
-    serde_json::from_value(json!({"spec": part("spec"), "status": part("status")})).map_err(|error| {
+    serde_json::from_value(without_nulls(&cluster.data)).map_err(|error| {
         waiting(format!("{at} is not as its operator makes it: {error}"), "see whether its version is supported")
     })
 }
 
-fn empty() -> Value {
-    json!({})
+/// The same object, in which what is null is absent.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let given = fields.iter().filter(|(_, value)| !value.is_null());
+            given.map(|(field, value)| (field.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
 }
 
 /// A Secret beside a cluster.

@@ -68,6 +68,7 @@ pages! {
     decision_0006: "docs/decisions/0006-a-plan-that-could-not-be-made-ends-with-1.md",
     decision_0007: "docs/decisions/0007-one-wait-for-the-disk-ends-a-pass.md",
     decision_0008: "docs/decisions/0008-a-secret-is-made-with-its-credential-in-it.md",
+    decision_0009: "docs/decisions/0009-another-operators-cluster-is-followed-and-reached-where-it-says.md",
 }
 
 #[test]

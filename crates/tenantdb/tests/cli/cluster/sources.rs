@@ -1,6 +1,7 @@
 //! What declarations refer to: other operators' clusters, Secrets, `ConfigMap`s and the labels of namespaces. It is
 //! followed as it comes, changes and goes.
 
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::json;
 use tenantdb_testkit::{Admin, Options, TestServer, wait_until};
 
@@ -32,13 +33,22 @@ fn secret(namespace: &str, name: &str, data: &serde_json::Value) -> String {
         .to_string()
 }
 
-/// A server that proves itself as 127.0.0.1.
-fn encrypted(authority: &Authority) -> Option<TestServer> {
-    drop(TestServer::try_start(18, Admin::Plain)?);
-    let (certificate, key) = authority.issue("127.0.0.1", 2099);
-    let options = Options::new(18, Admin::Plain).setting("ssl", "on");
+/// A server that proves itself by a certificate.
+fn encrypted(admin: Admin, (certificate, key): (String, String)) -> Option<TestServer> {
+    drop(TestServer::try_start(18, admin)?);
+    let options = Options::new(18, admin).setting("ssl", "on");
     let options = options.setting("ssl_cert_file", "test.crt").setting("ssl_key_file", "test.key");
     Some(options.file("test.crt", certificate).file("test.key", key).start())
+}
+
+/// A certificate as StackGres makes it, for no host and signed by itself, and its key.
+fn self_signed() -> (String, String) {
+    let mut params = CertificateParams::new(["stackgres".to_owned()]).unwrap();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::ContentCommitment, KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
 /// A cluster with a role that administers it, as CloudNativePG keeps it.
@@ -57,7 +67,7 @@ fn cnpg(namespace: &str, member_of: &str) -> String {
 #[test]
 fn a_cluster_of_cloudnativepg_is_followed_from_before_it_is_there() {
     let authority = Authority::new();
-    let Some(mut site) = Site::around(|| encrypted(&authority)) else { return };
+    let Some(mut site) = Site::around(|| encrypted(Admin::Plain, authority.issue("127.0.0.1", 2099))) else { return };
     site.namespace("postgres");
     install(&site, &kind("postgresql.cnpg.io", "Cluster", "clusters"));
     site.apply(&format!(
@@ -80,7 +90,10 @@ fn a_cluster_of_cloudnativepg_is_followed_from_before_it_is_there() {
     let delivered = site.secret("default", "cafe-secret").unwrap();
     assert_eq!((delivered["host"].as_str(), delivered["port"].as_str()), ("prod-rw.postgres.svc", "5432"));
     assert_eq!(delivered["ca.crt"], authority.certificate());
-    // What CloudNativePG would take back is told as long as it would.
+    // What CloudNativePG would take back is told as long as it would; there is nothing else that it could.
+    let memberships = "SELECT string_agg(DISTINCT roleid::regrole::text, ' ') FROM pg_auth_members \
+                       WHERE member = 'admin_user'::regrole";
+    assert_eq!(site.server.psql("postgres", memberships), "tenantdb_owner");
     site.wait_to_hear("dbs", "", "prod", "add `inRoles: [tenantdb_owner]` to its role admin_user");
     site.apply(&cnpg("postgres", "tenantdb_owner"));
     wait_until(PATIENCE, || !site.get("dbs", "", "prod").unwrap()["status"].to_string().contains("inRoles"));
@@ -93,8 +106,8 @@ fn a_cluster_of_cloudnativepg_is_followed_from_before_it_is_there() {
 
 #[test]
 fn a_cluster_of_stackgres_is_found_once_its_kind_is_known() {
-    let authority = Authority::new();
-    let Some(mut site) = Site::around(|| TestServer::try_start(16, Admin::Superuser)) else { return };
+    let (certificate, key) = self_signed();
+    let Some(mut site) = Site::around(|| encrypted(Admin::Superuser, (certificate.clone(), key))) else { return };
     site.namespace("genfix");
     site.apply(
         "{apiVersion: tenantdb.dev/v1alpha1, kind: DatabaseServer, metadata: {name: dev}, spec: {\
@@ -106,7 +119,7 @@ fn a_cluster_of_stackgres_is_found_once_its_kind_is_known() {
     install(&site, &kind("stackgres.io", "SGCluster", "sgclusters"));
     let login = json!({"superuser-username": "postgres", "superuser-password": site.server.superuser_password()});
     site.apply(&secret("genfix", "dev", &login));
-    site.apply(&secret("genfix", "dev-ssl", &json!({"tls.crt": authority.certificate()})));
+    site.apply(&secret("genfix", "dev-ssl", &json!({"tls.crt": certificate})));
     let cluster = json!({
         "apiVersion": "stackgres.io/v1", "kind": "SGCluster", "metadata": {"name": "dev", "namespace": "genfix"},
         "spec": {"instances": 1, "postgres": {"version": "16.4"}},
@@ -117,18 +130,23 @@ fn a_cluster_of_stackgres_is_found_once_its_kind_is_known() {
     site.wait_for("dbs", "", "dev", "Ready", "False", "ServerUnreachable");
     site.wait_to_hear("dbs", "", "dev", "dev.genfix.svc:5433");
     let own = format!(
-        "{{\"spec\": {{\"tls\": {{\"mode\": \"disable\"}}, \"source\": {{\"stackgres\": {{\"endpoint\": {{\"host\": \
-         \"127.0.0.1\", \"port\": {}}}}}}}}}}}",
+        "{{\"spec\": {{\"source\": {{\"stackgres\": {{\"endpoint\": {{\"host\": \"127.0.0.1\", \"port\": {}}}}}}}}}}}",
         site.server.port()
     );
     let _ = site.cluster.kubectl(&["patch", "dbs", "dev", "--type=merge", "-p", &own]);
     site.wait_for("dbs", "", "dev", "Ready", "True", "Reachable");
+    site.apply(&tenant("cafe", "{server: dev}"));
+    site.ready("default", "cafe");
+    let login = site.secret("default", "cafe-secret").unwrap();
+    assert_eq!((login["host"].as_str(), login["port"].as_str()), ("dev.genfix.svc", "5432"));
+    assert!(login["uri_direct"].contains("@dev.genfix.svc:5433/cafe"), "past the pooler");
+    assert_eq!(login["ca.crt"], certificate);
 }
 
 #[test]
 fn a_certificate_authority_is_followed_to_whoever_is_given_it() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let Some(mut site) = Site::around(|| encrypted(&authority)) else { return };
+    let Some(mut site) = Site::around(|| encrypted(Admin::Plain, authority.issue("127.0.0.1", 2099))) else { return };
     let store = |site: &Site, certificates: &str| {
         let data = json!({"ca.crt": certificates});
         let metadata = json!({"name": "authority", "namespace": "default"});

@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use tenantdb_testkit::{Admin, wait_until};
+use tenantdb_testkit::{Admin, TestServer, wait_until};
 
 use super::site::{PATIENCE, Site};
 use crate::access::role;
@@ -172,8 +172,12 @@ fn the_second_claim_on_a_database_is_a_conflict_and_harms_nobody() {
 
 #[test]
 fn what_a_person_reads_of_a_resource() {
-    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    let Some(mut site) = Site::around(|| TestServer::try_start(18, Admin::Plain)) else { return };
+    site.store_password(site.server.admin_password());
+    site.apply(&site.server_yaml(""));
+    // Only side by side do both want one name; later, the second is told first what it may not ask for.
     site.apply(&(tenant("blog", "{comment: Posts}") + &tenant("cafe", "{database: blog, adopt: Never}")));
+    site.start();
     site.ready("default", "blog");
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
     // Other writers than that of its status tell of it, and of the server.
