@@ -21,7 +21,7 @@ pub(crate) fn strand(shared: &Arc<Shared>, running: &mut JoinSet<()>) {
         if !tenant.meta().is_deleted {
             let verdict = tenant.fault().map_or_else(Verdict::stranded, Verdict::invalid);
             shared.tell(&key, &tenant, &verdict, &Facts::default());
-        } else if tenant.meta().is_held && !is_back(shared, &key, &tenant) {
+        } else if tenant.meta().is_held() && !is_back(shared, &key, &tenant) {
             if let Some(happened) = left_behind(&tenant) {
                 shared.events.tell(&key, &tenant.meta().uid, happened);
             }
@@ -65,7 +65,7 @@ fn left_behind(tenant: &Tenant) -> Option<Happened> {
 async fn let_go(shared: Arc<Shared>, key: Key, tenant: Tenant) {
     let is_as_it_was = |index: &mut Index| {
         let latest = index.tenant(&key);
-        latest.is_some_and(|latest| latest.meta().uid == tenant.meta().uid && latest.meta().is_held)
+        latest.is_some_and(|latest| latest.meta().uid == tenant.meta().uid && latest.meta().is_held())
     };
     while shared.index(is_as_it_was) && !shared.interrupt.is_set() {
         shared.finalizers.take_off(&key, &tenant.meta().uid).await;

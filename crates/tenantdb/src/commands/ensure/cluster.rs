@@ -39,8 +39,8 @@ pub async fn ensure(
         secret_name: None,
     };
     let delivery = delivery(declaration, outcome.claim.clone());
-    let found = place.read(std::slice::from_ref(&delivery)).await.remove(0).map_err(Failure::from)?;
-    if let Held::Foreign { what, hint } = found {
+    let found = place.read(std::slice::from_ref(&delivery)).await.pop().transpose().map_err(Failure::from)?;
+    if let Some(Held::Foreign { what, hint }) = found {
         outcome.refusal = Some(Refusal::new(RefusalKind::Conflict, what).hint(hint));
     } else {
         match made(context, declaration, &mut outcome, patience).await {
