@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -21,6 +22,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::index::Change;
 use crate::object::{Key, Object, Tenant, api_resource};
+
+/// How long what we write ourselves may take to be known as ours: the watch is often faster than the answer.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// What a watch tells.
 pub(crate) enum Seen {
@@ -118,7 +122,12 @@ async fn objects<O, K: Clone + Ord, T>(
 }
 
 /// Watches the Secrets that carry our label, and nothing but their metadata.
-pub(crate) async fn secrets(client: Client, place: &SecretPlace, authority: &Authority, seen: UnboundedSender<Seen>) {
+pub(crate) async fn secrets(
+    client: Client,
+    place: &Arc<SecretPlace>,
+    authority: &Authority,
+    seen: UnboundedSender<Seen>,
+) {
     let (key, value) = secret::MANAGED_BY;
     let ours = watcher::Config::default().labels(&format!("{key}={value}"));
     let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
@@ -138,11 +147,18 @@ pub(crate) async fn secrets(client: Client, place: &SecretPlace, authority: &Aut
                 continue;
             }
         };
-        if !is_gone && place.is_as_written(&object.metadata) {
-            continue;
-        }
-        if let Some(claim) = claim(&object, authority) {
-            let _ = seen.send(Seen::Change(Change::Secret(Key::of(&claim))));
+        let Some(claim) = claim(&object, authority) else { continue };
+        let change = Seen::Change(Change::Secret(Key::of(&claim)));
+        if is_gone {
+            let _ = seen.send(change);
+        } else if !place.is_as_written(&object.metadata) {
+            let (place, seen) = (place.clone(), seen.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(ECHO).await;
+                if !place.is_as_written(&object.metadata) {
+                    let _ = seen.send(change);
+                }
+            });
         }
     }
 }

@@ -394,14 +394,12 @@ impl Worker {
         }
     }
 
-    /// Puts our finalizer on what is ours already; others get it before their first step, and who is somebody else's
-    /// never does.
+    /// Puts our finalizer on what the ledger has; others get it before their first step, and who is somebody else's never
+    /// does.
     async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch) -> Result<(), Failure> {
-        let is_conflict = |refusal: &Refusal| refusal.kind == RefusalKind::Conflict;
-        let is_idle = |tenant: &&TenantPlan<PostgresStep>| {
-            tenant.steps.is_empty() && !tenant.refusal.as_ref().is_some_and(is_conflict)
-        };
-        let idle = plan.tenants.iter().filter(is_idle).filter_map(|tenant| batch.tenants.get(&tenant.claim));
+        let is_ours = |claim: &Claim| self.recorded.as_ref().is_some_and(|recorded| recorded.contains_key(claim));
+        let idle = plan.tenants.iter().filter(|tenant| tenant.steps.is_empty() && is_ours(&tenant.claim));
+        let idle = idle.filter_map(|tenant| batch.tenants.get(&tenant.claim));
         let free = idle.filter(|(_, tenant)| tenant.meta().is_free()).cloned().collect();
         self.shared.finalizers.put_on_all(free).await
     }

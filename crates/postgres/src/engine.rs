@@ -208,10 +208,9 @@ impl Postgres {
     }
 
     async fn look(&self, desired: &Desired, depth: Depth) -> Result<Observed, Failure> {
-        let maintenance = self.connections.maintenance().await?;
-        let observed = self.look_from(&maintenance, desired).await;
-        maintenance.close().await;
-        let mut observed = observed?;
+        let lookout = self.connections.lookout().await?;
+        let mut observed = self.look_from(&lookout, desired).await?;
+        self.connections.rest(lookout);
         let leaving = leaving(desired, &observed);
         let tied: Vec<String> = slots(desired, &observed).into_iter().chain(leaving.iter().cloned()).collect();
         if !tied.is_empty() {

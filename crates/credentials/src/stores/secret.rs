@@ -75,12 +75,12 @@ impl SecretPlace {
         Self { client, id, written: Mutex::default() }
     }
 
-    /// Whether a Secret is just as it was written here last.
+    /// Whether a Secret is as it was written here last, or was before that: what is written builds on what was there.
     #[must_use]
     pub fn is_as_written(&self, meta: &ObjectMeta) -> bool {
         let key = (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.get(&key).is_some_and(|version| *version == version_of(meta).0)
+        written.get(&key).is_some_and(|version| *version >= version_of(meta).0)
     }
 
     /// Writes a credential as it is that was delivered elsewhere; a Secret that holds the same login is left alone.

@@ -31,6 +31,8 @@ pub(crate) struct Connections {
     ledger: Arc<Semaphore>,
     visits: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
+    /// The session of the last look, whose caches the next one finds warm. It counts as a visit, and makes way for others.
+    resting: Mutex<Option<Session>>,
     sorted_otherwise: Mutex<BTreeSet<String>>,
     traps: Mutex<BTreeMap<String, Trap>>,
 }
@@ -54,6 +56,7 @@ impl Connections {
             ledger: Arc::new(Semaphore::new(ledger)),
             visits: Arc::new(Semaphore::new(shared - ledger)),
             idle: Mutex::default(),
+            resting: Mutex::default(),
             sorted_otherwise: Mutex::default(),
             traps: Mutex::default(),
         }
@@ -86,7 +89,7 @@ impl Connections {
 
     /// A session as the administrator's own login, in the maintenance database.
     pub(crate) async fn maintenance(&self) -> Result<Session, Failure> {
-        let permit = turn(&self.visits).await;
+        let permit = self.turn_to_visit().await;
         let database = &self.admin.maintenance_database;
         let opened = self.open(database, Speaker::Admin, Some(permit)).await;
         opened.map_err(|failure| {
@@ -97,6 +100,32 @@ impl Connections {
                 format!("GRANT CONNECT ON DATABASE {} TO {}", sql::name(database), sql::name(&self.admin.username));
             failure.hint(format!("as a superuser run: {grant}; or name another in `admin.maintenanceDatabase`"))
         })
+    }
+
+    /// A session of the same kind to look from, that of the last look if it is still there.
+    pub(crate) async fn lookout(&self) -> Result<Session, Failure> {
+        let resting = self.resting().take().filter(|session| !session.is_closed());
+        if let Some(session) = resting { Ok(session) } else { self.maintenance().await }
+    }
+
+    /// Keeps it for the next look.
+    pub(crate) fn rest(&self, session: Session) {
+        *self.resting() = Some(session);
+    }
+
+    fn resting(&self) -> std::sync::MutexGuard<'_, Option<Session>> {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a visit's part of the budget.
+    async fn turn_to_visit(&self) -> OwnedSemaphorePermit {
+        if self.visits.available_permits() == 0 {
+            let resting = self.resting().take();
+            if let Some(session) = resting {
+                session.close().await;
+            }
+        }
+        turn(&self.visits).await
     }
 
     /// Sees that the server itself answers, where one of its databases does not: a session that holds a lock on a
@@ -138,14 +167,14 @@ impl Connections {
     /// A session as the estate in a tenant's database.
     pub(crate) async fn visit(&self, database: &str) -> Result<Session, Failure> {
         self.check(database)?;
-        let permit = turn(&self.visits).await;
+        let permit = self.turn_to_visit().await;
         self.open(database, Speaker::Estate, Some(permit)).await
     }
 
     /// A session as the administrator's own login in somebody's database.
     pub(crate) async fn visit_as_login(&self, database: &str) -> Result<Session, Failure> {
         self.check(database)?;
-        let permit = turn(&self.visits).await;
+        let permit = self.turn_to_visit().await;
         self.open(database, Speaker::Admin, Some(permit)).await
     }
 
@@ -170,7 +199,7 @@ impl Connections {
         let Login { username, password: Some(password) } = login else {
             return Err(Failure::new(FailureKind::Rejected, format!("the login {} has no password", login.username)));
         };
-        let permit = turn(&self.visits).await;
+        let permit = self.turn_to_visit().await;
         self.open_as(address, username.as_str(), password, database, speaker, Some(permit)).await
     }
 
@@ -181,7 +210,7 @@ impl Connections {
 
     /// Whether the server lets another administrator's login in.
     pub(crate) async fn lets_admin_in(&self, admin: &AdminLogin) -> Result<bool, Failure> {
-        let permit = turn(&self.visits).await;
+        let permit = self.turn_to_visit().await;
         let AdminLogin { username, password, maintenance_database: database, .. } = admin;
         let opened = self.open_as(&self.address, username, password, database, Speaker::Probe, Some(permit)).await;
         // Only a wrong password is one: what pg_hba.conf keeps out is not let in by another.
@@ -193,8 +222,8 @@ impl Connections {
 
     /// Closes the idle sessions.
     pub(crate) async fn close_idle(&self) {
-        let idle = std::mem::take(&mut *self.idle());
-        for session in idle {
+        let (idle, resting) = (std::mem::take(&mut *self.idle()), self.resting().take());
+        for session in idle.into_iter().chain(resting) {
             session.close().await;
         }
     }

@@ -206,6 +206,7 @@ fn thousands_of_resources_at_its_start_hold_nobody_up() {
     site.apply(&tenant("cafe", "{}"));
     site.start();
     site.ready("default", "cafe");
-    site.ready_count(2001);
+    site.told(2001);
+    site.wait_for("tdb", "default", "many-1999", "Ready", "True", "Paused");
     assert_eq!(site.server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'many-%'"), "0");
 }

@@ -166,12 +166,14 @@ impl Site {
         });
     }
 
-    /// Waits until so many databases of the namespace `default` are ready.
-    pub fn ready_count(&self, number: usize) {
+    /// Waits until the operator has written so many statuses of databases.
+    pub fn told(&self, number: usize) {
         wait_until(PATIENCE, || {
-            let template = "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}";
-            let ready = self.cluster.kubectl(&["get", "tdb", "-o", template]);
-            ready.split(' ').filter(|ready| *ready == "True").count() == number
+            let (_, metrics) = self.ask("/metrics");
+            let written = metrics.lines().find_map(|line| {
+                line.strip_prefix("tenantdb_status_writes_total{kind=\"TenantDatabase\"} ")?.parse::<usize>().ok()
+            });
+            written.is_some_and(|written| written >= number)
         });
     }
 
