@@ -26,7 +26,7 @@ mod watch;
 mod worker;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -168,7 +168,7 @@ async fn work(client: Client, authority: Authority, health: Arc<Health>, interru
 async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut following: Following) {
     let mut workers: BTreeMap<ObjectName, Arc<Notify>> = BTreeMap::new();
     let mut running = JoinSet::new();
-    let mut complete = 0;
+    let mut complete = BTreeSet::new();
     let mut heard = Vec::new();
     while !shared.interrupt.is_set() {
         shared.health.beat();
@@ -181,12 +181,14 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut f
         }
         for told in heard.drain(..) {
             match told {
-                Seen::Complete => complete += 1,
+                Seen::Complete(kind) => {
+                    complete.insert(kind);
+                }
                 Seen::Change(change) => shared.index(|index| index.change(change)),
             }
         }
         // Before all is known, an object may seem to have no server, and a name to be free.
-        if complete < WATCHES {
+        if complete.len() < WATCHES {
             continue;
         }
         shared.health.ready(true);

@@ -30,8 +30,8 @@ const ECHO: Duration = Duration::from_millis(100);
 pub(crate) enum Seen {
     /// Something changed.
     Change(Change),
-    /// All that was there when the watch began has been told.
-    Complete,
+    /// All of a kind that was there when its watch began has been told.
+    Complete(&'static str),
 }
 
 /// Watches the servers.
@@ -99,7 +99,7 @@ async fn objects<O, K: Clone + Ord, T>(
                     let _ = seen.send(Seen::Change(change(K::clone(gone), None)));
                 }
                 known = std::mem::take(&mut found);
-                let _ = seen.send(Seen::Complete);
+                let _ = seen.send(Seen::Complete(kind));
                 continue;
             }
             Ok(Event::Apply(object)) => read(&object).map(|(key, object)| {
@@ -139,7 +139,7 @@ pub(crate) async fn secrets(
             // What is there when the watch begins is read before anything is planned.
             Ok(Event::Init | Event::InitApply(_)) => continue,
             Ok(Event::InitDone) => {
-                let _ = seen.send(Seen::Complete);
+                let _ = seen.send(Seen::Complete("Secret"));
                 continue;
             }
             Err(error) => {

@@ -67,6 +67,8 @@ async fn work(client: Client, health: Arc<Health>, mut asked: UnboundedReceiver<
             Some((target, failed)) = running.next(), if !running.is_empty() => {
                 in_hand.remove(&target);
                 match failed {
+                    // Whoever has the Lease next writes it.
+                    Some(_) if !is_open => {}
                     Some(status) => drop(waiting.entry(target).or_insert(status)),
                     None => health.metrics.status(target.kind),
                 }
