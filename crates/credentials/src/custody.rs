@@ -299,10 +299,13 @@ impl Facts<'_> {
         self.slots.iter().any(|slot| slot.state == SlotState::Draining && slot.login.is_none())
     }
 
-    /// Whether what was delivered to another place is here as well, and so has a place here from now on.
+    /// Whether what was delivered to another place is here as well, and so has a place here from now on. A login without a
+    /// password is the same everywhere, and tells nothing.
     fn was_brought(&self, delivered: &Delivered) -> bool {
         let login = &delivered.login;
-        self.holds(login) && self.slots.iter().any(|slot| slot.login.as_ref() == Some(login))
+        self.scheme.has_password()
+            && self.holds(login)
+            && self.slots.iter().any(|slot| slot.login.as_ref() == Some(login))
     }
 
     /// Whether applications read this login.
