@@ -1,6 +1,7 @@
 //! Our kinds as a client knows them, and the declaration in an object.
 
 use kube::api::{ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use tenantdb_api::kinds::resource::Resource;
@@ -22,13 +23,7 @@ pub fn api(client: Client, kind: &str, namespace: Option<&Namespace>) -> Option<
 /// A kind as the client knows it.
 #[must_use]
 pub fn api_resource(resource: &Resource) -> ApiResource {
-    ApiResource {
-        group: GROUP.to_owned(),
-        version: VERSION.to_owned(),
-        api_version: tenantdb_api::API_VERSION.to_owned(),
-        kind: resource.kind.to_owned(),
-        plural: resource.plural.to_owned(),
-    }
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, resource.kind), resource.plural)
 }
 
 /// What an object declares.

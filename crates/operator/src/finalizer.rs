@@ -1,10 +1,10 @@
 //! Our finalizer: it keeps a resource until what it stands for was dealt with on its server.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, Error, ResourceExt as _};
 use serde_json::json;
 use tenantdb_core::{Failure, FailureKind};
-use tokio::task::JoinSet;
 
 use crate::object::{FINALIZER, Key, Meta, Tenant, api};
 
@@ -12,7 +12,6 @@ use crate::object::{FINALIZER, Key, Meta, Tenant, api};
 const AT_A_TIME: usize = 16;
 
 /// Puts the finalizer on and takes it off.
-#[derive(Clone)]
 pub(crate) struct Finalizers {
     client: Client,
 }
@@ -27,18 +26,8 @@ impl Finalizers {
     /// # Errors
     /// When the API server can't be reached or refuses it, or one of them is gone.
     pub(crate) async fn put_on_all(&self, all: Vec<(Key, Tenant)>) -> Result<(), Failure> {
-        let mut waiting = all.into_iter();
-        let mut running = JoinSet::new();
-        loop {
-            while running.len() < AT_A_TIME
-                && let Some((key, tenant)) = waiting.next()
-            {
-                let finalizers = self.clone();
-                running.spawn(async move { finalizers.put_on(&key, tenant.meta()).await });
-            }
-            let Some(done) = running.join_next().await else { return Ok(()) };
-            done.unwrap_or(Ok(()))?;
-        }
+        let all: Vec<_> = all.iter().map(|(key, tenant)| self.put_on(key, tenant.meta())).collect();
+        stream::iter(all).buffer_unordered(AT_A_TIME).try_collect().await
     }
 
     /// Puts it on one, which was last seen so.

@@ -50,9 +50,6 @@ use watch::Seen;
 use worker::{Shared, Worker};
 use writer::StatusWriter;
 
-/// How many watches have to be complete before anything is done.
-const WATCHES: usize = 5;
-
 /// The name of the Lease, whatever the cluster is called: its resources are kept by one operator.
 const LEASE: &str = "tenantdb";
 
@@ -158,14 +155,14 @@ async fn work(client: Client, authority: Authority, health: Arc<Health>, interru
         watch::secrets(client, &for_secrets.place, &for_secrets.authority, sender).await;
     });
     let (writing, telling) = (tokio::spawn(writing), tokio::spawn(telling));
-    dispatch(&shared, seen, following).await;
+    dispatch(&shared, seen, following, watches.len()).await;
     watches.shutdown().await;
     drop(shared);
     let _ = tokio::join!(writing, telling);
 }
 
-/// Brings what the watches see into the index, and wakes those who have to look at it.
-async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut following: Following) {
+/// Brings what so many watches see into the index, and wakes those who have to look at it.
+async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut following: Following, watches: usize) {
     let mut workers: BTreeMap<ObjectName, Arc<Notify>> = BTreeMap::new();
     let mut running = JoinSet::new();
     let mut complete = BTreeSet::new();
@@ -188,7 +185,7 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut f
             }
         }
         // Before all is known, an object may seem to have no server, and a name to be free.
-        if complete.len() < WATCHES {
+        if complete.len() < watches {
             continue;
         }
         shared.health.ready(true);

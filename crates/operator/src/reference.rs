@@ -5,6 +5,7 @@ use std::fmt;
 
 use k8s_openapi::ByteString;
 use kube::api::{ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
 use kube::{Api, Client, Error};
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::{Failure, FailureKind};
@@ -44,14 +45,7 @@ impl ReferredKind {
             Self::Cnpg => ("postgresql.cnpg.io", "v1", "Cluster", "clusters"),
             Self::StackGres => ("stackgres.io", "v1", "SGCluster", "sgclusters"),
         };
-        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        ApiResource {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            api_version,
-            kind: kind.to_owned(),
-            plural: plural.to_owned(),
-        }
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 
     /// What has to be there before the API server knows the kind.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt as _, stream};
 use kube::Client;
 use tenantdb_api::TenantDatabase;
 use tenantdb_core::{Claim, Engine as _, Failure, Refusal, RefusalKind};
 use tenantdb_postgres::{Fault, InitScript, Observed, Postgres, Scripts};
-use tokio::task::JoinSet;
 
 use crate::batch::Batch;
 use crate::object::{Key, Tenant};
@@ -40,21 +40,14 @@ impl Found {
 
 /// Reads the scripts of a batch; what is not there is followed.
 pub(crate) async fn read(shared: &Shared, batch: &Batch) -> Found {
-    let mut waiting = with_scripts(batch).into_iter();
-    let mut reading = JoinSet::new();
+    let reads = with_scripts(batch).into_iter().map(|(claim, key, tenant)| async move {
+        let (scripts, read) = of_tenant(&shared.client, &key, &tenant).await;
+        (claim, key, scripts, read)
+    });
+    let reads: Vec<_> = reads.collect();
+    let mut reading = stream::iter(reads).buffer_unordered(AT_A_TIME);
     let mut found = Found::default();
-    loop {
-        while reading.len() < AT_A_TIME
-            && let Some((claim, key, tenant)) = waiting.next()
-        {
-            let client = shared.client.clone();
-            reading.spawn(async move {
-                let (scripts, read) = of_tenant(&client, &key, &tenant).await;
-                (claim, key, scripts, read)
-            });
-        }
-        let Some(done) = reading.join_next().await else { return found };
-        let Ok((claim, key, scripts, read)) = done else { continue };
+    while let Some((claim, key, scripts, read)) = reading.next().await {
         let awaited = if scripts.is_ok() { BTreeSet::new() } else { read };
         shared.index(|index| index.waits(&key, awaited));
         match scripts {
@@ -62,6 +55,7 @@ pub(crate) async fn read(shared: &Shared, batch: &Batch) -> Found {
             Err(failure) => drop(found.missing.insert(claim, failure)),
         }
     }
+    found
 }
 
 /// Those of a batch that begin with scripts.

@@ -18,14 +18,6 @@ const SUPERUSER: &str = "postgres";
 /// The role that is proposed where none is declared.
 const PROPOSED: &str = "tenantdb_admin";
 
-#[derive(Deserialize)]
-struct Cluster {
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    status: Status,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
@@ -86,7 +78,7 @@ pub(crate) fn locate(
     source: &ClusterReference,
     admin: Option<&str>,
 ) -> Result<Located, Failure> {
-    let Cluster { spec, status } = fields(cluster, at)?;
+    let (spec, status): (Spec, Status) = fields(cluster, at)?;
     if status.current_primary.is_empty() {
         let phase = if status.phase.is_empty() { "it has no status" } else { &status.phase };
         return Err(waiting(format!("{at} has no primary yet: {phase}"), "it is waited for; see `kubectl describe`"));

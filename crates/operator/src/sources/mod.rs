@@ -6,7 +6,7 @@ mod stackgres;
 
 use kube::api::DynamicObject;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenantdb_api::database_server::{ClusterReference, TlsMode};
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::{Address, Condition, Failure};
@@ -41,11 +41,18 @@ pub(crate) struct LoginSecret {
     pub(crate) password_key: &'static str,
 }
 
-/// The fields of a cluster that are read; the message says which is not as expected.
-fn fields<T: DeserializeOwned>(cluster: &DynamicObject, at: &Reference) -> Result<T, Failure> {
-    serde_json::from_value(without_nulls(&cluster.data)).map_err(|error| {
+/// The fields of a cluster's spec and status that are read; the message says which is not as expected.
+fn fields<Spec: DeserializeOwned, Status: DeserializeOwned>(
+    cluster: &DynamicObject,
+    at: &Reference,
+) -> Result<(Spec, Status), Failure> {
+    let data = without_nulls(&cluster.data);
+    let part = |name| data.get(name).cloned().unwrap_or_else(|| json!({}));
+    let wrong = |error| {
         waiting(format!("{at} is not as its operator makes it: {error}"), "see whether its version is supported")
-    })
+    };
+    let spec = serde_json::from_value(part("spec")).map_err(wrong)?;
+    Ok((spec, serde_json::from_value(part("status")).map_err(wrong)?))
 }
 
 /// The same object, in which what is null is absent.

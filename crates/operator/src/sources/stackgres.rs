@@ -14,14 +14,6 @@ const POOLER: u16 = 5432;
 /// Where the same Service leads to PostgreSQL itself.
 const SERVER: u16 = 5433;
 
-#[derive(Deserialize)]
-struct Cluster {
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    status: Status,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
@@ -89,7 +81,7 @@ struct Pod {
 /// # Errors
 /// When it has no primary yet, or no Service leads there.
 pub(crate) fn locate(cluster: &DynamicObject, at: &Reference, source: &ClusterReference) -> Result<Located, Failure> {
-    let Cluster { spec, status } = fields(cluster, at)?;
+    let (spec, status): (Spec, Status) = fields(cluster, at)?;
     if !status.pod_statuses.iter().any(|pod| pod.primary) {
         return Err(waiting(format!("{at} has no primary yet"), "it is waited for; see `kubectl describe`"));
     }
