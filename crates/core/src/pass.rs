@@ -1,13 +1,13 @@
 //! The one way through the program: look at a server, plan for all its tenants together, review, and carry out with
 //! bounded parallelism.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tenantdb_api::ObjectName;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::engine::PlaceView;
@@ -121,7 +121,27 @@ impl Report {
     }
 }
 
-/// A pass over one server.
+/// How many tenants of a server are in hand at a time, whatever passes they belong to.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    most: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// As many at a time.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { most, free: Arc::new(Semaphore::new(most)) }
+    }
+
+    /// Waits for a turn; whoever asked first has it first.
+    async fn next(&self) -> OwnedSemaphorePermit {
+        self.free.clone().acquire_owned().await.expect("the turns never end")
+    }
+}
+
+/// How a server is worked on. Passes over it may run beside each other, as long as no two are about the same tenant.
 pub struct Pass<E> {
     /// The server.
     pub engine: Arc<E>,
@@ -132,7 +152,7 @@ pub struct Pass<E> {
     /// Who writes, for the marker: host name and process.
     pub writer: String,
     /// How many tenants are in hand at a time.
-    pub workers: usize,
+    pub turns: Turns,
     /// The wish to stop.
     pub interrupt: Interrupt,
 }
@@ -242,7 +262,7 @@ impl<E: Engine> Pass<E> {
 
     /// Tries what is in doubt; on a deep look, all that the place holds.
     async fn try_logins(&self, view: &mut PlaceView, depth: Depth, doubtful: &BTreeSet<Claim>) -> Result<(), Failure> {
-        let budget = Arc::new(Semaphore::new(self.workers));
+        let budget = Arc::new(Semaphore::new(self.turns.most));
         let mut tries = JoinSet::new();
         for (claim, delivery) in &view.deliveries {
             let Some(Ok(Held::Credential { login, .. })) = view.held.get(claim) else { continue };
@@ -282,46 +302,48 @@ impl<E: Engine> Pass<E> {
             self.engine.prepare(&preparation).await?;
         }
         let observed = Arc::new(observed);
-        let budget = Arc::new(Semaphore::new(self.workers));
         let mut running = JoinSet::new();
         let (idle, busy): (Vec<_>, Vec<_>) = plan.tenants.into_iter().partition(|tenant| tenant.steps.is_empty());
         let mut outcomes: Vec<_> = idle.iter().map(TenantOutcome::of).collect();
         let mut queue = Queue::new(busy);
-        let mut ready = queue.ready();
+        let mut ready = VecDeque::from(queue.ready());
         while !(ready.is_empty() && running.is_empty()) {
-            let mut finished = Vec::new();
-            for tenant in ready {
-                match queue.check(&tenant) {
-                    Ok(()) => drop(running.spawn(self.clone().one(tenant, &observed, &budget, listener))),
-                    Err(hindrance) => finished.push(TenantOutcome::of(&tenant).hindered_by(hindrance)),
+            let hindrance = ready.front().and_then(|tenant| queue.check(tenant).err());
+            let outcome = if let Some(hindrance) = hindrance {
+                ready.pop_front().map(|tenant| TenantOutcome::of(&tenant).hindered_by(hindrance))
+            } else {
+                tokio::select! {
+                    biased;
+                    // Only the first of a pass stands in line: another pass has its turn between, however long this one is.
+                    turn = self.turns.next(), if !ready.is_empty() => {
+                        let tenant = ready.pop_front();
+                        tenant.map(|tenant| running.spawn(self.clone().one(tenant, turn, &observed, listener)));
+                        None
+                    }
+                    Some(done) = running.join_next() => Some(done.map_err(|error| panicked(&error))?),
                 }
+            };
+            if let Some(outcome) = outcome {
+                queue.finished(&outcome);
+                outcomes.push(outcome);
+                ready.extend(queue.ready());
             }
-            if finished.is_empty()
-                && let Some(done) = running.join_next().await
-            {
-                finished.push(done.map_err(|error| panicked(&error))?);
-            }
-            for outcome in &finished {
-                queue.finished(outcome);
-            }
-            outcomes.extend(finished);
-            ready = queue.ready();
         }
         outcomes.sort_by(|one, other| one.claim.cmp(&other.claim));
         Ok(outcomes)
     }
 
-    /// Works on one tenant, when it is its turn.
+    /// Works on one tenant, whose turn it is.
     fn one(
         self: Arc<Self>,
         tenant: TenantPlan<E::Step>,
+        turn: OwnedSemaphorePermit,
         observed: &Arc<E::Observed>,
-        budget: &Arc<Semaphore>,
         listener: &Arc<dyn Listener>,
     ) -> impl Future<Output = TenantOutcome> + Send + use<E> {
-        let (observed, budget, listener) = (observed.clone(), budget.clone(), listener.clone());
+        let (observed, listener) = (observed.clone(), listener.clone());
         async move {
-            let _permit = budget.acquire_owned().await;
+            let _turn = turn;
             listener.hear(Event::Started(tenant.claim.clone()));
             tracing::debug!(tenant = tenant.claim.path(), steps = tenant.steps.len(), "begun");
             let mut outcome = TenantOutcome::of(&tenant);

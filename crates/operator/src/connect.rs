@@ -82,7 +82,7 @@ impl Way {
         let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
         let engine = Postgres::new(server.metadata.name.clone(), self.address.clone(), tls, self.admin.clone(), budget);
         let pass = Pass {
-            workers: engine.workers(),
+            turns: engine.turns(),
             engine: Arc::new(engine),
             place,
             new_password: tenantdb_credentials::generate,

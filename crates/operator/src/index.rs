@@ -259,9 +259,20 @@ impl Index {
         self.references.take_changed()
     }
 
-    /// Takes what a server has to look at; `None` is nothing, not even itself.
-    pub(crate) fn take(&mut self, server: &ObjectName) -> Option<Work> {
-        self.dirty.remove(server)
+    /// Whether a server has something to look at beside what is in hand.
+    pub(crate) fn has_work(&self, server: &ObjectName, is_in_hand: impl Fn(&Key) -> bool) -> bool {
+        self.dirty.get(server).is_some_and(|work| work.is_empty() || !work.keys().all(is_in_hand))
+    }
+
+    /// Takes what a server has to look at but for what is in hand, which stays; `None` is nothing, not even itself.
+    pub(crate) fn take(&mut self, server: &ObjectName, is_in_hand: impl Fn(&Key) -> bool) -> Option<Work> {
+        let mut work = self.dirty.remove(server)?;
+        let later: Work = work.extract_if(.., |key, _| is_in_hand(key)).collect();
+        if later.is_empty() {
+            return Some(work);
+        }
+        self.dirty.insert(server.clone(), later);
+        (!work.is_empty()).then_some(work)
     }
 
     /// Takes those that no server is there for.

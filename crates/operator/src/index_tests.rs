@@ -53,8 +53,8 @@ fn names(work: Option<Work>) -> Vec<String> {
 fn a_database_is_looked_at_by_the_server_that_it_names_else_by_the_default() {
     let named = database("blog", 1, &json!({"server": "other"}));
     let mut index = index([server("shared", true), server("other", false), named, database("cafe", 1, &json!({}))]);
-    assert_eq!(names(index.take(&"other".parse().unwrap())), ["blog"]);
-    assert_eq!(names(index.take(&"shared".parse().unwrap())), ["cafe"]);
+    assert_eq!(names(index.take(&"other".parse().unwrap(), |_| false)), ["blog"]);
+    assert_eq!(names(index.take(&"shared".parse().unwrap(), |_| false)), ["cafe"]);
     assert_eq!(index.busy(), []);
 }
 
@@ -63,7 +63,7 @@ fn one_that_no_server_is_there_for_is_stranded_until_there_is() {
     let mut index = index([database("cafe", 1, &json!({"server": "later"}))]);
     assert_eq!(index.take_stranded().len(), 1);
     index.change(server("later", false));
-    assert_eq!(names(index.take(&"later".parse().unwrap())), ["cafe"]);
+    assert_eq!(names(index.take(&"later".parse().unwrap(), |_| false)), ["cafe"]);
     assert!(index.take_stranded().is_empty());
 }
 
@@ -74,7 +74,7 @@ fn two_defaults_are_none_but_whoever_is_held_stays_where_it_is() {
     let key = key(tenant_database::RESOURCE.kind, "cafe");
     index.holds(&"two".parse().unwrap(), [key.clone()]);
     index.look_at(&key, Look::Shallow);
-    assert_eq!(names(index.take(&"two".parse().unwrap())), ["cafe"]);
+    assert_eq!(names(index.take(&"two".parse().unwrap(), |_| false)), ["cafe"]);
     assert_eq!(index.held_elsewhere(&"one".parse().unwrap(), [key].into_iter()).len(), 1);
 }
 
@@ -82,27 +82,27 @@ fn two_defaults_are_none_but_whoever_is_held_stays_where_it_is() {
 fn a_status_that_was_written_is_no_reason_to_look_again() {
     let shared = "shared".parse().unwrap();
     let mut index = index([server("shared", true), database("cafe", 1, &json!({}))]);
-    let _ = index.take(&shared);
+    let _ = index.take(&shared, |_| false);
     index.change(database("cafe", 1, &json!({})));
-    assert_eq!(index.take(&shared), None);
+    assert_eq!(index.take(&shared, |_| false), None);
     index.change(database("cafe", 2, &json!({"comment": "x"})));
-    assert_eq!(names(index.take(&shared)), ["cafe"]);
+    assert_eq!(names(index.take(&shared, |_| false)), ["cafe"]);
 }
 
 #[test]
 fn a_role_and_the_databases_that_it_uses_are_looked_at_together() {
     let shared = "shared".parse().unwrap();
     let mut index = index([server("shared", true), database("cafe", 1, &json!({}))]);
-    let _ = index.take(&shared);
+    let _ = index.take(&shared, |_| false);
     index.change(role("grafana", &json!({"databases": [{"name": "cafe", "level": "ReadOnly"}]})));
-    assert_eq!(names(index.take(&shared)), ["cafe", "grafana"]);
+    assert_eq!(names(index.take(&shared, |_| false)), ["cafe", "grafana"]);
 }
 
 #[test]
 fn a_declaration_that_can_not_be_read_stops_no_other() {
     let mut index =
         index([server("shared", true), database("cafe", 1, &json!({"server": 7})), database("blog", 1, &json!({}))]);
-    assert_eq!(names(index.take(&"shared".parse().unwrap())), ["blog", "cafe"]);
+    assert_eq!(names(index.take(&"shared".parse().unwrap(), |_| false)), ["blog", "cafe"]);
     let tenant = index.tenant(&key(tenant_database::RESOURCE.kind, "cafe")).unwrap();
     assert!(tenant.fault().is_some());
 }
@@ -113,12 +113,12 @@ fn a_part_is_looked_at_closely_after_the_other_until_all_were() {
     let names = ["a", "b", "c", "d", "e"];
     let databases = names.map(|name| database(name, 1, &json!({})));
     let mut index = index(std::iter::once(server("shared", true)).chain(databases));
-    let _ = index.take(&shared);
+    let _ = index.take(&shared, |_| false);
     let mut last = None;
     let mut seen = Vec::new();
     for _ in 0..3 {
         last = index.look_closely_at_next(&shared, last.as_ref(), 3);
-        let work = index.take(&shared).unwrap();
+        let work = index.take(&shared, |_| false).unwrap();
         assert!(work.values().all(|look| *look == Look::Deep));
         seen.extend(work.into_keys().map(|key| key.name.to_string()));
     }
@@ -130,7 +130,7 @@ fn a_part_is_looked_at_closely_after_the_other_until_all_were() {
 fn what_is_referred_to_is_looked_at_anew_by_who_refers_to_it() {
     let mut index = index([server("shared", true)]);
     let shared: ObjectName = "shared".parse().unwrap();
-    index.take(&shared);
+    index.take(&shared, |_| false);
     let [mine, other] = ["mine", "other"].map(|name| Reference {
         kind: ReferredKind::Secret,
         namespace: "infra".parse().unwrap(),
@@ -147,4 +147,19 @@ fn what_is_referred_to_is_looked_at_anew_by_who_refers_to_it() {
     assert!(index.take_renewed(&shared) && !index.take_renewed(&shared));
     index.change(Change::Server(shared, None));
     assert_eq!(index.take_references(), Some(BTreeSet::new()));
+}
+
+#[test]
+fn what_is_in_hand_is_looked_at_again_when_it_no_longer_is() {
+    let mut index = index([server("shared", true), database("cafe", 1, &json!({})), database("blog", 1, &json!({}))]);
+    let shared: ObjectName = "shared".parse().unwrap();
+    let is_cafe = |key: &Key| key.name.as_str() == "cafe";
+    assert_eq!(names(index.take(&shared, is_cafe)), ["blog"]);
+    assert!(!index.has_work(&shared, is_cafe));
+    assert_eq!(index.take(&shared, is_cafe), None);
+    assert!(index.has_work(&shared, |_| false));
+    assert_eq!(names(index.take(&shared, |_| false)), ["cafe"]);
+    index.look_at_server_itself(&shared);
+    assert!(index.has_work(&shared, is_cafe));
+    assert_eq!(index.take(&shared, is_cafe), Some(Work::new()));
 }

@@ -1,10 +1,9 @@
 //! Kubernetes: custom resources are watched, and servers are kept as they declare.
 //!
 //! The way of the data: `watch` tells what changed to `index`, which knows no client and says which server has to look
-//! at what; each server's `worker` gathers that and runs the one pass that the command line runs as well; `status` says
-//! how each tenant came out, and `writer` alone writes it. Nothing here plans anything itself.
+//! at what; each server's `worker` gathers that, looks, and runs the one pass that the command line runs as well; `status`
+//! says how each tenant came out, and `writer` alone writes it. Nothing here plans anything itself.
 
-mod batch;
 mod connect;
 mod events;
 mod finalizer;
@@ -15,10 +14,10 @@ mod metrics;
 mod object;
 mod reference;
 mod references;
-mod repeats;
 mod report;
 mod scripts;
 mod serve;
+mod shared;
 mod sources;
 mod status;
 mod stranded;
@@ -45,9 +44,10 @@ use follow::Following;
 use index::Index;
 use lease::Lease;
 use serve::Health;
+use shared::Shared;
 use stranded::strand;
 use watch::Seen;
-use worker::{Shared, Worker};
+use worker::Worker;
 use writer::StatusWriter;
 
 /// The name of the Lease, whatever the cluster is called: its resources are kept by one operator.

@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 use tenantdb_api::ObjectName;
 use tenantdb_core::{Claim, Event, Failure, FailureKind, Listener, Refusal, TenantOutcome};
 
-use crate::batch::Batch;
+use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
-use crate::worker::Shared;
+use crate::worker::Batch;
 
 /// Tells of the tenants of one batch.
 pub(crate) struct Reporter {

@@ -8,10 +8,10 @@ use tenantdb_api::TenantDatabase;
 use tenantdb_core::{Claim, Engine as _, Failure, Refusal, RefusalKind};
 use tenantdb_postgres::{Fault, InitScript, Observed, Postgres, Scripts};
 
-use crate::batch::Batch;
 use crate::object::{Key, Tenant};
 use crate::reference::{KeyOf, Reader, Reference, ReferredKind, waiting};
-use crate::worker::Shared;
+use crate::shared::Shared;
+use crate::worker::Batch;
 
 /// How many requests are under way.
 const AT_A_TIME: usize = 16;

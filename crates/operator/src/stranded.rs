@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use crate::events::Happened;
 use crate::index::{Index, Look};
 use crate::object::{Key, Tenant};
+use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
-use crate::worker::Shared;
 
 /// How long to wait before what is let go is looked for again.
 const PAUSE: Duration = Duration::from_secs(1);

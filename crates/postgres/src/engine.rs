@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenantdb_api::{Namespace, ObjectName, SqlName};
 use tenantdb_core::{
     Address, AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login,
-    PlaceView, Plan, Task, TenantPlan, TenantSummary, Vitals,
+    PlaceView, Plan, Task, TenantPlan, TenantSummary, Turns, Vitals,
 };
 use tenantdb_credentials::Delivered;
 use tokio::task::JoinSet;
@@ -52,10 +52,10 @@ impl Postgres {
         self
     }
 
-    /// How many tenants can be in hand at a time.
+    /// As many tenants at a time as need not wait for connections.
     #[must_use]
-    pub fn workers(&self) -> usize {
-        self.connections.workers()
+    pub fn turns(&self) -> Turns {
+        Turns::new(self.connections.workers())
     }
 
     /// The names that a server's ledger recorded.

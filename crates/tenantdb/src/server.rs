@@ -35,13 +35,13 @@ impl Connected {
     /// The same server, with credentials in another place.
     #[must_use]
     pub fn delivering_to(self, place: Arc<dyn Place>) -> Self {
-        let Pass { engine, new_password, writer, workers, interrupt, .. } = &*self.pass;
+        let Pass { engine, new_password, writer, turns, interrupt, .. } = &*self.pass;
         let pass = Pass {
             engine: engine.clone(),
             place,
             new_password: *new_password,
             writer: writer.clone(),
-            workers: *workers,
+            turns: turns.clone(),
             interrupt: interrupt.clone(),
         };
         Self { pass: Arc::new(pass), ..self }
@@ -235,7 +235,7 @@ fn connected(
         engine = engine.with_patience(patience);
     }
     let pass = Pass {
-        workers: engine.workers(),
+        turns: engine.turns(),
         engine: Arc::new(engine),
         place: Arc::new(context.home.place()?),
         new_password: tenantdb_credentials::generate,

@@ -135,6 +135,38 @@ fn a_server_that_is_full_or_restarts_midway_is_worked_on_when_it_can_be() {
 }
 
 /// It forgets what was, and those that watched from then begin anew.
+/// A script that waits for a database that somebody makes, and is longer in hand than anything else.
+const SLOW: &str = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = 'go') \
+                    LOOP PERFORM pg_catalog.pg_sleep(0.05); END LOOP; END $$;";
+
+#[test]
+fn a_tenant_that_takes_long_holds_up_nobody_who_comes_later() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&site.server_yaml("").replace("unprotected: true", "unprotected: true, init: true"));
+    let seeds = serde_json::json!({"seed.sql": SLOW});
+    site.apply(&format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: seeds}}, data: {seeds}}}"));
+    site.apply(&tenant("slow", "{init: [{configMap: {name: seeds, key: seed.sql}}]}"));
+    let sleeps = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'slow' AND query LIKE '%pg_sleep%'";
+    wait_until(PATIENCE, || site.server.psql("postgres", sleeps) != "0");
+
+    let unprotected = "deletionProtection: false, dbDeletionPolicy: Delete";
+    site.apply(&(tenant("cafe", &format!("{{{unprotected}}}")) + &tenant("blog", "{}")));
+    site.all_ready(&["cafe", "blog"]);
+    site.apply(&tenant("cafe", &format!("{{schemas: [app], {unprotected}}}")));
+    site.ready("default", "cafe");
+    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe"]);
+    assert_eq!(site.server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+    // What is asked for meanwhile of the one in hand is done when it is free.
+    site.apply(&tenant("slow", "{comment: Long, init: [{configMap: {name: seeds, key: seed.sql}}]}"));
+    assert_eq!(site.secret("default", "slow-secret"), None, "it is still in hand");
+    site.server.psql("postgres", "CREATE DATABASE go");
+    site.ready("default", "slow");
+    let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'slow'";
+    assert!(site.server.psql("postgres", comment).contains("Long"));
+    let databases = || site.get("dbs", "", "shared").unwrap()["status"]["databases"].clone();
+    wait_until(PATIENCE, || databases() == 2);
+}
+
 #[test]
 fn an_api_server_that_restarts_and_has_forgotten_is_waited_for() {
     let Some(mut site) = Site::with(16, Admin::Plain) else { return };

@@ -1,0 +1,74 @@
+//! The passes that are carried out, beside each other where one takes long.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tenantdb_api::DatabaseServer;
+use tenantdb_core::{Condition, Failure, FailureKind, Pass, Report};
+use tenantdb_postgres::Postgres;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+
+use super::batch::Batch;
+use crate::index::{Look, Work};
+use crate::object::{Key, Object};
+
+/// A pass that was planned.
+pub(crate) struct Begun {
+    pub(crate) server: Arc<Object<DatabaseServer>>,
+    pub(crate) pass: Arc<Pass<Postgres>>,
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) look: Look,
+    /// What is to be known of the server beside what it says itself.
+    pub(crate) notes: Vec<Condition>,
+    pub(crate) since: Instant,
+}
+
+impl Begun {
+    /// What it looked at.
+    pub(crate) fn work(&self) -> Work {
+        self.batch.tenants.values().map(|(key, _)| (key.clone(), self.look)).collect()
+    }
+}
+
+/// The passes of one server that are carried out, no two about the same declaration.
+#[derive(Default)]
+pub(crate) struct InHand {
+    running: JoinSet<Report>,
+    begun: HashMap<Id, Begun>,
+    keys: BTreeSet<Key>,
+}
+
+impl InHand {
+    /// Has a pass carried out.
+    pub(crate) fn begin(&mut self, begun: Begun, work: impl Future<Output = Report> + Send + 'static) {
+        self.keys.extend(begun.batch.tenants.values().map(|(key, _)| key.clone()));
+        let id = self.running.spawn(work).id();
+        self.begun.insert(id, begun);
+    }
+
+    /// Waits for the next that comes to its end; `None` when there is none.
+    pub(crate) async fn next(&mut self) -> Option<(Begun, Result<Report, Failure>)> {
+        let (id, report) = match self.running.join_next_with_id().await? {
+            Ok((id, report)) => (id, Ok(report)),
+            Err(error) => {
+                let failure = Failure::new(FailureKind::Rejected, format!("a pass ended early: {error}"));
+                (error.id(), Err(failure.hint("this is a bug in tenantdb")))
+            }
+        };
+        let begun = self.begun.remove(&id)?;
+        for (key, _) in begun.batch.tenants.values() {
+            self.keys.remove(key);
+        }
+        Some((begun, report))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Whether one of them is about this declaration.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.keys.contains(key)
+    }
+}

@@ -1,0 +1,169 @@
+//! One look at a server: who is asked for is gathered, observed and planned for together.
+
+use std::sync::Arc;
+
+use tenantdb_api::{DatabaseServer, Declared, ObjectName};
+use tenantdb_core::{
+    Claim, Condition, Depth, Engine as _, Failure, FailureKind, Plan, Refusal, RefusalKind, Step, TenantPlan,
+};
+use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep, Recorded, allow};
+use tokio::time::Instant;
+
+use super::{Answer, Batch, Begun, Worker, version_of};
+use crate::connect::Connected;
+use crate::index::{Look, Work};
+use crate::object::{Key, Object};
+use crate::report::Reporter;
+use crate::scripts;
+use crate::status::{Facts, Verdict};
+
+impl Worker {
+    /// Looks at those that were asked for, those first that need no closer look, and begins what there is to do.
+    pub(super) async fn look_at(&mut self, server: &Arc<Object<DatabaseServer>>, asked: &Work) -> Result<(), Failure> {
+        let declared = match &server.declared {
+            Ok(declared) => declared.clone(),
+            Err(faults) => {
+                self.tell_server(server, &Verdict::invalid(faults), None);
+                let message = format!("server {}: its declaration can't be used", self.name);
+                let failure = Failure::new(FailureKind::Rejected, message).hint("see what its DatabaseServer says");
+                self.tell_waiting(asked, &Verdict::failed(&failure));
+                // Its next declaration has them all looked at again.
+                return Ok(());
+            }
+        };
+        self.connect(server.meta.generation, &declared).await?;
+        for depth in [Look::Shallow, Look::Deep] {
+            let keys = asked.iter().filter(|(_, look)| **look == depth).map(|(key, _)| key);
+            let batch = self.gather(keys);
+            if !batch.tenants.is_empty() || (asked.is_empty() && depth == Look::Shallow) {
+                self.begin(server, &declared, batch, depth).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of these that can be worked on; of the others is told what is wrong.
+    fn gather<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Batch {
+        let mut batch = Batch::default();
+        for key in keys {
+            let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
+            match tenant.fault() {
+                // Somebody else's finalizer is all that keeps it.
+                _ if tenant.meta().is_deleted && !tenant.meta().is_held() => {}
+                Some(faults) if !tenant.meta().is_deleted => {
+                    self.shared.tell(key, &tenant, &Verdict::invalid(faults), &Facts::default());
+                }
+                _ => batch.add(key.claim(&self.shared.authority), key.clone(), tenant),
+            }
+        }
+        batch
+    }
+
+    /// The names that the server's ledger recorded; they are asked for where they are not known.
+    async fn recorded(&mut self, connected: &Connected, server: &DatabaseServer) -> Result<Recorded, Failure> {
+        if let Some(recorded) = self.recorded.take() {
+            return Ok(recorded);
+        }
+        let nothing = Desired::nothing(server, &self.shared.authority, connected.way.endpoint.clone());
+        Ok(Postgres::recorded(&connected.pass.engine.observe(&nothing, Depth::Shallow).await?))
+    }
+
+    /// Plans for a batch, and has the plan carried out.
+    async fn begin(
+        &mut self,
+        server: &Arc<Object<DatabaseServer>>,
+        declared: &Declared<DatabaseServer>,
+        mut batch: Batch,
+        look: Look,
+    ) -> Result<(), Failure> {
+        let depth = if look == Look::Deep { Depth::Deep } else { Depth::Shallow };
+        let Some(connected) = self.connected.as_ref().map(|(_, connected)| connected.clone()) else { return Ok(()) };
+        let (pass, authority) = (&connected.pass, self.shared.authority.clone());
+        let recorded = self.recorded(&connected, &declared.resource).await?;
+        batch.put_first_come_first(&recorded, &authority);
+        let batch = Arc::new(batch);
+        let declarations = batch.declarations(declared);
+        let endpoint = connected.way.endpoint.clone();
+        let (desired, unusable) =
+            Desired::resolve_each(declarations, &authority, &connected.way.admin.username, endpoint, &recorded);
+        for (claim, why) in &unusable {
+            if let Some((key, tenant)) = batch.tenants.get(claim) {
+                self.shared.tell(key, tenant, &Verdict::unusable(why), &Facts::default());
+            }
+        }
+        let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
+        let found = scripts::read(&self.shared, &batch).await;
+        let observed = pass.engine.observe(&desired, depth).await?;
+        let elsewhere = self.take_in(&observed, &batch);
+        let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
+        let desired = desired.refusing(found.refusals(&observed));
+        let namespaces = self.shared.index(|index| index.namespaces());
+        let desired = desired.refusing(allow::refusals(declarations, &authority, &observed, Some(&namespaces)));
+        let mut plan = pass.plan_from(&desired, &observed, depth).await?;
+        self.leave_contested(&mut plan, &batch);
+        self.hold(&plan, &batch).await?;
+
+        let answer = Answer::of(&observed, &connected, &authority);
+        let version = answer.version.clone();
+        self.answer = Some(answer);
+        let begun = Begun {
+            server: server.clone(),
+            pass: connected.pass.clone(),
+            batch: batch.clone(),
+            look,
+            notes: connected.way.notes.clone(),
+            since: self.looked,
+        };
+        let reporter = Arc::new(Reporter::new(self.shared.clone(), batch.clone(), self.name.clone(), version));
+        self.in_hand.begin(begun, async move {
+            let consent = batch.consent(&authority);
+            let report = connected.pass.apply(&desired, observed, plan, consent, reporter.clone()).await;
+            reporter.finish(&report.tenants);
+            report
+        });
+        Ok(())
+    }
+
+    /// Takes note of what the server's ledger holds; those of a batch that another server holds.
+    fn take_in(&mut self, observed: &Observed, batch: &Batch) -> Vec<(Claim, ObjectName)> {
+        let authority = &self.shared.authority;
+        let recorded = Postgres::recorded(observed);
+        let held = recorded.keys().filter(|claim| claim.authority == *authority && claim.access.is_none()).map(Key::of);
+        let elsewhere = self.shared.index(|index| {
+            index.holds(&self.name, held);
+            index.held_elsewhere(&self.name, batch.tenants.values().map(|(key, _)| key.clone()))
+        });
+        self.recorded = Some(recorded);
+        elsewhere.into_iter().map(|(key, server)| (key.claim(authority), server)).collect()
+    }
+
+    /// Leaves what somebody always changes back.
+    fn leave_contested(&self, plan: &mut Plan<PostgresStep>, batch: &Batch) {
+        for tenant in &mut plan.tenants {
+            let Some((_, object)) = batch.tenants.get(&tenant.claim.declaration()) else { continue };
+            let what: Vec<String> = tenant.shown().map(|step| step.task.describe()).collect();
+            if self.repeats.is_in_vain(&tenant.claim, &version_of(object), &what, Instant::now()) {
+                leave(tenant, &what);
+            }
+        }
+    }
+
+    /// Puts our finalizer on what the ledger has; others get it before their first step, and who is somebody else's never
+    /// does.
+    async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch) -> Result<(), Failure> {
+        let is_ours = |claim: &Claim| self.recorded.as_ref().is_some_and(|recorded| recorded.contains_key(claim));
+        let idle = plan.tenants.iter().filter(|tenant| tenant.steps.is_empty() && is_ours(&tenant.claim));
+        let idle = idle.filter_map(|tenant| batch.tenants.get(&tenant.claim));
+        let free = idle.filter(|(_, tenant)| tenant.meta().is_free()).cloned().collect();
+        self.shared.finalizers.put_on_all(free).await
+    }
+}
+
+/// Leaves a tenant as somebody else wants it.
+fn leave<S: Step>(tenant: &mut TenantPlan<S>, what: &[String]) {
+    tenant.steps.clear();
+    let message = format!("within two minutes it was put right twice, and changed back: {}", what.join("; "));
+    tenant.conditions.push(Condition { kind: "Contested", message: message.clone() });
+    let refusal = Refusal::new(RefusalKind::Deferral, message);
+    tenant.refusal = Some(refusal.hint("find out who changes it; it is put right again in ten minutes"));
+}
