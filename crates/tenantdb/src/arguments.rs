@@ -606,9 +606,22 @@ pub struct OperatorArguments {
     /// Where /metrics, /healthz and /readyz are asked for
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// What its log on standard error looks like
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub log_format: LogFormat,
     /// The context of the kubeconfig; the current one, or the cluster that it runs in, when absent
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+}
+
+/// What a log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -16,28 +16,38 @@ use clap::Parser;
 use tenantdb_core::Interrupt;
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Command, LogFormat};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return wrong_call(&error),
     };
-    // What runs for years tells what it does; what somebody waits for tells what came of it.
-    let usual_log = if matches!(arguments.command, arguments::Command::Operator(_)) { "info" } else { "off" };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_env("TENANTDB_LOG").unwrap_or_else(|_| EnvFilter::new(usual_log)))
-        .with_writer(std::io::stderr)
-        .init();
+    log(&arguments.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return error::Error::failed(format!("can't start: {error}")).report().into(),
     };
     let interrupt = Interrupt::default();
-    runtime.spawn(stop_on_signal(interrupt.clone()));
+    let is_logged = matches!(arguments.command, Command::Operator(_));
+    runtime.spawn(stop_on_signal(interrupt.clone(), is_logged));
     let exit = runtime.block_on(commands::run(arguments, interrupt)).unwrap_or_else(error::Error::report);
     let printed = if output::is_whole() { error::Exit::Done } else { error::Exit::Failed };
     exit.worst(printed).into()
+}
+
+/// What runs for years tells what it does; what somebody waits for tells what came of it.
+fn log(command: &Command) {
+    let (usual, format) = match command {
+        Command::Operator(operator) => ("info", operator.log_format),
+        _ => ("off", LogFormat::Text),
+    };
+    let filter = EnvFilter::try_from_env("TENANTDB_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// Tells what is wrong with the call, or the help that was asked for. What was typed can't steer the terminal.
@@ -54,7 +64,7 @@ fn wrong_call(error: &clap::Error) -> ExitCode {
 }
 
 /// The first Ctrl-C or SIGTERM stops the work between two statements, the second at once.
-async fn stop_on_signal(interrupt: Interrupt) {
+async fn stop_on_signal(interrupt: Interrupt, is_logged: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupted), Ok(mut terminated)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
@@ -69,6 +79,10 @@ async fn stop_on_signal(interrupt: Interrupt) {
             std::process::exit(130);
         }
         interrupt.set();
-        output::tell!("stopping after the statements in hand; once more stops at once");
+        if is_logged {
+            tracing::info!("stopping after the statements in hand; once more stops at once");
+        } else {
+            output::tell!("stopping after the statements in hand; once more stops at once");
+        }
     }
 }

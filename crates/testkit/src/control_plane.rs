@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 
 use crate::files;
 use crate::leftovers::Home;
@@ -72,6 +74,19 @@ impl Cluster {
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane().kubeconfig()
+    }
+
+    /// Asks it as its administrator, or as the user of another context.
+    ///
+    /// # Panics
+    /// When the context is not there.
+    pub async fn client(&self, context: Option<&str>) -> Client {
+        // Another test may have installed it before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).expect("a kubeconfig");
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a context of the kubeconfig");
+        Client::try_from(config).expect("a client")
     }
 
     /// Runs kubectl; what it takes from standard input is `input`.
@@ -291,6 +306,7 @@ impl ControlPlane {
                 | "stackgres.io" => !key.contains("/kube-"),
                 "apiextensions.k8s.io" => true,
                 "namespaces" => parts.next().is_some_and(|name| !STANDING.contains(&name)),
+                "flowschemas" | "prioritylevelconfigurations" => key.ends_with("/throttled"),
                 _ => false,
             };
             if is_made {

@@ -4,9 +4,8 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use kube::api::DynamicObject;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -41,7 +40,7 @@ impl Site {
         cluster.kubectl_with(&apply, &String::from_utf8_lossy(&definitions));
         let _ = cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
         cluster.kubectl_with(&apply, &server_manifest(&server));
-        let client = client(&cluster).await;
+        let client = cluster.client(None).await;
         Self { folder, server, cluster, client }
     }
 
@@ -130,11 +129,4 @@ impl Drop for Operator {
 /// The kind of our databases.
 pub fn database() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("tenantdb.dev", "v1alpha1", "TenantDatabase"))
-}
-
-async fn client(cluster: &Cluster) -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).expect("a kubeconfig");
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    Client::try_from(config.expect("a kubeconfig that can be used")).expect("a client")
 }

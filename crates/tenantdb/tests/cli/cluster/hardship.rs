@@ -184,6 +184,51 @@ fn an_api_server_that_restarts_and_has_forgotten_is_waited_for() {
 }
 
 /// Somebody changes what the operator is about to write, all the time.
+/// A few requests of the operator's user at a time; one that comes meanwhile is rejected (429).
+const THROTTLED: &str = "\
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: PriorityLevelConfiguration
+metadata: {name: throttled}
+spec: {type: Limited, limited: {nominalConcurrencyShares: 1, borrowingLimitPercent: 0, limitResponse: {type: Reject}}}
+---
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: FlowSchema
+metadata: {name: throttled}
+spec:
+  matchingPrecedence: 100
+  priorityLevelConfiguration: {name: throttled}
+  rules:
+    - subjects: [{kind: User, user: {name: operator}}]
+      resourceRules: [{verbs: ['*'], apiGroups: ['*'], namespaces: ['*'], clusterScope: true, resources: ['*']}]
+";
+
+#[test]
+fn an_api_server_that_has_enough_to_do_is_asked_again() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    site.ready_server();
+    site.apply(THROTTLED);
+    let dump = ["get", "--raw", "/debug/api_priority_and_fairness/dump_priority_levels"];
+    let rejected = || -> Option<u32> {
+        let levels = site.cluster.kubectl(&dump);
+        let ours = levels.lines().find(|line| line.starts_with("throttled,"))?;
+        ours.split(',').nth(7)?.trim().parse().ok()
+    };
+    wait_until(PATIENCE, || rejected().is_some());
+    let (mut made, mut names) = (0, Vec::new());
+    while rejected() == Some(0) {
+        assert!(made < 200, "no request was rejected");
+        // Of those that are paused, all is told at once.
+        site.make_many(made..made + 4, "{}");
+        site.make_many(made + 4..made + 20, "{\"reconcile\": \"Paused\"}");
+        names.extend((made..made + 4).map(|number| format!("many-{number}")));
+        made += 20;
+        site.told(made);
+    }
+    site.all_ready(&names);
+    assert_eq!(site.secrets("default").len(), names.len());
+    all_log_in(&site, &site.secrets("default"));
+}
+
 #[test]
 fn others_may_write_to_the_same_objects() {
     let Some(site) = Site::with(18, Admin::Plain) else { return };
@@ -234,7 +279,7 @@ fn others_may_write_to_the_same_objects() {
 #[test]
 fn thousands_of_resources_at_its_start_hold_nobody_up() {
     let Some(mut site) = Site::without_operator(Options::new(18, Admin::Plain)) else { return };
-    site.make_many(2000, "{\"reconcile\": \"Paused\"}");
+    site.make_many(0..2000, "{\"reconcile\": \"Paused\"}");
     site.apply(&tenant("cafe", "{}"));
     site.start();
     site.ready("default", "cafe");

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::process::Child;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use kube::Api;
 use kube::api::{ApiResource, DynamicObject, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::{Api, Client, Config};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -35,6 +35,8 @@ pub struct Site {
     operators: Vec<(Child, PortLease)>,
     /// How much the operators log.
     pub level: &'static str,
+    /// What their logs look like.
+    pub log_format: &'static str,
     world: World,
     pub server: TestServer,
     pub cluster: Cluster,
@@ -67,7 +69,7 @@ impl Site {
         let server = start()?;
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
-        let site = Self { operators: Vec::new(), level: "debug", world, server, cluster };
+        let site = Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster };
         site.apply(OPERATOR_MAY_ALL);
         Some(site)
     }
@@ -100,7 +102,7 @@ impl Site {
         let listen = format!("127.0.0.1:{}", port.port());
         let arguments = ["operator", "--cluster-id", "test", "--lease-duration", "1s", "--listen", &listen];
         let mut command = self.world.command(&arguments);
-        command.args(["--context", "operator"]).env("TENANTDB_LOG", self.level);
+        command.args(["--context", "operator", "--log-format", self.log_format]).env("TENANTDB_LOG", self.level);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.operators.push((command.spawn().unwrap(), port));
     }
@@ -151,8 +153,8 @@ impl Site {
         self.cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], manifests);
     }
 
-    /// Makes so many databases of one spec, called `many-0`, `many-1` and so on; kubectl would take its time.
-    pub fn make_many(&self, number: usize, spec: &str) {
+    /// Makes databases of one spec, called `many-0`, `many-1` and so on; kubectl would take its time.
+    pub fn make_many(&self, numbers: Range<usize>, spec: &str) {
         run_blocking(async {
             let databases = self.databases().await;
             let spec: Value = serde_json::from_str(spec).unwrap();
@@ -162,8 +164,13 @@ impl Site {
                 let databases = &databases;
                 async move { drop(databases.create(&PostParams::default(), &object).await.unwrap()) }
             };
-            stream::iter(0..number).map(make).buffer_unordered(16).collect::<()>().await;
+            stream::iter(numbers).map(make).buffer_unordered(16).collect::<()>().await;
         });
+    }
+
+    /// Waits until the operator keeps the server.
+    pub fn ready_server(&self) {
+        self.wait_for("dbs", "", "shared", "Ready", "True", "Reachable");
     }
 
     /// Waits until the operator has written so many statuses of databases.
@@ -178,11 +185,7 @@ impl Site {
     }
 
     async fn databases(&self) -> Api<DynamicObject> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = Kubeconfig::read_from(self.cluster.kubeconfig()).unwrap();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        let client = Client::try_from(config).unwrap();
-        Api::namespaced_with(client, "default", &ApiResource::from_gvk(&database()))
+        Api::namespaced_with(self.cluster.client(None).await, "default", &ApiResource::from_gvk(&database()))
     }
 
     /// Makes a namespace.

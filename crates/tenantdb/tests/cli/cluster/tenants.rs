@@ -2,7 +2,8 @@
 
 use std::str::FromStr as _;
 
-use tenantdb_testkit::{Admin, TestServer, wait_until};
+use serde_json::Value;
+use tenantdb_testkit::{Admin, Options, TestServer, wait_until};
 
 use super::site::{PATIENCE, Site};
 use crate::access::role;
@@ -334,6 +335,26 @@ fn what_an_operator_does_can_be_measured() {
     wait_until(PATIENCE, || site.log().contains("another operator works"));
     assert_eq!(site.ask("/readyz").0, "200");
     assert!(site.ask("/metrics").1.contains("tenantdb_leader 0"));
+}
+
+#[test]
+fn a_log_can_be_one_object_a_line() {
+    let Some(mut site) = Site::without_operator(Options::new(18, Admin::Plain)) else { return };
+    (site.level, site.log_format) = ("info", "json");
+    site.start();
+    site.ready_server();
+    site.server.stop();
+    site.apply(&tenant("cafe", "{}"));
+    wait_until(PATIENCE, || site.log().contains("the server can't be worked on"));
+    site.stop();
+    let log = site.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    for field in ["timestamp", "level", "target", "message"] {
+        assert!(lines.iter().all(|line| line[field].is_string()), "{field}: {log}");
+    }
+    let trouble = lines.iter().find(|line| line["level"] == "WARN" && line["server"] == "shared").expect(&log);
+    assert!(trouble["failure"].as_str().unwrap().starts_with("server shared (127.0.0.1:"), "{trouble}");
+    assert!(lines.iter().any(|line| line["message"].as_str().unwrap().starts_with("stopping")), "{log}");
 }
 
 #[test]
