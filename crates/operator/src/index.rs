@@ -143,8 +143,10 @@ impl Index {
 
     /// Has a declaration looked at by its server.
     pub(crate) fn look_at(&mut self, key: &Key, look: Look) {
-        let Some(tenant) = self.tenants.get(key) else { return };
-        if let Some(server) = self.server_of(key, tenant) {
+        if !self.tenants.contains_key(key) {
+            return;
+        }
+        if let Some(server) = self.server_of(key) {
             let found = self.dirty.entry(server).or_default().entry(key.clone()).or_default();
             *found = look.max(*found);
             self.stranded.remove(key);
@@ -178,8 +180,7 @@ impl Index {
     }
 
     fn keys_on(&self, server: &ObjectName) -> Vec<Key> {
-        let is_here = |(key, tenant): &(&Key, &Tenant)| self.server_of(key, tenant).as_ref() == Some(server);
-        self.tenants.iter().filter(is_here).map(|(key, _)| key.clone()).collect()
+        self.tenants.keys().filter(|key| self.server_of(key).as_ref() == Some(server)).cloned().collect()
     }
 
     /// How many declarations wait for a server.
@@ -196,8 +197,9 @@ impl Index {
     }
 
     /// The server that a declaration names, else the one that holds it, else the default.
-    fn server_of(&self, key: &Key, tenant: &Tenant) -> Option<ObjectName> {
-        let name = tenant.server().or_else(|| self.holders.get(key)).cloned().or_else(|| self.default_server());
+    fn server_of(&self, key: &Key) -> Option<ObjectName> {
+        let named = self.tenants.get(key)?.server();
+        let name = named.or_else(|| self.holders.get(key)).cloned().or_else(|| self.default_server());
         name.filter(|name| self.servers.contains_key(name))
     }
 
@@ -267,12 +269,17 @@ impl Index {
     /// Takes what a server has to look at but for what is in hand, which stays; `None` is nothing, not even itself.
     pub(crate) fn take(&mut self, server: &ObjectName, is_in_hand: impl Fn(&Key) -> bool) -> Option<Work> {
         let mut work = self.dirty.remove(server)?;
+        let is_itself = work.is_empty();
         let later: Work = work.extract_if(.., |key, _| is_in_hand(key)).collect();
-        if later.is_empty() {
-            return Some(work);
+        if !later.is_empty() {
+            self.dirty.insert(server.clone(), later);
         }
-        self.dirty.insert(server.clone(), later);
-        (!work.is_empty()).then_some(work)
+        // Since it was asked for, another may have become the default, or its ledger been read.
+        let elsewhere: Work = work.extract_if(.., |key, _| self.server_of(key).as_ref() != Some(server)).collect();
+        for (key, look) in &elsewhere {
+            self.look_at(key, *look);
+        }
+        (is_itself || !work.is_empty()).then_some(work)
     }
 
     /// Takes those that no server is there for.
@@ -280,9 +287,18 @@ impl Index {
         std::mem::take(&mut self.stranded)
     }
 
-    /// Takes note of what a server's ledger holds.
+    /// Takes note of what a server's ledger holds; who is looked at by another server then is looked at there.
     pub(crate) fn holds(&mut self, server: &ObjectName, keys: impl IntoIterator<Item = Key>) {
-        self.holders.extend(keys.into_iter().map(|key| (key, server.clone())));
+        for key in keys {
+            if self.holders.get(&key) == Some(server) {
+                continue;
+            }
+            let before = self.server_of(&key);
+            self.holders.insert(key.clone(), server.clone());
+            if self.server_of(&key) != before {
+                self.look_at(&key, Look::Shallow);
+            }
+        }
     }
 
     /// Those of these declarations that another server holds.

@@ -1,7 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kube::api::DynamicObject;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tenantdb_api::{ObjectName, tenant_database, tenant_role};
 
@@ -162,4 +163,124 @@ fn what_is_in_hand_is_looked_at_again_when_it_no_longer_is() {
     index.look_at_server_itself(&shared);
     assert!(index.has_work(&shared, is_cafe));
     assert_eq!(index.take(&shared, is_cafe), Some(Work::new()));
+}
+
+const SERVERS: [&str; 2] = ["one", "two"];
+
+/// What happens to an index.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// A server is declared, as the default or not.
+    Server(usize, bool),
+    ServerGone(usize),
+    /// A database is declared anew, on a server or on whatever is the default.
+    Database(u8, Option<usize>),
+    DatabaseGone(u8),
+    /// A server's ledger has a database.
+    Holds(usize, u8),
+    /// A server looks at what there is to look at, but for the databases before this one.
+    Look(usize, u8),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let (server, database) = (0..SERVERS.len(), 0..4_u8);
+    prop_oneof![
+        (server.clone(), any::<bool>()).prop_map(|(server, default)| Happening::Server(server, default)),
+        server.clone().prop_map(Happening::ServerGone),
+        (database.clone(), prop::option::of(server.clone())).prop_map(|(name, on)| Happening::Database(name, on)),
+        database.clone().prop_map(Happening::DatabaseGone),
+        (server.clone(), database.clone()).prop_map(|(server, name)| Happening::Holds(server, name)),
+        (server, database).prop_map(|(server, first)| Happening::Look(server, first)),
+    ]
+}
+
+/// What should be known after all that happened.
+#[derive(Default)]
+struct Expected {
+    /// The servers, and whether they are the default.
+    servers: BTreeMap<usize, bool>,
+    /// The databases, with the server that they name.
+    databases: BTreeMap<u8, Option<usize>>,
+    holders: BTreeMap<u8, usize>,
+    /// Those that something happened to since they were looked at.
+    unseen: BTreeSet<u8>,
+}
+
+impl Expected {
+    fn server_of(&self, name: u8) -> Option<usize> {
+        let mut defaults = self.servers.iter().filter(|(_, is_default)| **is_default);
+        let default = defaults.next().filter(|_| defaults.next().is_none()).map(|(server, _)| *server);
+        let server = self.databases[&name].or_else(|| self.holders.get(&name).copied()).or(default);
+        server.filter(|server| self.servers.contains_key(server))
+    }
+}
+
+fn name_of(number: u8) -> String {
+    format!("db-{number}")
+}
+
+fn number_of(key: &Key) -> u8 {
+    key.name.as_str().strip_prefix("db-").and_then(|number| number.parse().ok()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_each_database_is_looked_at_and_only_by_its_server(
+        happenings in prop::collection::vec(happening(), 0..40),
+    ) {
+        let (mut index, mut expected) = (Index::default(), Expected::default());
+        let server_name = |server: usize| -> ObjectName { SERVERS[server].parse().unwrap() };
+        for (generation, happening) in (1..).zip(happenings) {
+            match happening {
+                Happening::Server(which, default) => {
+                    let Change::Server(name, Some(object)) = server(SERVERS[which], default) else { unreachable!() };
+                    let mut object = Arc::unwrap_or_clone(object);
+                    object.meta.generation = generation;
+                    index.change(Change::Server(name, Some(Arc::new(object))));
+                    expected.servers.insert(which, default);
+                    expected.unseen.extend(expected.databases.keys());
+                }
+                Happening::ServerGone(which) => {
+                    index.change(Change::Server(server_name(which), None));
+                    expected.servers.remove(&which);
+                    expected.unseen.extend(expected.databases.keys());
+                }
+                Happening::Database(number, on) => {
+                    let spec = on.map_or_else(|| json!({}), |on| json!({"server": SERVERS[on]}));
+                    index.change(database(&name_of(number), generation, &spec));
+                    expected.databases.insert(number, on);
+                    expected.unseen.insert(number);
+                }
+                Happening::DatabaseGone(number) => {
+                    let gone = key(tenant_database::RESOURCE.kind, &name_of(number));
+                    index.change(Change::Tenant(gone, None));
+                    expected.databases.remove(&number);
+                    expected.holders.remove(&number);
+                    expected.unseen.remove(&number);
+                }
+                Happening::Holds(which, number) => {
+                    index.holds(&server_name(which), [key(tenant_database::RESOURCE.kind, &name_of(number))]);
+                    expected.holders.insert(number, which);
+                }
+                Happening::Look(which, first) => {
+                    let work = index.take(&server_name(which), |key| number_of(key) < first);
+                    for number in work.into_iter().flatten().map(|(key, _)| number_of(&key)) {
+                        prop_assert!(number >= first, "it is in hand");
+                        prop_assert_eq!(expected.server_of(number), Some(which));
+                        expected.unseen.remove(&number);
+                    }
+                }
+            }
+        }
+        let stranded: BTreeSet<u8> = index.take_stranded().iter().map(number_of).collect();
+        for number in &stranded {
+            prop_assert_eq!(expected.server_of(*number), None);
+        }
+        let mut looked_at = stranded;
+        for which in 0..SERVERS.len() {
+            let work = index.take(&server_name(which), |_| false);
+            looked_at.extend(work.into_iter().flatten().map(|(key, _)| number_of(&key)));
+        }
+        prop_assert!(looked_at.is_superset(&expected.unseen), "{:?} of {:?}", looked_at, expected.unseen);
+    }
 }

@@ -50,6 +50,7 @@ impl Verdict {
             (None, Some(refusal)) => Self::refused(refusal),
             (None, None) => match outcome.change {
                 TenantChange::Paused => Self::new(Standing::Ready, "Paused", "it is neither looked at nor changed"),
+                TenantChange::Observed => Self::observed(&outcome.conditions),
                 _ => Self::new(Standing::Ready, "InSync", "it is as declared"),
             },
         };
@@ -68,6 +69,16 @@ impl Verdict {
             FailureKind::Rejected => (Standing::Reconciling, "Failed"),
         };
         Self::new(standing, reason, with_hint(&failure.to_string(), failure.hint.as_deref()))
+    }
+
+    /// What is only looked at, and not as declared: somebody wants it so, and can use it unless it is not there at all.
+    fn observed(conditions: &[Condition]) -> Self {
+        let told = |kind: &str| conditions.iter().find(|condition| condition.kind == kind);
+        match (told("Missing"), told("Drifted")) {
+            (Some(missing), _) => Self::new(Standing::Stalled, missing.kind, &*missing.message),
+            (None, Some(drifted)) => Self::new(Standing::Ready, drifted.kind, &*drifted.message),
+            (None, None) => Self::new(Standing::Ready, "Drifted", "it is not as declared"),
+        }
     }
 
     fn refused(refusal: &Refusal) -> Self {
@@ -146,7 +157,8 @@ impl Verdict {
             };
             all.push(Happened { is_warning: false, reason, action, note });
         }
-        if !self.is_ready() && earlier != self.reason {
+        let is_to_be_known = !self.is_ready() || outcome.change == TenantChange::Observed;
+        if is_to_be_known && earlier != self.reason {
             let note = self.message.clone();
             all.push(Happened { is_warning: true, reason: self.reason, action: "Reconcile", note });
         }

@@ -155,6 +155,42 @@ fn a_resource_whose_server_is_gone_can_be_deleted() {
 }
 
 #[test]
+fn what_is_only_observed_or_paused_is_left_as_it_is() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&(tenant("cafe", "{}") + &tenant("blog", "{}") + &tenant("shop", "{reconcile: Observe}")));
+    site.all_ready(&["cafe", "blog"]);
+    site.wait_for("tdb", "default", "shop", "Stalled", "True", "Missing");
+    site.apply(&(tenant("cafe", "{reconcile: Observe}") + &tenant("blog", "{reconcile: Paused}")));
+    site.ready("default", "cafe");
+    site.wait_for("tdb", "default", "blog", "Ready", "True", "Paused");
+    site.server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC; GRANT CONNECT ON DATABASE blog TO PUBLIC");
+    site.look_closely_at("cafe");
+    site.look_closely_at("blog");
+    site.wait_for("tdb", "default", "cafe", "Ready", "True", "Drifted");
+    site.wait_to_hear("tdb", "default", "cafe", "`reconcile: Observe` leaves it so: database cafe: closed to PUBLIC");
+    let _ = site.cluster.kubectl(&["delete", "tdb", "shop", "--timeout=60s"]);
+    let open = "SELECT datname FROM pg_database, aclexplode(datacl) a \
+                WHERE a.grantee = 0 AND datname IN ('cafe', 'blog') ORDER BY 1";
+    assert_eq!(site.server.psql("postgres", open), "blog\ncafe");
+    site.apply(&(tenant("cafe", "{}") + &tenant("blog", "{}")));
+    site.all_ready(&["cafe", "blog"]);
+    assert_eq!(site.server.psql("postgres", open), "");
+}
+
+#[test]
+fn a_database_stays_with_its_server_when_that_is_the_default_no_more() {
+    let Some(mut site) = Site::with(16, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    site.apply(&site.server_yaml("").replace("default: true", "default: false"));
+    site.stop();
+    site.apply(&(tenant("cafe", "{comment: Meals}") + &tenant("blog", "{}")));
+    site.start();
+    site.ready("default", "cafe");
+    site.wait_for("tdb", "default", "blog", "Ready", "False", "NoServer");
+}
+
+#[test]
 fn the_second_claim_on_a_database_is_a_conflict_and_harms_nobody() {
     let Some(site) = Site::with(18, Admin::Plain) else { return };
     let policies = "deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete";
