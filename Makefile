@@ -31,7 +31,7 @@ fmt: ## formats the sources
 	cargo fmt --all
 
 bench: setup ## the measurements
-	cargo bench $(LOCKED) --workspace --bench '*'
+	cargo bench $(LOCKED) --workspace --features tenantdb/jemalloc --bench '*'
 
 deny: ## licences, sources and duplicates of the dependencies; builds cargo-deny first if it is missing (some minutes)
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked

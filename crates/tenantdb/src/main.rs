@@ -18,6 +18,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Command, LogFormat};
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
