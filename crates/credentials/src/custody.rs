@@ -2,6 +2,9 @@
 
 use tenantdb_core::{Digest, Generation, Held, LoginScheme, PlaceId, Refusal, RefusalKind, Slot, Version};
 
+/// How many credentials nobody gives out between a backup and its restore.
+const FURTHEST: u64 = 1_000_000;
+
 /// What the ledger says of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SlotState {
@@ -277,7 +280,7 @@ impl Facts<'_> {
         if self.slots.iter().any(|known| known.login.as_ref() == Some(login)) {
             return None;
         }
-        let newest = self.slots.iter().map(|slot| slot.generation).chain([*generation]).max()?;
+        let newest = self.newest().max(Some(*generation).filter(|told| self.is_plausible(*told)).unwrap_or_default());
         let (login, republish) = (login.clone(), !current || newest != *generation);
         Some(Decision::Confirm { slot, generation: newest, login, version: *version, republish })
     }
@@ -288,10 +291,20 @@ impl Facts<'_> {
         let (slot, Held::Credential { login, generation, current, version, .. }) = (self.vouched?, self.held) else {
             return None;
         };
-        let is_newer = self.slots.iter().all(|known| known.generation < *generation);
+        let is_newer = self.newest() < *generation && self.is_plausible(*generation);
         let reason = "its place has a newer one than the ledger, which was restored";
         let (generation, login, version, republish) = (*generation, login.clone(), *version, !current);
         is_newer.then_some(Decision::Repair { slot, generation, login, version, reason, republish })
+    }
+
+    /// The newest generation that the ledger knows.
+    fn newest(&self) -> Generation {
+        self.slots.iter().map(|slot| slot.generation).max().unwrap_or_default()
+    }
+
+    /// Whether a generation may follow upon what the ledger knows; whoever may write a Secret may write any number.
+    fn is_plausible(&self, generation: Generation) -> bool {
+        generation.0.saturating_sub(self.newest().0) <= FURTHEST
     }
 
     /// Whether slots log in with what a ledger knew that was lost.
@@ -333,10 +346,9 @@ impl Facts<'_> {
 }
 
 fn issue(facts: Facts<'_>, version: Version, reason: &'static str, replaces: bool) -> Decision {
-    let newest = facts.slots.iter().map(|slot| slot.generation).max().unwrap_or_default();
     match facts.slot_for_a_new_one() {
         Some((slot, disrupts)) => {
-            Decision::Issue { slot: slot.slot, generation: newest.next(), version, reason, replaces, disrupts }
+            Decision::Issue { slot: slot.slot, generation: facts.newest().next(), version, reason, replaces, disrupts }
         }
         None => Decision::Refuse(
             Refusal::new(RefusalKind::Deferral, "all login slots are in use, so no new credential can be made")

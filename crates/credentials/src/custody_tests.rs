@@ -344,4 +344,9 @@ fn what_the_place_vouches_for_and_the_ledger_is_too_old_to_know_is_set_again_as_
     // Nobody vouches for it, or it is no newer than what the ledger knows: somebody wrote it by hand.
     assert!(matches!(decision(&settled(), &later(2), None), Decision::Issue { .. }));
     assert!(matches!(decision(&settled(), &later(1), Some(Slot::B)), Decision::Issue { .. }));
+    // Nor does anybody give out so many: it was made up, and would leave no number for the next.
+    assert!(matches!(
+        decision(&settled(), &later(u64::MAX), Some(Slot::B)),
+        Decision::Issue { generation: Generation(2), .. }
+    ));
 }

@@ -3,6 +3,15 @@
 use kube::Error;
 use tenantdb_core::{Failure, FailureKind};
 
+/// What the API server said, without the object that said it.
+#[must_use]
+pub fn told(error: &Error) -> String {
+    match error {
+        Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
 /// Something that was asked of the API server and not done; its own words hold no more of a Secret than its name.
 pub(crate) fn refused(doing: &str, error: &Error) -> Failure {
     let failed = |kind, said: &str| Failure::new(kind, format!("can't {doing}: {said}"));

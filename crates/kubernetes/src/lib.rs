@@ -15,6 +15,7 @@ mod transfer;
 pub use client::{Cluster, client};
 pub use credential::{Credential, credential};
 pub use ensure::{Applied, Stopped, apply, wait};
+pub use error::told;
 pub use object::{api, api_resource, declared};
 pub use password::read_password;
 pub use server::{server, servers};

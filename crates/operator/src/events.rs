@@ -49,7 +49,11 @@ async fn work(client: Client, mut asked: UnboundedReceiver<(Key, String, Happene
         let api: Api<Event> = Api::namespaced(client.clone(), key.namespace.as_str());
         // What it tells is in the status as well.
         if let Err(error) = api.create(&PostParams::default(), &event(&key, uid, happened)).await {
-            tracing::warn!(name = key.name.as_str(), %error, "an Event can't be written");
+            tracing::warn!(
+                name = key.name.as_str(),
+                error = tenantdb_kubernetes::told(&error),
+                "an Event can't be written"
+            );
         }
     }
 }

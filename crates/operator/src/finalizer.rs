@@ -5,6 +5,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client, Error, ResourceExt as _};
 use serde_json::json;
 use tenantdb_core::{Failure, FailureKind};
+use tenantdb_kubernetes::told;
 
 use crate::object::{FINALIZER, Key, Meta, Tenant, api};
 
@@ -57,7 +58,7 @@ impl Finalizers {
     /// Takes it off; what fails is tried again with the next look.
     pub(crate) async fn take_off(&self, key: &Key, uid: &str) {
         if let Err(error) = self.try_take_off(key, uid).await {
-            tracing::warn!(name = key.name.as_str(), %error, "the finalizer can't be taken off yet");
+            tracing::warn!(name = key.name.as_str(), error = told(&error), "the finalizer can't be taken off yet");
         }
     }
 
@@ -95,6 +96,6 @@ async fn replace(api: &Api<DynamicObject>, key: &Key, version: &str, finalizers:
 }
 
 fn refused(error: &Error) -> Failure {
-    Failure::new(FailureKind::Place, format!("the finalizer can't be put on: {error}"))
+    Failure::new(FailureKind::Place, format!("the finalizer can't be put on: {}", told(error)))
         .hint("see whether the operator may patch tenantdatabases and tenantroles")
 }

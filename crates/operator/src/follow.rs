@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::index::Change;
 use crate::reference::Reference;
-use crate::watch::Seen;
+use crate::watch::{Seen, why};
 
 /// The watches that there are; they end with it.
 pub(crate) struct Following {
@@ -64,7 +64,7 @@ async fn follow(client: Client, reference: Reference, seen: UnboundedSender<Seen
                 last = Some(version);
             }
             Err(error) if is_not_found(&error) => tracing::debug!(%reference, "its kind is not there yet"),
-            Err(error) => tracing::warn!(%reference, %error, "the watch broke, and begins anew"),
+            Err(error) => tracing::warn!(%reference, error = why(&error), "the watch broke, and begins anew"),
         }
     }
 }

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client, Error};
 use tenantdb_core::Interrupt;
+use tenantdb_kubernetes::told;
 use tokio::time::Instant;
 
 /// A Lease that this process wants, or has.
@@ -46,7 +47,7 @@ impl Lease {
                     tracing::info!(lease = self.name, holder, "another operator works, and this one waits");
                     is_told = true;
                 }
-                Err(error) => tracing::warn!(lease = self.name, %error, "the Lease can't be taken yet"),
+                Err(error) => tracing::warn!(lease = self.name, error = told(&error), "the Lease can't be taken yet"),
             }
             tokio::time::sleep(self.pause()).await;
         }
@@ -62,7 +63,9 @@ impl Lease {
             let left = (self.duration * 3 / 4).saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.take()).await {
                 Ok(Ok(true)) => renewed = began,
-                Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "the Lease can't be renewed yet"),
+                Ok(Err(error)) => {
+                    tracing::warn!(lease = self.name, error = told(&error), "the Lease can't be renewed yet");
+                }
                 Ok(Ok(false)) | Err(_) => return,
             }
         }
@@ -75,7 +78,7 @@ impl Lease {
         if spec.holder_identity.as_ref() == Some(&self.identity) {
             spec.holder_identity = None;
             if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &found).await {
-                tracing::debug!(lease = self.name, %error, "the Lease runs out by itself");
+                tracing::debug!(lease = self.name, error = told(&error), "the Lease runs out by itself");
             }
         }
     }

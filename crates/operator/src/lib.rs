@@ -4,6 +4,7 @@
 //! at what; each server's `worker` gathers that, looks, and runs the one pass that the command line runs as well; `status`
 //! says how each tenant came out, and `writer` alone writes it. Nothing here plans anything itself.
 
+mod backoff;
 mod connect;
 mod events;
 mod finalizer;

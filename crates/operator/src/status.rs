@@ -1,5 +1,7 @@
 //! What a custom resource says of itself: pure, from how its tenant came out of a pass.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantdb_api::{Diagnostic, Diagnostics};
@@ -7,6 +9,9 @@ use tenantdb_core::{Condition, Failure, FailureKind, Refusal, RefusalKind, Tenan
 use tenantdb_postgres::Unusable;
 
 use crate::events::Happened;
+
+/// How many bytes of a message are told.
+const LONGEST: usize = 4096;
 
 /// Whether a declaration is kept, in one word and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +86,8 @@ impl Verdict {
         }
     }
 
-    fn refused(refusal: &Refusal) -> Self {
+    /// Something that may not be done, or not yet.
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
         let (standing, reason) = match refusal.kind {
             RefusalKind::Conflict => (Standing::Stalled, "Conflict"),
             RefusalKind::Protection => (Standing::Stalled, "Protected"),
@@ -227,10 +233,18 @@ pub(crate) fn conditions(before: &Value, generation: i64, verdict: &Verdict, now
             "observedGeneration": generation,
             "lastTransitionTime": since,
             "reason": reason,
-            "message": message,
+            "message": shortened(message),
         })
     });
     told.collect()
+}
+
+/// Whoever declares something decides how long what is said of it gets; a status has to be taken by the API server.
+fn shortened(message: &str) -> Cow<'_, str> {
+    if message.len() <= LONGEST {
+        return message.into();
+    }
+    format!("{}…", &message[..message.floor_char_boundary(LONGEST)]).into()
 }
 
 /// Kubernetes keeps whole seconds.

@@ -18,6 +18,7 @@ use tenantdb_api::kinds::resource::Resource;
 use tenantdb_api::{database_server, tenant_database, tenant_role};
 use tenantdb_core::{Authority, Claim};
 use tenantdb_credentials::stores::secret::{self, SecretPlace};
+use tenantdb_kubernetes::told;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::index::Change;
@@ -111,7 +112,7 @@ async fn objects<O, K: Clone + Ord, T>(
                 change(key, None)
             }),
             Err(error) => {
-                tracing::warn!(kind, %error, "the watch broke, and begins anew");
+                tracing::warn!(kind, error = why(&error), "the watch broke, and begins anew");
                 continue;
             }
         };
@@ -143,7 +144,7 @@ pub(crate) async fn secrets(
                 continue;
             }
             Err(error) => {
-                tracing::warn!(kind = "Secret", %error, "the watch broke, and begins anew");
+                tracing::warn!(kind = "Secret", error = why(&error), "the watch broke, and begins anew");
                 continue;
             }
         };
@@ -160,6 +161,17 @@ pub(crate) async fn secrets(
                 }
             });
         }
+    }
+}
+
+/// Why a watch broke, in the API server's words.
+pub(crate) fn why(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => told(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
     }
 }
 

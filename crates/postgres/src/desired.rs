@@ -105,6 +105,12 @@ pub enum Unusable {
 }
 
 impl Unusable {
+    /// Whether it would do if another did not have its name.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken(_))
+    }
+
     /// What is wrong with it.
     #[must_use]
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {

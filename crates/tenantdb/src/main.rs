@@ -43,7 +43,8 @@ fn main() -> ExitCode {
 /// What runs for years tells what it does; what somebody waits for tells what came of it.
 fn log(command: &Command) {
     let (usual, format) = match command {
-        Command::Operator(operator) => ("info", operator.log_format),
+        // What the library says of a watch, the operator says in its own words.
+        Command::Operator(operator) => ("info,kube_runtime=off", operator.log_format),
         _ => ("off", LogFormat::Text),
     };
     let filter = EnvFilter::try_from_env("TENANTDB_LOG").unwrap_or_else(|_| EnvFilter::new(usual));

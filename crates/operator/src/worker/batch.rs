@@ -17,6 +17,8 @@ pub(crate) struct Batch {
     /// Those whose resource was deleted.
     pub(crate) gone: BTreeSet<Claim>,
     pub(crate) tenants: BTreeMap<Claim, (Key, Tenant)>,
+    /// Those that may not have what they ask for, and so get no name that another asks for.
+    refused: BTreeSet<Claim>,
 }
 
 impl Batch {
@@ -30,12 +32,19 @@ impl Batch {
         self.tenants.insert(claim, (key, tenant));
     }
 
-    /// Of two that want the same name the one gets it whose it is, else the older.
+    /// Has these stand back; whether they did not before.
+    pub(crate) fn stand_back<'c>(&mut self, refused: impl Iterator<Item = &'c Claim>) -> bool {
+        let before = self.refused.len();
+        self.refused.extend(refused.cloned());
+        self.refused.len() > before
+    }
+
+    /// Of two that want the same name the one gets it that may have it, then whose it is, else the older.
     pub(crate) fn put_first_come_first(&mut self, recorded: &Recorded, authority: &Authority) {
-        let tenants = &self.tenants;
+        let (tenants, refused) = (&self.tenants, &self.refused);
         let age = |claim: Claim| {
             let created = tenants.get(&claim).map(|(_, tenant)| tenant.meta().created);
-            (!recorded.contains_key(&claim), created, claim)
+            (refused.contains(&claim), !recorded.contains_key(&claim), created, claim)
         };
         self.databases.sort_by_cached_key(|declared| age(Desired::claim(authority, &declared.resource)));
         self.roles.sort_by_cached_key(|declared| age(Desired::claim_of_role(authority, &declared.resource)));

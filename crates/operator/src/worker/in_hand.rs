@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tenantdb_api::DatabaseServer;
-use tenantdb_core::{Condition, Failure, FailureKind, Pass, Report};
+use tenantdb_core::{Claim, Condition, Failure, FailureKind, Pass, Report};
 use tenantdb_postgres::Postgres;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
@@ -19,6 +19,8 @@ pub(crate) struct Begun {
     pub(crate) pass: Arc<Pass<Postgres>>,
     pub(crate) batch: Arc<Batch>,
     pub(crate) look: Look,
+    /// Those that want what another has, who may let go of it.
+    pub(crate) taken: BTreeSet<Claim>,
     /// What is to be known of the server beside what it says itself.
     pub(crate) notes: Vec<Condition>,
     pub(crate) since: Instant,

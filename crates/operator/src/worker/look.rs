@@ -1,12 +1,13 @@
 //! One look at a server: who is asked for is gathered, observed and planned for together.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tenantdb_api::{DatabaseServer, Declared, ObjectName};
 use tenantdb_core::{
     Claim, Condition, Depth, Engine as _, Failure, FailureKind, Plan, Refusal, RefusalKind, Step, TenantPlan,
 };
-use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep, Recorded, allow};
+use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep, Recorded, Unusable, allow};
 use tokio::time::Instant;
 
 use super::{Answer, Batch, Begun, Worker, version_of};
@@ -81,16 +82,10 @@ impl Worker {
         let (pass, authority) = (&connected.pass, self.shared.authority.clone());
         let recorded = self.recorded(&connected, &declared.resource).await?;
         batch.put_first_come_first(&recorded, &authority);
-        let batch = Arc::new(batch);
         let declarations = batch.declarations(declared);
         let endpoint = connected.way.endpoint.clone();
         let (desired, unusable) =
             Desired::resolve_each(declarations, &authority, &connected.way.admin.username, endpoint, &recorded);
-        for (claim, why) in &unusable {
-            if let Some((key, tenant)) = batch.tenants.get(claim) {
-                self.shared.tell(key, tenant, &Verdict::unusable(why), &Facts::default());
-            }
-        }
         let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
         let found = scripts::read(&self.shared, &batch).await;
         let observed = pass.engine.observe(&desired, depth).await?;
@@ -98,7 +93,22 @@ impl Worker {
         let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
         let desired = desired.refusing(found.refusals(&observed));
         let namespaces = self.shared.index(|index| index.namespaces());
-        let desired = desired.refusing(allow::refusals(declarations, &authority, &observed, Some(&namespaces)));
+        let refused = allow::refusals(declarations, &authority, &observed, Some(&namespaces));
+        if unusable.values().any(Unusable::is_taken) && batch.stand_back(refused.keys()) {
+            return Box::pin(self.begin(server, declared, batch, look)).await;
+        }
+        let mut taken = BTreeSet::new();
+        for (claim, why) in &unusable {
+            if let Some((key, tenant)) = batch.tenants.get(claim) {
+                let verdict = refused.get(claim).map_or_else(|| Verdict::unusable(why), Verdict::refused);
+                self.shared.tell(key, tenant, &verdict, &Facts::default());
+            }
+            if why.is_taken() {
+                taken.insert(claim.clone());
+            }
+        }
+        let desired = desired.refusing(refused);
+        let batch = Arc::new(batch);
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
         self.leave_contested(&mut plan, &batch);
         self.hold(&plan, &batch).await?;
@@ -111,6 +121,7 @@ impl Worker {
             pass: connected.pass.clone(),
             batch: batch.clone(),
             look,
+            taken,
             notes: connected.way.notes.clone(),
             since: self.looked,
         };

@@ -19,6 +19,7 @@ use tenantdb_postgres::Recorded;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backoff::pause;
 use crate::connect::{Connected, Way};
 use crate::index::{Look, Work};
 use crate::object::{Key, Object, Tenant};
@@ -31,7 +32,7 @@ use answer::Answer;
 pub(crate) use batch::Batch;
 use in_hand::{Begun, InHand};
 use repeats::Repeats;
-use retries::{Retries, pause};
+use retries::Retries;
 
 /// How long to wait for more, once something has to be looked at.
 const GATHERING: Duration = Duration::from_millis(5);
@@ -305,7 +306,7 @@ impl Worker {
         };
         let reason = failure.as_ref().map(|failure| Verdict::failed(failure).reason());
         self.shared.health.metrics.pass(self.name.as_str(), begun.since.elapsed(), reason);
-        self.settle(&begun.batch, &outcomes, failure.is_none()).await;
+        self.settle(&begun, &outcomes, failure.is_none()).await;
         if let Some(answer) = &mut self.answer {
             answer.follow(&outcomes);
         }
@@ -327,7 +328,7 @@ impl Worker {
     }
 
     /// Lets go of what was dealt with, and remembers what has to be looked at again.
-    async fn settle(&mut self, batch: &Batch, outcomes: &[TenantOutcome], is_whole: bool) {
+    async fn settle(&mut self, Begun { batch, taken, .. }: &Begun, outcomes: &[TenantOutcome], is_whole: bool) {
         for outcome in outcomes.iter().filter(|outcome| !outcome.done.is_empty()) {
             if let Some((_, object)) = batch.tenants.get(&outcome.claim.declaration()) {
                 let what = outcome.done.iter().map(|(_, what, _)| what.clone()).collect();
@@ -336,7 +337,7 @@ impl Worker {
         }
         let open = open(batch.tenants.keys(), outcomes, is_whole);
         for (claim, (key, tenant)) in &batch.tenants {
-            if open.contains(claim) {
+            if open.contains(claim) || taken.contains(claim) {
                 self.retries.failed(key, Instant::now());
                 continue;
             }

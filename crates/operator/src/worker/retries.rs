@@ -5,16 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::pause;
 use crate::object::Key;
 
-/// How long to wait after a failure, at first, and at most for a tenant.
-const FIRST: Duration = Duration::from_secs(1);
+/// How long to wait at most.
 const LONGEST: Duration = Duration::from_mins(1);
-
-/// How long to wait after so many failures.
-pub(crate) fn pause(failures: u32, longest: Duration) -> Duration {
-    longest.min(FIRST * 2_u32.saturating_pow(failures.clamp(1, 10) - 1))
-}
 
 /// The declarations that are not kept yet.
 #[derive(Debug, Default)]
@@ -80,7 +75,7 @@ mod tests {
         assert_eq!(retries.next(), None, "it is looked at now");
         retries.forget(&key);
         retries.failed(&key, begin);
-        assert_eq!(retries.next(), Some(begin + FIRST));
+        assert_eq!(retries.next(), Some(begin + crate::backoff::FIRST));
         retries.begun(&key);
         assert_eq!(retries.next(), None);
     }

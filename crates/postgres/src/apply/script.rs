@@ -17,6 +17,7 @@ pub(super) async fn run(connections: &Connections, step: &PostgresStep, login: O
         return Err(bug("a script that is none"));
     };
     let login = login.filter(|login| login.username.as_str() == role).ok_or_else(|| bug("a script without a login"))?;
+    let _turn = connections.turn_to_run_a_script().await;
     let session = connections.work_as(database, login).await?;
     let done = in_transaction(&session, role, database, script).await;
     session.close().await;

@@ -30,6 +30,8 @@ pub(crate) struct Connections {
     admin: AdminLogin,
     ledger: Arc<Semaphore>,
     visits: Arc<Semaphore>,
+    /// One visit less, if that leaves any: a script takes as long as its author likes.
+    scripts: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
     /// The session of the last look, whose caches the next one finds warm. It counts as a visit, and makes way for others.
     resting: Mutex<Option<Session>>,
@@ -49,12 +51,14 @@ impl Connections {
     pub(crate) fn new(address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize) -> Self {
         let shared = budget.max(3) - 1;
         let ledger = shared.div_ceil(2);
+        let visits = shared - ledger;
         Self {
             address,
             tls,
             admin,
             ledger: Arc::new(Semaphore::new(ledger)),
-            visits: Arc::new(Semaphore::new(shared - ledger)),
+            visits: Arc::new(Semaphore::new(visits)),
+            scripts: Arc::new(Semaphore::new((visits - 1).max(1))),
             idle: Mutex::default(),
             resting: Mutex::default(),
             sorted_otherwise: Mutex::default(),
@@ -182,6 +186,11 @@ impl Connections {
     pub(crate) async fn probe(&self, address: &Address, database: &str, login: &Login) -> Result<Session, Failure> {
         let speaker = if *address == self.address { Speaker::Probe } else { Speaker::Through };
         self.login(address, database, login, speaker).await
+    }
+
+    /// Waits until a script may run, until it is dropped.
+    pub(crate) async fn turn_to_run_a_script(&self) -> OwnedSemaphorePermit {
+        turn(&self.scripts).await
     }
 
     /// A session as a tenant's login, for what has to run as the tenant.

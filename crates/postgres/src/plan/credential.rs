@@ -7,6 +7,7 @@ use tenantdb_core::names::TenantNames;
 use tenantdb_core::{Held, LoginScheme, PlaceId, PlaceView, Refusal, RefusalKind, Slot, Version};
 use tenantdb_credentials::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
 
+use super::recovery;
 use crate::desired::Tenant;
 use crate::ledger::{DeliveryRow, SlotRow, TenantRow};
 use crate::observe::Shared;
@@ -60,7 +61,11 @@ pub(super) fn custody(
         None => &nothing,
     };
     let scheme = tenant.applied.logins;
-    let of_place = named(held, names, scheme);
+    let is_its_own = |slot: Slot| {
+        is_standing(slot, scheme, row) || is_free(slot, names, shared) || recovery::is_slot(tenant, slot, shared)
+    };
+    // Whoever may write the Secret may name any slot in it: a login that somebody else made is not the tenant's to take.
+    let of_place = named(held, names, scheme).filter(|slot| is_its_own(*slot));
     let accepted = of_place.filter(|_| place.accepted.contains(&tenant.claim));
     let vouched = of_place.filter(|_| matches!(held, Held::Credential { vouched: true, .. }));
     let facts: Vec<SlotFacts> = scheme

@@ -13,7 +13,7 @@ use super::PostgresTenantPlan;
 use super::credential::named;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, ScriptRow, SlotRow, TenantRow, is_account};
-use crate::observe::{Database, Observed, Role};
+use crate::observe::{Database, Observed, Role, Shared};
 use crate::step::PostgresStep;
 use crate::{ESTATE, Taking, access};
 
@@ -84,16 +84,12 @@ pub(super) fn lost(tenant: &Tenant, observed: &Observed) -> Option<TenantRow> {
         return None;
     }
     let found = if is_account { None } else { Some(lost_database(names, observed)?) };
-    let ours = |name: &str| {
-        let role = shared.roles.get(name)?;
-        (Taking::of_membership(shared, name) == Some(Taking::AsEstate)).then_some(role)
-    };
-    let owner = ours(names.owner.as_str())?;
+    let owner = ours(names.owner.as_str(), shared)?;
     let mut slots = BTreeMap::new();
     for slot in applied.logins.slots() {
         let name = names.slot(*slot).to_string();
         let role = shared.roles.get(&name);
-        if role.is_some() && !ours(&name).is_some_and(|role| *slot == Slot::Owner || acts_as(role, tenant)) {
+        if role.is_some() && !is_slot(tenant, *slot, shared) {
             return None;
         }
         if role.is_some() || applied.logins.standing().contains(slot) {
@@ -109,7 +105,7 @@ pub(super) fn lost(tenant: &Tenant, observed: &Observed) -> Option<TenantRow> {
     }
     let is_level = |role: &String| {
         let held = ledger.is_some_and(|ledger| ledger.roles.contains_key(role));
-        !held && ours(role).is_some_and(|found| !found.login)
+        !held && ours(role, shared).is_some_and(|found| !found.login)
     };
     let levels = if is_account { BTreeMap::new() } else { access::levels(names.owner.as_str(), &applied.access) };
     let ran =
@@ -139,6 +135,18 @@ fn lost_database<'a>(names: &TenantNames, observed: &'a Observed) -> Option<&'a 
     let is_known = ledger.is_some_and(|ledger| ledger.database(names.database.as_str()).is_some());
     let is_another = super::holder(found, observed).is_some();
     (found.owner == ESTATE && found.can_be_visited() && !is_known && !is_another).then_some(found)
+}
+
+/// A role that the estate may do with as it likes.
+fn ours<'a>(name: &str, shared: &'a Shared) -> Option<&'a Role> {
+    let role = shared.roles.get(name)?;
+    (Taking::of_membership(shared, name) == Some(Taking::AsEstate)).then_some(role)
+}
+
+/// Whether a login of the name of a tenant's slot is one that tenantdb made for it.
+pub(super) fn is_slot(tenant: &Tenant, slot: Slot, shared: &Shared) -> bool {
+    let found = ours(tenant.names.slot(slot).as_str(), shared);
+    found.is_some_and(|role| slot == Slot::Owner || acts_as(role, tenant))
 }
 
 /// Whether a login is what a slot is: a tenant's switches to its role, an account's has its privileges.

@@ -5,7 +5,7 @@ use tenantdb_testkit::{Admin, Options, wait_until};
 use super::site::{PATIENCE, Site};
 use crate::canary::Secrets;
 use crate::isolation::{declarations, each_reaches_what_is_its_own_and_nothing_else, tenants};
-use crate::world::tenant;
+use crate::world::{query, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_resource_reaches_what_is_its_own_and_nothing_else() {
@@ -69,4 +69,73 @@ fn no_password_is_anywhere_but_in_secrets() {
     let read = ["get", "describe"].map(|verb| site.cluster.kubectl(&[verb, "tdb,dbs,events", "-A"]));
     secrets.are_not_told("what kubectl shows", &read.join("\n"));
     secrets.are_not_at(&site.server);
+}
+
+/// Whoever may write a Secret may write anything into it: what the operator believes of it gives nobody's login away.
+#[test]
+fn a_forged_secret_takes_nobodys_login() {
+    let Some(site) = Site::with(18, Admin::Superuser) else { return };
+    site.apply(&tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}"));
+    site.ready("default", "cafe");
+    let logins = ["cafe_c", "cafe_reporting_c"];
+    for login in logins {
+        site.server.psql("postgres", &format!("CREATE ROLE {login} LOGIN CREATEDB PASSWORD 'of-somebody-else'"));
+    }
+    let before = "SELECT string_agg(a::text, ';' ORDER BY rolname) FROM pg_authid a WHERE rolname LIKE 'cafe%\\_c'";
+    let theirs = site.server.psql("postgres", before);
+    let forge = |secret: &str, login: &str, generation: &str| {
+        let patch = serde_json::json!({
+            "metadata": {"annotations": {"tenantdb.dev/generation": generation}},
+            "stringData": {"username": login, "password": "0123456789abcdefghijABCDEFGHIJ0123456789"},
+        });
+        let _ = site.cluster.kubectl(&["patch", "secret", secret, "-p", &patch.to_string()]);
+    };
+    for generation in ["50", "9223372036854775807"] {
+        forge("cafe-secret", "cafe_c", generation);
+        forge("cafe-secret-reporting", "cafe_reporting_c", generation);
+        site.look_closely_at("cafe");
+        let is_healed = || {
+            let secrets = site.secrets("default");
+            let logs_in = |name: &str| query(&site.server, &secrets[name], "SELECT 1").is_ok();
+            logs_in("cafe-secret") && logs_in("cafe-secret-reporting")
+        };
+        if generation == "50" {
+            wait_until(PATIENCE, is_healed);
+        }
+    }
+    // A number that nobody can count to leaves the next one alone.
+    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret", "cafe-secret-reporting"]);
+    site.look_closely_at("cafe");
+    site.wait_for("tdb", "default", "cafe", "Ready", "False", "Deferred");
+    assert_eq!(site.server.psql("postgres", before), theirs);
+}
+
+/// What somebody declares decides how much there is to say of it.
+#[test]
+fn a_message_that_is_too_long_keeps_no_status_from_being_written() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    let long = "q".repeat(600_000);
+    let all: String =
+        (0..3).map(|number| tenant(&format!("a{number}"), &format!("{{extensions: [{long}]}}"))).collect();
+    site.apply(&(all + &tenant("cafe", "{}")));
+    site.ready("default", "cafe");
+    for number in 0..3 {
+        site.wait_for("tdb", "default", &format!("a{number}"), "Ready", "False", "Invalid");
+    }
+}
+
+/// A name is not had by asking for what one may not have.
+#[test]
+fn who_may_not_have_a_name_keeps_it_from_nobody() {
+    let Some(mut site) = Site::without_operator(Options::new(18, Admin::Plain)) else { return };
+    site.apply(&site.server_yaml("").replace("unprotected: true", "names: '*', namespaces: {names: [default]}"));
+    site.namespace("evil");
+    let squat =
+        tenant("squat", "{database: cafe, owner: cafe}").replace("{name: squat}", "{name: squat, namespace: evil}");
+    site.apply(&squat);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    site.apply(&tenant("cafe", "{}"));
+    site.start();
+    site.ready("default", "cafe");
+    site.wait_for("tdb", "evil", "squat", "Ready", "False", "NotAllowed");
 }
