@@ -62,8 +62,8 @@ pub async fn tenants(client: &Client, namespace: Option<&Namespace>) -> Result<V
     for kind in KINDS {
         let listed = api(client, kind, namespace).list(&ListParams::default()).await;
         let listed = listed.map_err(|error| match &error {
-            kube::Error::Api(status) if status.is_forbidden() && namespace.is_none() => {
-                unlisted(kind.kind, &error).hint("with -n only a namespace that you may read is asked")
+            error if is_forbidden(error) && namespace.is_none() => {
+                unlisted(kind.kind, error).hint("with -n only a namespace that you may read is asked")
             }
             error => unlisted(kind.kind, error),
         })?;
@@ -83,14 +83,23 @@ pub async fn named(
     namespace: &Namespace,
     name: &ObjectName,
 ) -> Result<Vec<TenantResource>, Failure> {
-    let mut all = Vec::new();
+    let (mut all, mut forbidden) = (Vec::new(), None);
     for wanted in KINDS.into_iter().filter(|known| kind.is_none_or(|kind| kind == known.kind)) {
-        let found = api(client, wanted, Some(namespace)).get_opt(name.as_str()).await;
         let doing = || format!("read {} {namespace}/{name}", wanted.kind);
-        let found = found.map_err(|error| refused(&doing(), &error))?;
-        all.extend(found.and_then(|object| TenantResource::of(wanted.kind, &object)));
+        match api(client, wanted, Some(namespace)).get_opt(name.as_str()).await {
+            Ok(found) => all.extend(found.and_then(|object| TenantResource::of(wanted.kind, &object))),
+            // Whoever may read the one kind only means that one.
+            Err(error) if is_forbidden(&error) => {
+                forbidden.get_or_insert(refused(&doing(), &error));
+            }
+            Err(error) => return Err(refused(&doing(), &error)),
+        }
     }
-    Ok(all)
+    forbidden.filter(|_| all.is_empty()).map_or(Ok(all), Err)
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_forbidden())
 }
 
 fn api(client: &Client, kind: &Resource, namespace: Option<&Namespace>) -> Api<DynamicObject> {

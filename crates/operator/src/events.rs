@@ -40,6 +40,13 @@ impl Events {
 
     /// Tells what happened to the resource that has this UID.
     pub(crate) fn tell(&self, key: &Key, uid: &str, happened: Happened) {
+        let Happened { is_warning, reason, note, .. } = &happened;
+        let (Key { kind, namespace, name }, note) = (key, shortened(note.clone()));
+        if *is_warning {
+            tracing::warn!(kind, namespace = namespace.as_str(), name = name.as_str(), reason, "{note}");
+        } else {
+            tracing::info!(kind, namespace = namespace.as_str(), name = name.as_str(), reason, "{note}");
+        }
         let _ = self.0.send((key.clone(), uid.to_owned(), happened));
     }
 }

@@ -203,14 +203,34 @@ impl Index {
         name.filter(|name| self.servers.contains_key(name))
     }
 
+    /// The default, if there is one only.
     fn default_server(&self) -> Option<ObjectName> {
+        match &*self.defaults() {
+            [only] => Some((*only).clone()),
+            _ => None,
+        }
+    }
+
+    /// Those that say that they are the default.
+    fn defaults(&self) -> Vec<&ObjectName> {
         let says_so = |object: &Object<DatabaseServer>| {
             object.declared.as_ref().is_ok_and(|declared| declared.resource.spec.default)
         };
-        let mut defaults = self.servers.iter().filter(|(_, object)| says_so(object));
-        match (defaults.next(), defaults.next()) {
-            (Some((name, _)), None) => Some(name.clone()),
-            _ => None,
+        self.servers.iter().filter(|(_, object)| says_so(object)).map(|(name, _)| name).collect()
+    }
+
+    /// Why no server is there for a declaration, for people.
+    pub(crate) fn why_stranded(&self, key: &Key) -> String {
+        if let Some(name) = self.tenants.get(key).and_then(Tenant::server) {
+            return format!("there is no DatabaseServer `{name}`; declare it, or name another in `server`");
+        }
+        match &*self.defaults() {
+            [] => "it names no `server`, and no DatabaseServer is the default; name one, or make one the default"
+                .to_owned(),
+            all => {
+                let all: Vec<&str> = all.iter().map(|name| name.as_str()).collect();
+                format!("it names no `server`, and several are the default: {}; let one of them be it", all.join(", "))
+            }
         }
     }
 

@@ -92,6 +92,13 @@ impl Metrics {
         }
     }
 
+    /// A server is declared no more.
+    pub(crate) fn forget(&self, server: &str) {
+        let of_server = OfServer { server: server.to_owned() };
+        self.up.remove(&of_server);
+        self.waiting.remove(&of_server);
+    }
+
     /// A pass looked at a tenant.
     pub(crate) fn tenant(&self, server: &str, reason: &'static str) {
         self.outcomes.get_or_create(&OfOutcome { server: server.to_owned(), reason: reason.to_owned() }).inc();

@@ -122,9 +122,8 @@ impl Verdict {
     }
 
     /// A declaration that no server is there for.
-    pub(crate) fn stranded() -> Self {
-        let message = "there is no DatabaseServer of the name that it gives, or it gives none and none is the default";
-        Self::new(Standing::Reconciling, "NoServer", message)
+    pub(crate) fn stranded(why: String) -> Self {
+        Self::new(Standing::Reconciling, "NoServer", why)
     }
 
     fn new(standing: Standing, reason: &'static str, message: impl Into<String>) -> Self {

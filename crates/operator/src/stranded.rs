@@ -19,7 +19,8 @@ pub(crate) fn strand(shared: &Arc<Shared>, running: &mut JoinSet<()>) {
     for key in shared.index(Index::take_stranded) {
         let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
         if !tenant.meta().is_deleted {
-            let verdict = tenant.fault().map_or_else(Verdict::stranded, Verdict::invalid);
+            let stranded = || Verdict::stranded(shared.index(|index| index.why_stranded(&key)));
+            let verdict = tenant.fault().map_or_else(stranded, Verdict::invalid);
             shared.tell(&key, &tenant, &verdict, &Facts::default());
         } else if tenant.meta().is_held() && !is_back(shared, &key, &tenant) {
             if let Some(happened) = left_behind(&tenant) {

@@ -29,7 +29,7 @@ pub struct ObjectMeta {
     /// Carried for other tools; tenantdb reads none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Carried for other tools; tenantdb reads none.
+    /// Carried for other tools; of a resource in a cluster another value of `tenantdb.dev/refresh` asks for a closer look.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }

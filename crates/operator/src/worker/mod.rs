@@ -191,6 +191,7 @@ impl Worker {
         if let Some((_, connected)) = self.connected.take() {
             connected.pass.engine.close().await;
         }
+        self.shared.health.metrics.forget(self.name.as_str());
         self.recorded = None;
         self.answer = None;
         self.failed = None;

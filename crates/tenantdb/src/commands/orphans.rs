@@ -68,13 +68,15 @@ async fn list(context: &Context, arguments: &OrphansArguments) -> Result<Exit, E
 }
 
 fn cells(status: &Status) -> Vec<String> {
-    let Status { name, server, size, orphaned_since, .. } = status;
+    let Status { name, server, size, sessions, orphaned_since, .. } = status;
+    // A role is there, and takes no place.
+    let without_size = if sessions.is_some() { "-" } else { "gone" };
     vec![
         name.namespace.clone(),
         name.label(),
         server.clone(),
         name.database.clone(),
-        size.map_or_else(|| "gone".to_owned(), units::size),
+        size.map_or_else(|| without_size.to_owned(), units::size),
         orphaned_since.map_or_else(String::new, |since| format!("{} ago", units::age(since))),
         name.authority.clone(),
     ]

@@ -25,10 +25,13 @@ fn database() -> GroupVersionKind {
     GroupVersionKind::gvk("tenantdb.dev", "v1alpha1", "TenantDatabase")
 }
 
-/// What the operator's user may do.
-const OPERATOR_MAY_ALL: &str = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, \
-     metadata: {name: operator}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, \
-     subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: operator}]}";
+/// What the operator may do, for its user here instead of a service account.
+fn rights() -> String {
+    let rights = include_str!("../../../../../deploy/rights.yaml").replace("namespace: tenantdb", "namespace: default");
+    let account = "kind: ServiceAccount, name: tenantdb, namespace: default";
+    assert!(rights.contains(account));
+    rights.replace(account, "kind: User, name: operator, apiGroup: rbac.authorization.k8s.io")
+}
 
 /// A cluster that knows our kinds, with a server and its operator.
 pub struct Site {
@@ -70,7 +73,7 @@ impl Site {
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
         let site = Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster };
-        site.apply(OPERATOR_MAY_ALL);
+        site.apply(&rights());
         Some(site)
     }
 

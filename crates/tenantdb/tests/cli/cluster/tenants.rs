@@ -188,6 +188,9 @@ fn a_database_stays_with_its_server_when_that_is_the_default_no_more() {
     site.start();
     site.ready("default", "cafe");
     site.wait_for("tdb", "default", "blog", "Ready", "False", "NoServer");
+    site.wait_to_hear("tdb", "default", "blog", "it names no `server`, and no DatabaseServer is the default");
+    site.apply(&tenant("shop", "{server: nope}"));
+    site.wait_to_hear("tdb", "default", "shop", "there is no DatabaseServer `nope`");
 }
 
 #[test]
@@ -211,12 +214,12 @@ fn the_second_claim_on_a_database_is_a_conflict_and_harms_nobody() {
 fn what_a_person_reads_of_a_resource() {
     let Some(mut site) = Site::around(|| TestServer::try_start(18, Admin::Plain)) else { return };
     site.store_password(site.server.admin_password());
-    site.apply(&site.server_yaml(""));
-    // Only side by side do both want one name; later, the second is told first what it may not ask for.
+    site.apply(&site.server_yaml("").replace("unprotected: true", "names: '*'"));
     site.apply(&(tenant("blog", "{comment: Posts}") + &tenant("cafe", "{database: blog, adopt: Never}")));
     site.start();
     site.ready("default", "blog");
-    site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
+    // At first both are only declared; once the one is made, the ledger tells whose the name is.
+    site.wait_to_hear("tdb", "default", "cafe", "belongs to TenantDatabase default/blog");
     // Other writers than that of its status tell of it, and of the server.
     wait_until(PATIENCE, || site.cluster.kubectl(&["get", "events"]).contains("Created"));
     wait_until(PATIENCE, || site.get("dbs", "", "shared").unwrap()["status"]["databases"] == 1);
