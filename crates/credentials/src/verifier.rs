@@ -1,8 +1,16 @@
 //! What a PostgreSQL server is shown of a password.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU32;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::{digest, hmac, pbkdf2};
 use tenantdb_core::Password;
+
+/// How often the key is derived, as PostgreSQL does it.
+const ROUNDS: NonZeroU32 = NonZeroU32::new(4096).unwrap();
 
 /// A SCRAM-SHA-256 verifier (RFC 5803; PostgreSQL documentation, 20.5 and 53.8). PostgreSQL takes a malformed one for
 /// a password in clear text, so one exists only if it is well formed.
@@ -20,7 +28,7 @@ impl Verifier {
     /// # Errors
     /// When the result is malformed, which would be a bug below us.
     pub fn of(password: &Password) -> Result<Self, InvalidVerifier> {
-        Self::parse(postgres_protocol::password::scram_sha_256(password.expose().as_bytes()))
+        Self::parse(salted(password.expose(), &rand::random::<[u8; 16]>()))
     }
 
     /// Checks `SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`.
@@ -50,6 +58,20 @@ impl Verifier {
     }
 }
 
+/// What a server keeps of a password (RFC 5802, 3; RFC 5803). The crate of PostgreSQL's protocol makes the same in twice
+/// the time, because it prepares its key anew in each of the rounds.
+fn salted(password: &str, salt: &[u8]) -> String {
+    // libpq and the server take a password that SASLprep forbids as it is (PostgreSQL documentation, 53.3.1).
+    let prepared = stringprep::saslprep(password).unwrap_or(Cow::Borrowed(password));
+    let mut key = [0; digest::SHA256_OUTPUT_LEN];
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, prepared.as_bytes(), &mut key);
+    let sign = |what: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), what);
+    let stored = digest::digest(&digest::SHA256, sign(b"Client Key").as_ref());
+    let [salt, stored, server] =
+        [salt, stored.as_ref(), sign(b"Server Key").as_ref()].map(|bytes| BASE64.encode(bytes));
+    format!("SCRAM-SHA-256${ROUNDS}:{salt}${stored}:{server}")
+}
+
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Verifier(…)")
@@ -58,7 +80,20 @@ impl fmt::Debug for Verifier {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn a_verifier_is_what_the_crate_of_the_protocol_makes(password in any::<String>()) {
+            let theirs = postgres_protocol::password::scram_sha_256(password.as_bytes());
+            let salt = theirs.split(['$', ':']).nth(2).and_then(|salt| BASE64.decode(salt).ok()).unwrap();
+            prop_assert_eq!(salted(&password, &salt), theirs);
+        }
+    }
 
     #[test]
     fn a_verifier_of_a_password_is_well_formed_and_salted() {
