@@ -133,7 +133,8 @@ impl Worker {
             (generation, index.is_renewed(&self.name), has_work)
         });
         let (now, later) = (Instant::now(), self.retries.next().map_or(self.round, |next| next.min(self.round)));
-        let due = if has_work || is_renewed { now } else { later };
+        let is_gone = generation.is_none() && (self.connected.is_some() || self.failed.is_some());
+        let due = if has_work || is_renewed || is_gone { now } else { later };
         let is_as_it_failed = |failed: &&Failed| generation == Some(failed.generation) && !is_renewed;
         let beside = (!self.in_hand.is_empty()).then(|| self.looked + ALONE);
         let recovered = self.failed.as_ref().filter(is_as_it_failed).map(|failed| failed.until);

@@ -138,6 +138,9 @@ fn a_resource_whose_server_is_gone_can_be_deleted() {
     let login = site.secret("default", "cafe-secret").unwrap();
     let _ = site.cluster.kubectl(&["delete", "dbs", "shared"]);
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "NoServer");
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tenantdb %'";
+    wait_until(PATIENCE, || site.server.psql("postgres", sessions) == "0");
+    wait_until(PATIENCE, || !site.ask("/metrics").1.contains("tenantdb_server_up{"));
     let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--timeout=60s"]);
     let events = ["get", "events", "-o", "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}"];
     wait_until(PATIENCE, || {
