@@ -316,8 +316,9 @@ impl<E: Engine> Pass<E> {
                     biased;
                     // Only the first of a pass stands in line: another pass has its turn between, however long this one is.
                     turn = self.turns.next(), if !ready.is_empty() => {
-                        let tenant = ready.pop_front();
-                        tenant.map(|tenant| running.spawn(self.clone().one(tenant, turn, &observed, listener)));
+                        if let Some(tenant) = ready.pop_front() {
+                            running.spawn(self.clone().one(tenant, turn, &observed, listener));
+                        }
                         None
                     }
                     Some(done) = running.join_next() => Some(done.map_err(|error| panicked(&error))?),

@@ -280,7 +280,8 @@ impl Facts<'_> {
         if self.slots.iter().any(|known| known.login.as_ref() == Some(login)) {
             return None;
         }
-        let newest = self.newest().max(Some(*generation).filter(|told| self.is_plausible(*told)).unwrap_or_default());
+        let known = self.newest();
+        let newest = if self.is_plausible(*generation) { known.max(*generation) } else { known };
         let (login, republish) = (login.clone(), !current || newest != *generation);
         Some(Decision::Confirm { slot, generation: newest, login, version: *version, republish })
     }

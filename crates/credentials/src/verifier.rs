@@ -61,7 +61,7 @@ impl Verifier {
 /// What a server keeps of a password (RFC 5802, 3; RFC 5803). The crate of PostgreSQL's protocol makes the same in twice
 /// the time, because it prepares its key anew in each of the rounds.
 fn salted(password: &str, salt: &[u8]) -> String {
-    // libpq and the server take a password that SASLprep forbids as it is (PostgreSQL documentation, 53.3.1).
+    // libpq and the server take a password that SASLprep forbids as it is (PostgreSQL documentation, 55.3.1).
     let prepared = stringprep::saslprep(password).unwrap_or(Cow::Borrowed(password));
     let mut key = [0; digest::SHA256_OUTPUT_LEN];
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, prepared.as_bytes(), &mut key);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long at first; twice as long each time after.
-pub(crate) const FIRST: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_secs(1);
 
 /// How long to wait after so many failures.
 pub(crate) fn pause(failures: u32, longest: Duration) -> Duration {

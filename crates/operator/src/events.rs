@@ -10,6 +10,7 @@ use tenantdb_api::API_VERSION;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::object::Key;
+use crate::text::shortened;
 
 /// The most that an Event's note may hold, in bytes (Kubernetes API reference, `Event` of `events.k8s.io/v1`).
 const LONGEST: usize = 1024;
@@ -40,8 +41,8 @@ impl Events {
 
     /// Tells what happened to the resource that has this UID.
     pub(crate) fn tell(&self, key: &Key, uid: &str, happened: Happened) {
-        let Happened { is_warning, reason, note, .. } = &happened;
-        let (Key { kind, namespace, name }, note) = (key, shortened(note.clone()));
+        let happened = Happened { note: shortened(happened.note, LONGEST), ..happened };
+        let (Key { kind, namespace, name }, Happened { is_warning, reason, note, .. }) = (key, &happened);
         if *is_warning {
             tracing::warn!(kind, namespace = namespace.as_str(), name = name.as_str(), reason, "{note}");
         } else {
@@ -86,18 +87,10 @@ fn event(key: &Key, uid: String, Happened { is_warning, reason, action, note }: 
         type_: Some(if is_warning { "Warning" } else { "Normal" }.to_owned()),
         reason: Some(reason.to_owned()),
         action: Some(action.to_owned()),
-        note: Some(shortened(note)),
+        note: Some(note),
         regarding: Some(regarding),
         reporting_controller: Some("tenantdb".to_owned()),
         reporting_instance: Some(tenantdb_core::host()),
         ..Event::default()
     }
-}
-
-fn shortened(mut note: String) -> String {
-    if note.len() > LONGEST {
-        note.truncate(note.floor_char_boundary(LONGEST - "…".len()));
-        note.push('…');
-    }
-    note
 }

@@ -22,6 +22,7 @@ mod shared;
 mod sources;
 mod status;
 mod stranded;
+mod text;
 mod watch;
 mod worker;
 mod writer;

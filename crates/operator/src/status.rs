@@ -1,7 +1,5 @@
 //! What a custom resource says of itself: pure, from how its tenant came out of a pass.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantdb_api::{Diagnostic, Diagnostics};
@@ -9,8 +7,10 @@ use tenantdb_core::{Condition, Failure, FailureKind, Refusal, RefusalKind, Tenan
 use tenantdb_postgres::Unusable;
 
 use crate::events::Happened;
+use crate::text::shortened;
 
-/// How many bytes of a message are told.
+/// How many bytes of a message are told: whoever declares something decides how much there is to say, and a status has to
+/// be taken by the API server.
 const LONGEST: usize = 4096;
 
 /// Whether a declaration is kept, in one word and for people.
@@ -232,18 +232,10 @@ pub(crate) fn conditions(before: &Value, generation: i64, verdict: &Verdict, now
             "observedGeneration": generation,
             "lastTransitionTime": since,
             "reason": reason,
-            "message": shortened(message),
+            "message": shortened(message.to_owned(), LONGEST),
         })
     });
     told.collect()
-}
-
-/// Whoever declares something decides how long what is said of it gets; a status has to be taken by the API server.
-fn shortened(message: &str) -> Cow<'_, str> {
-    if message.len() <= LONGEST {
-        return message.into();
-    }
-    format!("{}…", &message[..message.floor_char_boundary(LONGEST)]).into()
 }
 
 /// Kubernetes keeps whole seconds.

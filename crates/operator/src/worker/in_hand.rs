@@ -4,25 +4,23 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tenantdb_api::DatabaseServer;
-use tenantdb_core::{Claim, Condition, Failure, FailureKind, Pass, Report};
-use tenantdb_postgres::Postgres;
+use tenantdb_core::{Claim, Failure, FailureKind, Report};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::batch::Batch;
+use crate::connect::Connected;
 use crate::index::{Look, Work};
 use crate::object::{Key, Object};
 
 /// A pass that was planned.
 pub(crate) struct Begun {
     pub(crate) server: Arc<Object<DatabaseServer>>,
-    pub(crate) pass: Arc<Pass<Postgres>>,
+    pub(crate) connected: Connected,
     pub(crate) batch: Arc<Batch>,
     pub(crate) look: Look,
     /// Those that want what another has, who may let go of it.
     pub(crate) taken: BTreeSet<Claim>,
-    /// What is to be known of the server beside what it says itself.
-    pub(crate) notes: Vec<Condition>,
     pub(crate) since: Instant,
 }
 

@@ -1,6 +1,6 @@
 //! One look at a server: who is asked for is gathered, observed and planned for together.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tenantdb_api::{DatabaseServer, Declared, ObjectName};
@@ -97,16 +97,8 @@ impl Worker {
         if unusable.values().any(Unusable::is_taken) && batch.stand_back(refused.keys()) {
             return Box::pin(self.begin(server, declared, batch, look)).await;
         }
-        let mut taken = BTreeSet::new();
-        for (claim, why) in &unusable {
-            if let Some((key, tenant)) = batch.tenants.get(claim) {
-                let verdict = refused.get(claim).map_or_else(|| Verdict::unusable(why), Verdict::refused);
-                self.shared.tell(key, tenant, &verdict, &Facts::default());
-            }
-            if why.is_taken() {
-                taken.insert(claim.clone());
-            }
-        }
+        self.tell_unusable(&batch, &unusable, &refused);
+        let taken = unusable.iter().filter(|(_, why)| why.is_taken()).map(|(claim, _)| claim.clone()).collect();
         let desired = desired.refusing(refused);
         let batch = Arc::new(batch);
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
@@ -118,11 +110,10 @@ impl Worker {
         self.answer = Some(answer);
         let begun = Begun {
             server: server.clone(),
-            pass: connected.pass.clone(),
+            connected: connected.clone(),
             batch: batch.clone(),
             look,
             taken,
-            notes: connected.way.notes.clone(),
             since: self.looked,
         };
         let reporter = Arc::new(Reporter::new(self.shared.clone(), batch.clone(), self.name.clone(), version));
@@ -133,6 +124,16 @@ impl Worker {
             report
         });
         Ok(())
+    }
+
+    /// Tells those that can't be planned for beside the others; that one may not have what it asks for comes first.
+    fn tell_unusable(&self, batch: &Batch, unusable: &BTreeMap<Claim, Unusable>, refused: &BTreeMap<Claim, Refusal>) {
+        for (claim, why) in unusable {
+            if let Some((key, tenant)) = batch.tenants.get(claim) {
+                let verdict = refused.get(claim).map_or_else(|| Verdict::unusable(why), Verdict::refused);
+                self.shared.tell(key, tenant, &verdict, &Facts::default());
+            }
+        }
     }
 
     /// Takes note of what the server's ledger holds; those of a batch that another server holds.

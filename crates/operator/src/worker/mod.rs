@@ -312,11 +312,11 @@ impl Worker {
         if let Some(answer) = &mut self.answer {
             answer.follow(&outcomes);
         }
-        let is_current = self.connected.as_ref().is_some_and(|(_, now)| Arc::ptr_eq(&now.pass, &begun.pass));
+        let is_current = self.connected.as_ref().is_some_and(|(_, now)| Arc::ptr_eq(&now.pass, &begun.connected.pass));
         match failure {
             None if is_current => {
                 self.failed = None;
-                let conditions = [conditions, begun.notes].concat();
+                let conditions = [&*conditions, &begun.connected.way.notes].concat();
                 self.tell_server(&begun.server, &Verdict::server(&conditions), self.answer.as_ref());
             }
             Some(failure) if is_current => self.put_off(&begun.server, &begun.work(), &failure).await,

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(retries.next(), None, "it is looked at now");
         retries.forget(&key);
         retries.failed(&key, begin);
-        assert_eq!(retries.next(), Some(begin + crate::backoff::FIRST));
+        assert_eq!(retries.next(), Some(begin + Duration::from_secs(1)));
         retries.begun(&key);
         assert_eq!(retries.next(), None);
     }
