@@ -3,29 +3,45 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::Failure;
+use crate::{Failure, Tenure};
 
 /// Shared by everyone who works on a pass; set once.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt {
+    is_set: Arc<AtomicBool>,
+    tenure: Tenure,
+}
 
 impl Interrupt {
-    /// Asks everyone to stop before their next statement.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
+    /// One for those who may write only so long.
+    #[must_use]
+    pub fn within(tenure: Tenure) -> Self {
+        Self { is_set: Arc::default(), tenure }
     }
 
-    /// Whether somebody asked.
+    /// How long whoever works on the pass may write.
+    #[must_use]
+    pub fn tenure(&self) -> &Tenure {
+        &self.tenure
+    }
+
+    /// Asks everyone to stop before their next statement.
+    pub fn set(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked, or nobody may go on.
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.is_set.load(Ordering::SeqCst) || self.tenure.is_over()
     }
 
     /// Goes on, or stops.
     ///
     /// # Errors
-    /// When somebody asked to stop.
+    /// When somebody asked to stop, or nobody may go on.
     pub fn check(&self) -> Result<(), Failure> {
+        self.tenure.check()?;
         if self.is_set() { Err(Failure::interrupted()) } else { Ok(()) }
     }
 }

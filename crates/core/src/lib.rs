@@ -17,6 +17,7 @@ mod plan;
 pub mod policy;
 mod queue;
 mod review;
+mod tenure;
 mod writer;
 
 pub use claim::{Authority, Claim, Subject};
@@ -31,4 +32,5 @@ pub use plan::{
     TenantPlan,
 };
 pub use review::{Consent, lint, review};
-pub use writer::{host, writer};
+pub use tenure::Tenure;
+pub use writer::{Writer, host, writer};

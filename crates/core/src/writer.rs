@@ -1,5 +1,23 @@
 //! Who writes, as others are told.
 
+use crate::Tenure;
+
+/// Who writes to a server, and how long.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    /// What others call this process.
+    pub name: String,
+    /// How long it may write.
+    pub tenure: Tenure,
+}
+
+impl Default for Writer {
+    /// This process, which may write as long as it likes.
+    fn default() -> Self {
+        Self { name: writer(), tenure: Tenure::default() }
+    }
+}
+
 /// Who runs this process, and where, as `alice:4711@db-admin`.
 #[must_use]
 pub fn writer() -> String {

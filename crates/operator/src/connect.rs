@@ -8,7 +8,7 @@ use tenantdb_api::database_server::{
     Admin, CaReference, CaSource, ClusterReference, PasswordSource, SecretKeyReference, SourceKind, TlsMode,
     default_maintenance_database,
 };
-use tenantdb_core::{Address, Condition, Endpoint, Failure, FailureKind, Interrupt, Pass, Password, Place};
+use tenantdb_core::{Address, Condition, Endpoint, Failure, FailureKind, Interrupt, Pass, Password, Place, Writer};
 use tenantdb_postgres::{AdminLogin, Postgres, Sends, TlsSettings, reach};
 
 use crate::reference::{KeyOf, Reader, Reference, ReferredKind, text, waiting};
@@ -72,6 +72,7 @@ impl Way {
         self,
         server: &DatabaseServer,
         place: Arc<dyn Place>,
+        identity: &str,
         interrupt: &Interrupt,
     ) -> Result<Connected, Failure> {
         let tls = TlsSettings::new(self.mode, self.authority.as_deref().map(str::as_bytes));
@@ -80,7 +81,9 @@ impl Way {
             Failure::new(FailureKind::Rejected, message).hint("see `tls.caFrom` of the DatabaseServer")
         })?;
         let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
-        let engine = Postgres::new(server.metadata.name.clone(), self.address.clone(), tls, self.admin.clone(), budget);
+        let writer = Writer { name: identity.to_owned(), tenure: interrupt.tenure().clone() };
+        let (name, address, admin) = (server.metadata.name.clone(), self.address.clone(), self.admin.clone());
+        let engine = Postgres::new(name, address, tls, admin, budget, writer);
         let pass = Pass {
             turns: engine.turns(),
             engine: Arc::new(engine),

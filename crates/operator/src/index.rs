@@ -196,10 +196,13 @@ impl Index {
         self.servers.get(name).cloned()
     }
 
-    /// The server that a declaration names, else the one that holds it, else the default.
+    /// The server that a declaration names, else the one that holds it as far as is known here, else the one that its
+    /// status tells of, which another operator may have looked at, else the default.
     fn server_of(&self, key: &Key) -> Option<ObjectName> {
-        let named = self.tenants.get(key)?.server();
-        let name = named.or_else(|| self.holders.get(key)).cloned().or_else(|| self.default_server());
+        let tenant = self.tenants.get(key)?;
+        let told = || tenant.told_server().filter(|name| self.servers.contains_key(name));
+        let name = tenant.server().or_else(|| self.holders.get(key)).cloned();
+        let name = name.or_else(told).or_else(|| self.default_server());
         name.filter(|name| self.servers.contains_key(name))
     }
 
@@ -232,6 +235,16 @@ impl Index {
                 format!("it names no `server`, and several are the default: {}; let one of them be it", all.join(", "))
             }
         }
+    }
+
+    /// All that are declared.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &ObjectName> {
+        self.servers.keys()
+    }
+
+    /// Whether no server is there for some that nobody has looked at.
+    pub(crate) fn has_stranded(&self) -> bool {
+        !self.stranded.is_empty()
     }
 
     /// The servers that have something to look at.

@@ -80,6 +80,22 @@ fn two_defaults_are_none_but_whoever_is_held_stays_where_it_is() {
 }
 
 #[test]
+fn one_that_names_no_server_is_looked_at_where_its_status_says_until_a_ledger_says_otherwise() {
+    let mut index = index([server("one", false), server("two", false), server("new", true)]);
+    let mut told = object("cafe", 1, &json!({}));
+    told.data["status"] = json!({"server": "one"});
+    let (cafe, blog) = (key(tenant_database::RESOURCE.kind, "cafe"), key(tenant_database::RESOURCE.kind, "blog"));
+    index.change(Change::Tenant(cafe.clone(), Some(Tenant::Database(Arc::new(Object::new(&told))))));
+    assert_eq!(names(index.take(&"one".parse().unwrap(), |_| false)), ["cafe"]);
+    index.holds(&"two".parse().unwrap(), [cafe]);
+    assert_eq!(names(index.take(&"two".parse().unwrap(), |_| false)), ["cafe"]);
+    // A server that is gone has nothing any more.
+    told.data["status"] = json!({"server": "gone"});
+    index.change(Change::Tenant(blog, Some(Tenant::Database(Arc::new(Object::new(&told))))));
+    assert_eq!(names(index.take(&"new".parse().unwrap(), |_| false)), ["blog"]);
+}
+
+#[test]
 fn a_status_that_was_written_is_no_reason_to_look_again() {
     let shared = "shared".parse().unwrap();
     let mut index = index([server("shared", true), database("cafe", 1, &json!({}))]);

@@ -2,7 +2,8 @@
 //!
 //! The way of the data: `watch` tells what changed to `index`, which knows no client and says which server has to look
 //! at what; each server's `worker` gathers that, looks, and runs the one pass that the command line runs as well; `status`
-//! says how each tenant came out, and `writer` alone writes it. Nothing here plans anything itself.
+//! says how each tenant came out, and `writer` alone writes it. Of several operators, `replicas` says which one works on
+//! which server. Nothing here plans anything itself.
 
 mod backoff;
 mod connect;
@@ -10,11 +11,11 @@ mod events;
 mod finalizer;
 mod follow;
 mod index;
-mod lease;
 mod metrics;
 mod object;
 mod reference;
 mod references;
+mod replicas;
 mod report;
 mod scripts;
 mod serve;
@@ -27,33 +28,29 @@ mod watch;
 mod worker;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tenantdb_api::ObjectName;
 use tenantdb_core::{Authority, Failure, Interrupt};
 use tenantdb_credentials::stores::secret::{self, SecretPlace};
-use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::watch::{Sender, channel};
 use tokio::task::JoinSet;
 
 use events::Events;
 use finalizer::Finalizers;
 use follow::Following;
 use index::Index;
-use lease::Lease;
+use replicas::{Replicas, Share, Sharing, Term};
 use serve::Health;
 use shared::Shared;
-use stranded::strand;
+use stranded::Stranded;
 use watch::Seen;
 use worker::Worker;
 use writer::StatusWriter;
-
-/// The name of the Lease, whatever the cluster is called: its resources are kept by one operator.
-const LEASE: &str = "tenantdb";
 
 /// How often is looked whether to stop.
 const STOP: Duration = Duration::from_millis(100);
@@ -63,15 +60,15 @@ const STOP: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Who speaks for the cluster's declarations.
     pub authority: Authority,
-    /// Where its Lease is; the namespace that the client was made for when absent.
+    /// Where the Leases are by which replicas share the servers; the namespace that the client was made for when absent.
     pub namespace: Option<String>,
-    /// How long the Lease lasts that is not renewed.
+    /// How long a replica is waited for that gives no sign of life.
     pub lease_duration: Duration,
     /// Where metrics and health are asked for.
     pub listen: SocketAddr,
 }
 
-/// Works while this process has the cluster's Lease, until somebody asks to stop; what is in hand then is finished.
+/// Works on its part of the servers until somebody asks to stop; what is in hand then is finished.
 ///
 /// # Errors
 /// When nobody can listen where metrics are to be asked for.
@@ -80,93 +77,49 @@ pub async fn run(client: Client, options: Options, interrupt: Interrupt) -> Resu
     let health = Arc::new(Health::new());
     serve::serve(listen, health.clone()).await?;
     let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-    let identity = format!("{}_{:x}", tenantdb_core::writer(), rand::random::<u64>());
-    let mut lease = Lease::new(client.clone(), &namespace, LEASE, identity, lease_duration);
-    while acquire(&mut lease, &health, &interrupt).await {
-        tracing::info!(lease = LEASE, "this operator works");
-        health.ready(false);
-        health.metrics.leads(true);
-        let term = Interrupt::default();
-        let work = work(client.clone(), authority.clone(), health.clone(), term.clone());
-        let keeping = async {
-            tokio::select! {
-                () = lease.keep() => tracing::warn!(lease = LEASE, "the Lease is lost"),
-                () = asked_to_stop(&interrupt) => {}
-            }
-            term.set();
-            // It is kept until what is in hand is finished.
-            lease.keep().await;
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = work => {}
-            () = keeping => {}
-        }
-        health.metrics.leads(false);
-        lease.release().await;
-    }
-    Ok(())
-}
-
-/// Stands by until this process has the Lease; `false` when somebody asks to stop first.
-async fn acquire(lease: &mut Lease, health: &Health, interrupt: &Interrupt) -> bool {
-    health.ready(true);
-    let standing_by = async {
-        loop {
-            health.beat();
-            tokio::time::sleep(STOP).await;
-        }
-    };
-    tokio::select! {
-        acquired = lease.acquire(interrupt) => acquired,
-        () = standing_by => false,
-    }
-}
-
-async fn asked_to_stop(interrupt: &Interrupt) {
-    while !interrupt.is_set() {
-        tokio::time::sleep(STOP).await;
-    }
-}
-
-/// Watches the cluster and works.
-async fn work(client: Client, authority: Authority, health: Arc<Health>, interrupt: Interrupt) {
+    let identity = format!("{:016x} {}", rand::random::<u64>(), tenantdb_core::writer());
     let place = secret::place_id(&authority);
     let (statuses, writing) = StatusWriter::new(client.clone(), health.clone());
     let (events, telling) = Events::new(client.clone());
-    let shared = Arc::new(Shared {
+    let shared = Shared {
         client: client.clone(),
         authority,
+        identity: identity.clone(),
         place: Arc::new(SecretPlace::new(client.clone(), place)),
-        index: Mutex::new(Index::default()),
+        index: Arc::default(),
         statuses,
         events,
-        finalizers: Finalizers::new(client.clone()),
+        finalizers: Arc::new(Finalizers::new(client.clone())),
         health,
+        wakes: Arc::default(),
         interrupt: interrupt.clone(),
-    });
-    let (sender, seen) = unbounded_channel();
-    let mut watches = JoinSet::new();
-    watches.spawn(watch::servers(client.clone(), sender.clone()));
-    watches.spawn(watch::databases(client.clone(), sender.clone()));
-    watches.spawn(watch::roles(client.clone(), sender.clone()));
-    watches.spawn(watch::namespaces(client.clone(), sender.clone()));
-    let following = Following::new(client.clone(), sender.clone());
-    let for_secrets = shared.clone();
-    watches.spawn(async move {
-        watch::secrets(client, &for_secrets.place, &for_secrets.authority, sender).await;
-    });
+    };
     let (writing, telling) = (tokio::spawn(writing), tokio::spawn(telling));
-    dispatch(&shared, seen, following, watches.len()).await;
-    watches.shutdown().await;
-    drop(shared);
+    let (announce, announced) = channel(BTreeSet::new());
+    let of_term = shared.clone();
+    let begin = move |share, term| work(of_term.of_term(&share, &term), share, term);
+    let sharing = Sharing { namespace, identity, duration: lease_duration };
+    let replicas = Replicas::new(client, sharing, announced, begin);
+    tokio::join!(dispatch(shared, announce), replicas.run(&interrupt));
     let _ = tokio::join!(writing, telling);
+    Ok(())
 }
 
-/// Brings what so many watches see into the index, and wakes those who have to look at it.
-async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut following: Following, watches: usize) {
-    let mut workers: BTreeMap<ObjectName, Arc<Notify>> = BTreeMap::new();
-    let mut running = JoinSet::new();
+/// Works on a share for a term.
+async fn work(shared: Arc<Shared>, share: Share, term: Term) {
+    match share {
+        Share::Cluster => Stranded::new(shared.clone(), term.wake).run().await,
+        Share::Server(ref server) => Worker::new(server.clone(), shared.clone(), term).run().await,
+    }
+    shared.end_of_term(&share);
+}
+
+/// Brings what the watches see into the index, says what there is to share, and wakes those who work on it.
+async fn dispatch(shared: Shared, announce: Sender<BTreeSet<Share>>) {
+    let (sender, mut seen) = unbounded_channel();
+    let mut watches = watches(&shared, &sender);
+    let number = watches.len();
+    let mut following = Following::new(shared.client.clone(), sender);
     let mut complete = BTreeSet::new();
     let mut heard = Vec::new();
     while !shared.interrupt.is_set() {
@@ -176,7 +129,7 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut f
         }
         tokio::select! {
             _ = seen.recv_many(&mut heard, 1000) => {}
-            () = tokio::time::sleep(STOP) => continue,
+            () = tokio::time::sleep(STOP) => {}
         }
         for told in heard.drain(..) {
             match told {
@@ -187,26 +140,32 @@ async fn dispatch(shared: &Arc<Shared>, mut seen: UnboundedReceiver<Seen>, mut f
             }
         }
         // Before all is known, an object may seem to have no server, and a name to be free.
-        if complete.len() < watches {
+        if complete.len() < number {
             continue;
         }
         shared.health.ready(true);
-        strand(shared, &mut running);
-        for server in shared.index(|index| index.busy()) {
-            shared.health.metrics.waiting(server.as_str(), shared.index(|index| index.waiting(&server)));
-            let wake = workers.entry(server.clone()).or_insert_with(|| {
-                let wake = Arc::new(Notify::new());
-                running.spawn(Worker::new(server, shared.clone(), wake.clone()).run());
-                wake
-            });
-            wake.notify_one();
-        }
-        // One whose server is gone lets go of its connections.
-        let is_gone = |server: &ObjectName| shared.index(|index| index.server(server).is_none());
-        workers.iter().filter(|(server, _)| is_gone(server)).for_each(|(_, wake)| wake.notify_one());
+        announce.send_if_modified(|shares| {
+            let servers = shared.index(|index| index.servers().cloned().map(Share::Server).collect::<Vec<_>>());
+            let now: BTreeSet<Share> = std::iter::once(Share::Cluster).chain(servers).collect();
+            let is_another = *shares != now;
+            *shares = now;
+            is_another
+        });
+        shared.wake_those_with_work();
     }
-    for wake in workers.values() {
-        wake.notify_one();
-    }
-    while running.join_next().await.is_some() {}
+    watches.shutdown().await;
+}
+
+/// Watches all that is declared, and the Secrets.
+fn watches(shared: &Shared, sender: &UnboundedSender<Seen>) -> JoinSet<()> {
+    let mut watches = JoinSet::new();
+    watches.spawn(watch::servers(shared.client.clone(), sender.clone()));
+    watches.spawn(watch::databases(shared.client.clone(), sender.clone()));
+    watches.spawn(watch::roles(shared.client.clone(), sender.clone()));
+    watches.spawn(watch::namespaces(shared.client.clone(), sender.clone()));
+    let (of_secrets, sender) = (shared.clone(), sender.clone());
+    watches.spawn(async move {
+        watch::secrets(of_secrets.client, &of_secrets.place, &of_secrets.authority, sender).await;
+    });
+    watches
 }

@@ -40,7 +40,7 @@ pub(crate) struct Metrics {
     waiting: Family<OfServer, Gauge>,
     up: Family<OfServer, Gauge>,
     writes: Family<OfKind, Counter>,
-    leads: Gauge,
+    servers: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -64,7 +64,7 @@ impl Metrics {
             waiting: Family::default(),
             up: Family::default(),
             writes: Family::default(),
-            leads: Gauge::default(),
+            servers: Gauge::default(),
         };
         let mut registry = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let passes = metrics.passes.clone();
@@ -77,7 +77,7 @@ impl Metrics {
         registry.register("queue_depth", "Resources that wait for the next pass over their server", waiting);
         registry.register("server_up", "Whether the last pass over a server reached it", metrics.up.clone());
         registry.register("status_writes", "Statuses that were written", metrics.writes.clone());
-        registry.register("leader", "Whether this operator is the one that works", metrics.leads.clone());
+        registry.register("servers", "Servers that this operator works on", metrics.servers.clone());
         drop(registry);
         metrics
     }
@@ -92,7 +92,7 @@ impl Metrics {
         }
     }
 
-    /// A server is declared no more.
+    /// A server is declared no more, or another operator's to tell of.
     pub(crate) fn forget(&self, server: &str) {
         let of_server = OfServer { server: server.to_owned() };
         self.up.remove(&of_server);
@@ -109,14 +109,9 @@ impl Metrics {
         self.writes.get_or_create(&OfKind { kind: kind.to_owned() }).inc();
     }
 
-    /// Whether this process is the one that works.
-    pub(crate) fn leads(&self, leads: bool) {
-        self.leads.set(i64::from(leads));
-        if !leads {
-            // Another tells of the servers from now on.
-            self.waiting.clear();
-            self.up.clear();
-        }
+    /// On how many servers this process works.
+    pub(crate) fn servers(&self, number: usize) {
+        self.servers.set(i64::try_from(number).unwrap_or(i64::MAX));
     }
 
     /// How many wait for a server.

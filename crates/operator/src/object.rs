@@ -143,6 +143,11 @@ impl Tenant {
         Some(spec.role.as_ref().map_or_else(|| metadata.name.to_string(), ToString::to_string))
     }
 
+    /// The server that its status tells of.
+    pub(crate) fn told_server(&self) -> Option<ObjectName> {
+        self.meta().status["server"].as_str()?.parse().ok()
+    }
+
     /// The server that it names.
     pub(crate) fn server(&self) -> Option<&ObjectName> {
         match self {

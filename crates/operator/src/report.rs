@@ -59,7 +59,7 @@ impl Reporter {
         self.shared.health.metrics.tenant(self.server.as_str(), verdict.reason());
         let meta = tenant.meta();
         for happened in verdict.happened(&meta.status, outcome) {
-            self.shared.events.tell(key, &meta.uid, happened);
+            self.shared.happened(key, tenant, happened);
         }
         if meta.is_deleted && verdict.is_ready() {
             return;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::events::Happened;
-use crate::index::{Index, Look};
+use crate::index::Index;
 use crate::object::{Key, Tenant};
 use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
@@ -14,35 +15,43 @@ use crate::status::{Facts, Verdict};
 /// How long to wait before what is let go is looked for again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tells them so. One that was deleted is let go: nobody can do any more about it.
-pub(crate) fn strand(shared: &Arc<Shared>, running: &mut JoinSet<()>) {
-    for key in shared.index(Index::take_stranded) {
-        let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
-        if !tenant.meta().is_deleted {
-            let stranded = || Verdict::stranded(shared.index(|index| index.why_stranded(&key)));
-            let verdict = tenant.fault().map_or_else(stranded, Verdict::invalid);
-            shared.tell(&key, &tenant, &verdict, &Facts::default());
-        } else if tenant.meta().is_held() && !is_back(shared, &key, &tenant) {
-            if let Some(happened) = left_behind(&tenant) {
-                shared.events.tell(&key, &tenant.meta().uid, happened);
-            }
-            running.spawn(let_go(shared.clone(), key, tenant));
-        }
-    }
+/// Tells them so, and lets go of those that were deleted: nobody can do any more about them.
+pub(crate) struct Stranded {
+    shared: Arc<Shared>,
+    wake: Arc<Notify>,
+    letting_go: JoinSet<()>,
 }
 
-/// Has one looked at by the server that it says it is on, if that is there: ledgers tell only later whom they hold.
-fn is_back(shared: &Shared, key: &Key, tenant: &Tenant) -> bool {
-    let name = tenant.meta().status["server"].as_str().and_then(|name| name.parse().ok());
-    let Some(name) = name.filter(|_| tenant.server().is_none()) else { return false };
-    shared.index(|index| {
-        let is_there = index.server(&name).is_some();
-        if is_there {
-            index.holds(&name, [key.clone()]);
-            index.look_at(key, Look::Shallow);
+impl Stranded {
+    pub(crate) fn new(shared: Arc<Shared>, wake: Arc<Notify>) -> Self {
+        Self { shared, wake, letting_go: JoinSet::new() }
+    }
+
+    /// Works until the term ends.
+    pub(crate) async fn run(mut self) {
+        while !self.shared.interrupt.is_set() {
+            self.strand();
+            self.wake.notified().await;
         }
-        is_there
-    })
+        self.letting_go.shutdown().await;
+    }
+
+    fn strand(&mut self) {
+        let shared = &self.shared;
+        for key in shared.index(Index::take_stranded) {
+            let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
+            if !tenant.meta().is_deleted {
+                let stranded = || Verdict::stranded(shared.index(|index| index.why_stranded(&key)));
+                let verdict = tenant.fault().map_or_else(stranded, Verdict::invalid);
+                shared.tell(&key, &tenant, &verdict, &Facts::default());
+            } else if tenant.meta().is_held() {
+                if let Some(happened) = left_behind(&tenant) {
+                    shared.happened(&key, &tenant, happened);
+                }
+                self.letting_go.spawn(let_go(shared.clone(), key, tenant));
+            }
+        }
+    }
 }
 
 /// What stays where, as far as its status tells.

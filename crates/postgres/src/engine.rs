@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenantdb_api::{Namespace, ObjectName, SqlName};
 use tenantdb_core::{
     Address, AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login,
-    PlaceView, Plan, Task, TenantPlan, TenantSummary, Turns, Vitals,
+    PlaceView, Plan, Task, TenantPlan, TenantSummary, Turns, Vitals, Writer,
 };
 use tenantdb_credentials::Delivered;
 use tokio::task::JoinSet;
@@ -40,8 +40,15 @@ impl Postgres {
     /// A server; nothing is connected before it is asked something. `budget` is how many connections there may be at
     /// a time, at least 3.
     #[must_use]
-    pub fn new(name: ObjectName, address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize) -> Self {
-        let connections = Arc::new(Connections::new(address, tls, admin, budget));
+    pub fn new(
+        name: ObjectName,
+        address: Address,
+        tls: TlsSettings,
+        admin: AdminLogin,
+        budget: usize,
+        writer: Writer,
+    ) -> Self {
+        let connections = Arc::new(Connections::new(address, tls, admin, budget, writer));
         Self { name, connections, locks: Locks::new(PATIENCE), probes: Probes::default() }
     }
 
@@ -177,6 +184,21 @@ impl Postgres {
     pub fn preparation(observed: &Observed) -> Vec<PostgresStep> {
         let steps = plan::preparation(observed).into_iter();
         steps.filter_map(|step| if let Task::Engine(step) = step.task { Some(step) } else { None }).collect()
+    }
+
+    /// Ends the sessions of another process that worked with this login, and waits until they are gone; how many there
+    /// were.
+    ///
+    /// # Errors
+    /// When the server can't be asked, or they don't end.
+    pub async fn end_sessions_of(&self, writer: &str) -> Result<usize, Failure> {
+        let ended = async {
+            let session = self.connections.maintenance().await?;
+            let ended = apply::end_sessions(&session, writer).await;
+            session.close().await;
+            ended
+        };
+        ended.await.map_err(|failure| self.at(failure))
     }
 
     /// Says goodbye on every connection that nobody uses.

@@ -597,7 +597,8 @@ pub struct OperatorArguments {
     /// What the ledgers of the servers call this cluster; it must not change, and no other cluster may have it
     #[arg(long, value_name = "ID")]
     pub cluster_id: String,
-    /// Where its Lease is, of which several operators share one: that of the pod, else of the context, else default
+    /// Where the Leases are by which several operators share the servers: that of the pod, else of the context, else
+    /// default
     #[arg(long, value_name = "NS")]
     pub namespace: Option<Namespace>,
     /// How long another operator waits for one that is silent, at least 1s

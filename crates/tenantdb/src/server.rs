@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tenantdb_api::database_server::{PasswordSource, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
-use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Pass, Password, Place};
+use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Pass, Password, Place, Writer};
 use tenantdb_local::{LocalServer, Running, State};
 use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, Sends, TlsSettings, reach};
 
@@ -230,7 +230,8 @@ fn connected(
     let endpoint = reach::endpoint(server, &address, authority);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
     let login = admin.username.clone();
-    let mut engine = Postgres::new(server.metadata.name.clone(), address.clone(), tls, admin, budget);
+    let mut engine =
+        Postgres::new(server.metadata.name.clone(), address.clone(), tls, admin, budget, Writer::default());
     if let Some(patience) = patience()? {
         engine = engine.with_patience(patience);
     }

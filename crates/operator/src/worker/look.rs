@@ -33,6 +33,7 @@ impl Worker {
             }
         };
         self.connect(server.meta.generation, &declared).await?;
+        self.end_predecessor().await?;
         for depth in [Look::Shallow, Look::Deep] {
             let keys = asked.iter().filter(|(_, look)| **look == depth).map(|(key, _)| key);
             let batch = self.gather(keys);
@@ -40,6 +41,15 @@ impl Worker {
                 self.begin(server, &declared, batch, depth).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Ends what somebody still has open who worked on this server before, and was not heard of any more.
+    async fn end_predecessor(&mut self) -> Result<(), Failure> {
+        let (Some(predecessor), Some((_, connected))) = (&self.predecessor, &self.connected) else { return Ok(()) };
+        let ended = connected.pass.engine.end_sessions_of(predecessor).await?;
+        tracing::info!(server = self.name.as_str(), predecessor, ended, "its sessions are ended");
+        self.predecessor = None;
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use crate::connect::{Connected, Way};
 use crate::index::{Look, Work};
 use crate::object::{Key, Object, Tenant};
 use crate::reference::Reader;
+use crate::replicas::Term;
 use crate::shared::Shared;
 use crate::status::{self, Facts, Verdict};
 use crate::writer::Target;
@@ -55,6 +56,8 @@ pub(crate) struct Worker {
     name: ObjectName,
     shared: Arc<Shared>,
     wake: Arc<Notify>,
+    /// Who worked on it before, and may not have noticed that it does no more.
+    predecessor: Option<String>,
     /// The server as it was declared when it was connected to.
     connected: Option<(i64, Connected)>,
     /// Whether something that it refers to is another since.
@@ -84,13 +87,14 @@ struct Failed {
 }
 
 impl Worker {
-    pub(crate) fn new(name: ObjectName, shared: Arc<Shared>, wake: Arc<Notify>) -> Self {
+    pub(crate) fn new(name: ObjectName, shared: Arc<Shared>, term: Term) -> Self {
         let now = Instant::now();
         Self {
             round: now + jittered(ROUND, &name),
             name,
             shared,
-            wake,
+            wake: term.wake,
+            predecessor: term.predecessor,
             connected: None,
             is_renewed: false,
             recorded: None,
@@ -104,8 +108,10 @@ impl Worker {
         }
     }
 
-    /// Works until somebody asks to stop; while the server is not declared there is nothing to do.
+    /// Works until the term ends; while the server is not declared there is nothing to do.
     pub(crate) async fn run(mut self) {
+        // Whoever had it before knew what had been looked at.
+        self.shared.index(|index| index.look_at_server(&self.name, Look::Shallow));
         while !self.shared.interrupt.is_set() {
             let next = self.next_look();
             if Instant::now() < next {
@@ -246,7 +252,7 @@ impl Worker {
                 status[field] = before[field].clone();
             }
         }
-        if status != *before {
+        if status != *before && !self.shared.interrupt.tenure().is_over() {
             let target = Target { kind: "DatabaseServer", namespace: None, name: self.name.clone() };
             self.shared.statuses.write(target, status);
         }
@@ -269,7 +275,7 @@ impl Worker {
         if same_declaration.is_some() && !is_renewed {
             return Ok(());
         }
-        let Shared { client, place, interrupt, .. } = &*self.shared;
+        let Shared { client, place, .. } = &*self.shared;
         let mut reader = Reader::new(client);
         let way = Way::find(&mut reader, &declared.resource).await;
         self.shared.index(|index| index.refers(&self.name, reader.read));
@@ -290,7 +296,9 @@ impl Worker {
                 if earlier.is_some() {
                     tracing::info!(server = self.name.as_str(), "what it refers to is another; it is reached anew");
                 }
-                let connected = way.and_then(|way| way.connect(&declared.resource, place.clone(), interrupt));
+                let connected = way.and_then(|way| {
+                    way.connect(&declared.resource, place.clone(), &self.shared.identity, &self.shared.interrupt)
+                });
                 if let Some((_, earlier)) = self.connected.take() {
                     earlier.pass.engine.close().await;
                 }

@@ -3,11 +3,13 @@
 
 mod bookkeeping;
 mod locks;
+mod predecessor;
 mod proof;
 mod script;
 
 pub(crate) use bookkeeping::{accept_ledger, flush, note_sightings, take_over};
 pub(crate) use locks::{Lock, Locks};
+pub(crate) use predecessor::end_sessions;
 use tenantdb_core::{Claim, Failure, FailureKind, Login, Plan, Step, Task, TenantPlan, failpoint};
 
 use self::proof::Proof;

@@ -68,7 +68,7 @@ impl<'a> Proof<'a> {
 #[cfg(test)]
 mod tests {
     use tenantdb_api::database_server::TlsMode;
-    use tenantdb_core::Address;
+    use tenantdb_core::{Address, Writer};
 
     use super::*;
     use crate::connect::{AdminLogin, TlsSettings};
@@ -84,7 +84,8 @@ mod tests {
                 maintenance_database: "postgres".to_owned(),
                 sends: Sends::Password,
             };
-            let connections = Connections::new(address, TlsSettings::new(mode, None).unwrap(), admin, 3);
+            let connections =
+                Connections::new(address, TlsSettings::new(mode, None).unwrap(), admin, 3, Writer::default());
             let refused = Proof::of(&password, &connections).err().unwrap();
             assert_eq!(refused.message, "a password itself is only sent to a server that has proved itself");
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenantdb_core::{Address, Failure, FailureKind, Login, Password};
+use tenantdb_core::{Address, Failure, FailureKind, Login, Password, Writer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::error::SqlState;
 
@@ -28,6 +28,7 @@ pub(crate) struct Connections {
     address: Address,
     tls: TlsSettings,
     admin: AdminLogin,
+    writer: Writer,
     ledger: Arc<Semaphore>,
     visits: Arc<Semaphore>,
     /// One visit less, if that leaves any: a script takes as long as its author likes.
@@ -48,7 +49,7 @@ pub(crate) struct LedgerSession<'a> {
 
 impl Connections {
     /// Connections to a server; `budget` is how many there may be at a time, at least 3.
-    pub(crate) fn new(address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize) -> Self {
+    pub(crate) fn new(address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize, writer: Writer) -> Self {
         let shared = budget.max(3) - 1;
         let ledger = shared.div_ceil(2);
         let visits = shared - ledger;
@@ -56,6 +57,7 @@ impl Connections {
             address,
             tls,
             admin,
+            writer,
             ledger: Arc::new(Semaphore::new(ledger)),
             visits: Arc::new(Semaphore::new(visits)),
             scripts: Arc::new(Semaphore::new((visits - 1).max(1))),
@@ -257,7 +259,7 @@ impl Connections {
     ) -> Result<Session, Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
-            match Session::open(address, &self.tls, user, password, database, speaker).await {
+            match Session::open(address, &self.tls, user, password, database, speaker, &self.writer).await {
                 Ok(session) => {
                     if session.sorts_otherwise() {
                         let mut databases = self.sorted_otherwise.lock().unwrap_or_else(PoisonError::into_inner);

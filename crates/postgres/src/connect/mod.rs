@@ -11,7 +11,7 @@ use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tenantdb_core::{Address, Password};
+use tenantdb_core::{Address, Password, Writer};
 use tokio::net::TcpStream;
 use tokio_postgres::Config;
 
@@ -100,10 +100,10 @@ const WORK_OPTIONS: &[(&str, &str)] = &[("idle_session_timeout", "0")];
 const PROBE_OPTIONS: &[(&str, &str)] = &[("idle_session_timeout", "0"), ("statement_timeout", "30s")];
 
 /// What a session is opened with.
-fn config(user: &str, password: &Password, database: &str, speaker: Speaker) -> Config {
+fn config(user: &str, password: &Password, database: &str, speaker: Speaker, writer: &Writer) -> Config {
     let mut config = Config::new();
     config.user(user).password(password.expose()).dbname(database);
-    let name = if speaker.is_administrative() { application_name() } else { "tenantdb probe".to_owned() };
+    let name = if speaker.is_administrative() { application_name(&writer.name) } else { "tenantdb probe".to_owned() };
     config.application_name(name);
     if let Some(options) = options(speaker) {
         config.options(options);
@@ -136,8 +136,8 @@ fn options(speaker: Speaker) -> Option<String> {
 }
 
 /// Names the holder of locks to others: `tenantdb <process>@<host>`, at most 63 bytes.
-fn application_name() -> String {
-    let mut name = format!("tenantdb {}", tenantdb_core::writer());
+pub(crate) fn application_name(writer: &str) -> String {
+    let mut name = format!("tenantdb {writer}");
     name.truncate(name.floor_char_boundary(63));
     name
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, TryStreamExt};
-use tenantdb_core::{Address, Failure, FailureKind, Password};
+use tenantdb_core::{Address, Failure, FailureKind, Password, Tenure, Writer};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -60,6 +60,7 @@ pub(crate) struct Session {
     connection: JoinHandle<()>,
     database: String,
     sorts_otherwise: bool,
+    tenure: Tenure,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -72,8 +73,9 @@ impl Session {
         password: &Password,
         database: &str,
         speaker: Speaker,
+        writer: &Writer,
     ) -> Result<Self, Failure> {
-        let mut config = config(user, password, database, speaker);
+        let mut config = config(user, password, database, speaker, writer);
         config.ssl_mode(tls.ssl_mode());
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let opening = async {
@@ -88,7 +90,9 @@ impl Session {
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.unwrap_or_else(|_| Err(silence()));
         let Opened { client, connection, version } = opened.map_err(|failure| within(database, failure))?;
         let database = database.to_owned();
-        let mut session = Self { client, warnings, connection, database, sorts_otherwise: false, _permit: None };
+        let tenure = writer.tenure.clone();
+        let mut session =
+            Self { client, warnings, connection, database, sorts_otherwise: false, tenure, _permit: None };
         if speaker.is_administrative() && version >= FIRST_WITH_TRANSACTION_TIMEOUT {
             session.send_ahead("SET transaction_timeout = 0");
         }
@@ -136,7 +140,8 @@ impl Session {
             Ok(_) => self.run(&[Statement::new("COMMIT")]).await,
             Err(failure) => {
                 // A rollback that fails means that the session is gone, and the transaction with it.
-                let _ = self.run(&[Statement::new("ROLLBACK")]).await;
+                let _ = self.client.simple_query("ROLLBACK").await;
+                self.take_warnings();
                 Err(failure)
             }
         }
@@ -160,6 +165,7 @@ impl Session {
         text: impl AsRef<str>,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Failure> {
+        self.tenure.check()?;
         // What has no parameters need not be prepared first: that saves waiting for the server once.
         let rows = match parameters {
             [] => self.client.query_typed(text.as_ref(), &[]).await,
@@ -177,6 +183,7 @@ impl Session {
     /// Runs a script that is not ours; what it makes the server say is nothing to us, unless it fails.
     pub(crate) async fn script(&self, text: &str) -> Result<(), ScriptError> {
         let mut done = 0;
+        self.tenure.check().map_err(|failure| ScriptError { failure, character: None, done })?;
         let ran = async {
             let mut messages = std::pin::pin!(self.client.simple_query_raw(text).await?);
             while let Some(message) = messages.try_next().await? {
@@ -202,6 +209,7 @@ impl Session {
     }
 
     async fn send(&self, statements: &[Statement]) -> Result<Vec<SimpleQueryMessage>, Failure> {
+        self.tenure.check()?;
         let outcomes = join_all(statements.iter().map(|statement| self.client.simple_query(&statement.text))).await;
         let mut messages = Vec::new();
         for (statement, outcome) in statements.iter().zip(outcomes) {

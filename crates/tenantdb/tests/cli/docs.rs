@@ -69,6 +69,7 @@ pages! {
     decision_0007: "docs/decisions/0007-one-wait-for-the-disk-ends-a-pass.md",
     decision_0008: "docs/decisions/0008-a-secret-is-made-with-its-credential-in-it.md",
     decision_0009: "docs/decisions/0009-another-operators-cluster-is-followed-and-reached-where-it-says.md",
+    decision_0010: "docs/decisions/0010-a-lease-for-each-server-and-one-heartbeat-for-each-replica.md",
 }
 
 #[test]

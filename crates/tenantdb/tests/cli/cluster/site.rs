@@ -79,11 +79,25 @@ impl Site {
 
     /// Puts the administrator's password where the declaration says that it is.
     pub fn store_password(&self, password: &str) {
+        self.store_password_as("postgresql", password);
+    }
+
+    fn store_password_as(&self, name: &str, password: &str) {
         let secret = serde_json::json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgresql", "namespace": "kube-system"},
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "kube-system"},
             "stringData": {"password": password},
         });
         self.apply(&secret.to_string());
+    }
+
+    /// Declares another server.
+    pub fn declare(&self, name: &str, server: &TestServer) {
+        self.store_password_as(name, server.admin_password());
+        let port = |server: &TestServer| format!("port: {}", server.port());
+        let yaml = self.server_yaml("").replace("name: shared", &format!("name: {name}"));
+        let yaml =
+            yaml.replace("name: postgresql", &format!("name: {name}")).replace("default: true", "default: false");
+        self.apply(&yaml.replace(&port(&self.server), &port(server)));
     }
 
     /// The declaration of the server, with more.
@@ -110,11 +124,17 @@ impl Site {
         self.operators.push((command.spawn().unwrap(), port));
     }
 
-    /// Kills the one that was started first.
-    pub fn kill_first(&mut self) {
-        let (mut first, _) = self.operators.remove(0);
-        first.kill().unwrap();
-        first.wait().unwrap();
+    /// Kills the one with this process.
+    pub fn kill_one(&mut self, process: u32) {
+        let index = self.operators.iter().position(|(operator, _)| operator.id() == process).unwrap();
+        let (mut operator, _) = self.operators.remove(index);
+        operator.kill().unwrap();
+        operator.wait().unwrap();
+    }
+
+    /// The processes of the operators, in the order in which they were started.
+    pub fn processes(&self) -> Vec<u32> {
+        self.operators.iter().map(|(operator, _)| operator.id()).collect()
     }
 
     /// Asks them to stop, and waits until they have.
@@ -134,10 +154,10 @@ impl Site {
         }
     }
 
-    /// What the last operator that was started answers over HTTP: the status and the text.
+    /// What the last operator that was started answers over HTTP: the status and the text; nothing before it listens.
     pub fn ask(&self, path: &str) -> (String, String) {
         let (_, port) = self.operators.last().unwrap();
-        let mut stream = TcpStream::connect(("127.0.0.1", port.port())).unwrap();
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port.port())) else { return Default::default() };
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -158,12 +178,17 @@ impl Site {
 
     /// Makes databases of one spec, called `many-0`, `many-1` and so on; kubectl would take its time.
     pub fn make_many(&self, numbers: Range<usize>, spec: &str) {
+        self.make_many_called("many", numbers, spec);
+    }
+
+    /// The same, called something else.
+    pub fn make_many_called(&self, name: &str, numbers: Range<usize>, spec: &str) {
         run_blocking(async {
             let databases = self.databases().await;
             let spec: Value = serde_json::from_str(spec).unwrap();
             let make = |number: usize| {
                 let kind = ApiResource::from_gvk(&database());
-                let object = DynamicObject::new(&format!("many-{number}"), &kind).data(json!({"spec": spec}));
+                let object = DynamicObject::new(&format!("{name}-{number}"), &kind).data(json!({"spec": spec}));
                 let databases = &databases;
                 async move { drop(databases.create(&PostParams::default(), &object).await.unwrap()) }
             };
