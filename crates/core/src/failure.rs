@@ -38,6 +38,8 @@ pub enum FailureKind {
     Place,
     /// Something that a declaration refers to is not there yet.
     Waiting,
+    /// It is somebody else's.
+    Conflict,
 }
 
 impl Failure {

@@ -242,6 +242,14 @@ impl Index {
         self.servers.keys()
     }
 
+    /// The eldest of those that say that they have this ledger as well, if one is older than this server.
+    pub(crate) fn elder(&self, server: &ObjectName, ledger: &str) -> Option<ObjectName> {
+        let has_it = |object: &Object<DatabaseServer>| object.meta.status["ledger"] == ledger;
+        let others = self.servers.iter().filter(|(name, object)| *name == server || has_it(object));
+        let (eldest, _) = others.min_by_key(|(name, object)| (object.meta.created, *name))?;
+        (eldest != server).then(|| eldest.clone())
+    }
+
     /// Whether no server is there for some that nobody has looked at.
     pub(crate) fn has_stranded(&self) -> bool {
         !self.stranded.is_empty()

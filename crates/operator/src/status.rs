@@ -72,6 +72,7 @@ impl Verdict {
             FailureKind::Place => (Standing::Reconciling, "SecretFailed"),
             FailureKind::Waiting => (Standing::Reconciling, "Waiting"),
             FailureKind::Rejected => (Standing::Reconciling, "Failed"),
+            FailureKind::Conflict => (Standing::Stalled, "Conflict"),
         };
         Self::new(standing, reason, with_hint(&failure.to_string(), failure.hint.as_deref()))
     }

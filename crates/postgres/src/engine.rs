@@ -72,6 +72,12 @@ impl Postgres {
         rows.filter_map(|row| Some((row.claim.clone(), row.names()?))).collect()
     }
 
+    /// What tells the server's ledger from every other; none before it was made.
+    #[must_use]
+    pub fn ledger(observed: &Observed) -> Option<&str> {
+        observed.ledger.as_ref().map(|ledger| ledger.id.as_str())
+    }
+
     /// What was delivered last for each of an authority's tenants.
     #[must_use]
     pub fn delivered(desired: &Desired, observed: &Observed, of: &Authority) -> Vec<(Delivery, Delivered)> {

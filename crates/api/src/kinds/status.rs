@@ -69,6 +69,9 @@ pub struct DatabaseServerStatus {
     /// How many databases of this cluster its ledger has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub databases: Option<u32>,
+    /// What tells its ledger from every other: a server that another one declares as well is known by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<String>,
 }
 
 /// The state of a `TenantDatabase`.

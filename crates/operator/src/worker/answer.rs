@@ -13,6 +13,8 @@ use crate::connect::Connected;
 pub(crate) struct Answer {
     pub(crate) version: String,
     pub(crate) address: Address,
+    /// What tells its ledger from every other, once it has one.
+    pub(crate) ledger: Option<String>,
     /// The databases of this cluster that its ledger has.
     pub(crate) databases: BTreeSet<Claim>,
 }
@@ -21,8 +23,12 @@ impl Answer {
     pub(crate) fn of(observed: &Observed, connected: &Connected, authority: &Authority) -> Self {
         let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
         let ours = all.map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority && is_database(claim));
-        let (version, address) = (observed.version().to_string(), connected.way.address.clone());
-        Self { version, address, databases: ours.collect() }
+        Self {
+            version: observed.version().to_string(),
+            address: connected.way.address.clone(),
+            ledger: Postgres::ledger(observed).map(str::to_owned),
+            databases: ours.collect(),
+        }
     }
 
     /// Takes note that these came out so.

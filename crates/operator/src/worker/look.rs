@@ -99,6 +99,7 @@ impl Worker {
         let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
         let found = scripts::read(&self.shared, &batch).await;
         let observed = pass.engine.observe(&desired, depth).await?;
+        self.check_that_no_other_is_this_server(&observed)?;
         let elsewhere = self.take_in(&observed, &batch);
         let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
         let desired = desired.refusing(found.refusals(&observed));
@@ -144,6 +145,17 @@ impl Worker {
                 self.shared.tell(key, tenant, &verdict, &Facts::default());
             }
         }
+    }
+
+    /// Of two declarations that are of one server, the elder has it: a tenant that both could reach would be kept by two.
+    fn check_that_no_other_is_this_server(&self, observed: &Observed) -> Result<(), Failure> {
+        let ledger = Postgres::ledger(observed);
+        let Some(elder) = ledger.and_then(|ledger| self.shared.index(|index| index.elder(&self.name, ledger))) else {
+            return Ok(());
+        };
+        let message = format!("server {}: DatabaseServer {elder} is the same server, and was there before", self.name);
+        let hint = format!("delete this one, and have its databases name `server: {elder}`");
+        Err(Failure::new(FailureKind::Conflict, message).hint(hint))
     }
 
     /// Takes note of what the server's ledger holds; those of a batch that another server holds.

@@ -243,12 +243,18 @@ impl Worker {
             "observedGeneration": server.meta.generation,
             "conditions": status::conditions(before, server.meta.generation, verdict, Timestamp::now()),
         });
-        if let Some(Answer { version, address, databases }) = answered {
+        if let Some(Answer { version, address, ledger, databases }) = answered {
             status["version"] = version.as_str().into();
             status["endpoint"] = address.to_string().into();
             status["databases"] = databases.len().into();
+            // What is absent from a patch stays as it is.
+            if ledger.is_some() || !before["ledger"].is_null() {
+                status["ledger"] = ledger.clone().into();
+            }
         } else {
-            for field in ["version", "endpoint", "databases"].into_iter().filter(|field| !before[field].is_null()) {
+            for field in
+                ["version", "endpoint", "databases", "ledger"].into_iter().filter(|field| !before[field].is_null())
+            {
                 status[field] = before[field].clone();
             }
         }
@@ -311,7 +317,13 @@ impl Worker {
     /// Takes note of how a pass came out.
     async fn conclude(&mut self, begun: Begun, report: Result<Report, Failure>) {
         let (outcomes, conditions, failure) = match report {
-            Ok(report) => (report.tenants, report.conditions, report.failure),
+            Ok(report) => {
+                if report.prepared {
+                    // Now it has a ledger, by which others may know it.
+                    self.shared.index(|index| index.look_at_server_itself(&self.name));
+                }
+                (report.tenants, report.conditions, report.failure)
+            }
             Err(failure) => (Vec::new(), Vec::new(), Some(failure)),
         };
         let reason = failure.as_ref().map(|failure| Verdict::failed(failure).reason());

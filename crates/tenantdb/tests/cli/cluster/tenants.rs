@@ -335,6 +335,30 @@ fn drift_is_healed_and_told_in_an_event() {
 }
 
 #[test]
+fn of_two_declarations_of_one_server_the_elder_has_it() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    let ledger = site.server.psql("tenantdb", "SELECT id FROM ledger.server");
+    wait_until(PATIENCE, || site.get("dbs", "", "shared").unwrap()["status"]["ledger"] == ledger.as_str());
+    site.declare("again", &site.server);
+    site.apply(&tenant("blog", "{server: again}"));
+    site.wait_for("dbs", "", "again", "Ready", "False", "Conflict");
+    site.wait_to_hear("dbs", "", "again", "DatabaseServer shared is the same server, and was there before");
+    site.wait_for("tdb", "default", "blog", "Stalled", "True", "Conflict");
+    assert_eq!(site.server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'blog%'"), "0");
+    site.apply(&tenant("shop", "{}"));
+    site.ready("default", "shop");
+    site.wait_for("dbs", "", "shared", "Ready", "True", "Reachable");
+    // Another server is one of its own.
+    let other = Options::new(18, Admin::Plain).start();
+    site.declare("again", &other);
+    site.ready("default", "blog");
+    site.wait_for("dbs", "", "again", "Ready", "True", "Reachable");
+    assert_eq!(other.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'blog'"), "1");
+}
+
+#[test]
 fn what_an_operator_does_can_be_measured() {
     let Some(mut site) = Site::with(18, Admin::Plain) else { return };
     site.apply(&(tenant("blog", "{}") + &tenant("shop", "{memberOf: [postgres]}")));
