@@ -24,8 +24,18 @@ pub struct Known<'a> {
     pub others: usize,
     /// Whether PostgreSQL lets a database's owner make a version of an extension; `None` when nobody could ask.
     pub trusted: &'a dyn Fn(&str, Option<&str>) -> Option<bool>,
-    /// The labels of all namespaces; `None` where there is no cluster to ask, and a selector selects every one.
-    pub namespaces: Option<&'a Namespaces>,
+    /// The cluster that the declaration stands in; `None` where there is none to ask, and a selector selects every
+    /// namespace.
+    pub cluster: Option<Cluster<'a>>,
+}
+
+/// What a cluster knows of its declarations.
+#[derive(Clone, Copy, Debug)]
+pub struct Cluster<'a> {
+    /// The labels of all namespaces.
+    pub namespaces: &'a Namespaces,
+    /// Whether it asks everyone who takes protection away whether they may.
+    pub guards_protection: bool,
 }
 
 /// The labels of the namespaces of a cluster.
@@ -46,7 +56,7 @@ pub fn violations(server: &DatabaseServer, tenant: &TenantDatabase, known: &Know
         connection_limit: spec.connection_limit,
     };
     let parts = [
-        check.namespaces(known.namespaces),
+        check.namespaces(known.cluster),
         check.names(tenant),
         check.adopt(tenant),
         check.member_of(),
@@ -57,7 +67,7 @@ pub fn violations(server: &DatabaseServer, tenant: &TenantDatabase, known: &Know
         check.deliver(),
         check.init(tenant),
         check.restart(),
-        check.unprotected("database", known.protected),
+        check.unprotected("database", known),
         check.connection_limit(),
         check.per_namespace(known),
     ];
@@ -79,14 +89,14 @@ pub fn role_violations(server: &DatabaseServer, role: &TenantRole, known: &Known
         connection_limit: spec.connection_limit,
     };
     let parts = [
-        check.namespaces(known.namespaces),
+        check.namespaces(known.cluster),
         check.name("role", spec.role.as_ref(), role.metadata.name.as_str()).into_iter().collect(),
         check.member_of(),
         check.settings(),
         check.secret_policies(),
         check.deliver(),
         check.restart(),
-        check.unprotected("role", known.protected),
+        check.unprotected("role", known),
         check.connection_limit(),
     ];
     parts.into_iter().flatten().collect()
@@ -122,9 +132,9 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 impl Check<'_> {
-    fn namespaces(&self, known: Option<&Namespaces>) -> Vec<Violation> {
+    fn namespaces(&self, cluster: Option<Cluster<'_>>) -> Vec<Violation> {
         let asked = format!("namespace `{}`", self.namespace);
-        match (&self.allow.namespaces, known) {
+        match (&self.allow.namespaces, cluster.map(|cluster| cluster.namespaces)) {
             (Some(AllowedNamespaces { names, selector: None }), _) if !names.contains(&self.namespace) => {
                 let found = violation("metadata.namespace", &asked, "namespaces.names", &listed(names));
                 vec![found.hint("ask the platform to add it, or use another server")]
@@ -266,18 +276,22 @@ impl Check<'_> {
     }
 
     /// Something new may be made without protection where that is allowed; taking it away later is the platform's.
-    fn unprotected(&self, what: &str, protected: Option<bool>) -> Vec<Violation> {
+    fn unprotected(&self, what: &str, known: &Known) -> Vec<Violation> {
         const PATH: &str = "spec.deletionProtection";
         if self.protection == DeletionProtection::On {
             return Vec::new();
         }
-        match protected {
+        match known.protected {
             None if !self.allow.unprotected => {
                 vec![violation(PATH, &format!("a {what} without protection"), "unprotected", "false")]
             }
-            Some(true) => {
+            Some(true) if known.cluster.is_none_or(|cluster| !cluster.guards_protection) => {
                 let message = format!("the protection of a {what} that is there is not the namespace's to take away");
-                vec![Violation::new(PATH, message).hint("set it to true, or ask the platform to take it away")]
+                let hint = "set it to true, or ask the platform to take it away";
+                // In a cluster it would be the platform's to say so, if anybody were asked.
+                let unasked =
+                    "set it to true; it can be taken away once the admission policies are installed, which ask who may";
+                vec![Violation::new(PATH, message).hint(if known.cluster.is_some() { unasked } else { hint })]
             }
             _ => Vec::new(),
         }

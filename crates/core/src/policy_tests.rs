@@ -27,7 +27,7 @@ fn trusted(extension: &str, _: Option<&str>) -> Option<bool> {
     (extension != "unknown").then(|| extension != "dblink")
 }
 
-const NEW: Known = Known { protected: None, others: 0, trusted: &trusted, namespaces: None };
+const NEW: Known = Known { protected: None, others: 0, trusted: &trusted, cluster: None };
 
 fn paths(allow: &str, tenant: &TenantDatabase, known: &Known) -> Vec<String> {
     violations(&server(allow), tenant, known).into_iter().map(|violation| violation.path).collect()
@@ -156,7 +156,7 @@ fn names_that_naming_gives_are_always_allowed() {
 
 #[test]
 fn what_is_there_keeps_what_it_has() {
-    let there = |protected| Known { protected: Some(protected), others: 9, trusted: &trusted, namespaces: None };
+    let there = |protected| Known { protected: Some(protected), others: 9, trusted: &trusted, cluster: None };
     let open = tenant("{deletionProtection: false}");
     assert_eq!(paths("{perNamespace: 1}", &open, &there(false)), [""; 0]);
     // Lowering it is the platform's, whatever a new database may be made with.
@@ -167,7 +167,10 @@ fn what_is_there_keeps_what_it_has() {
 #[test]
 fn a_selector_needs_the_labels_of_the_namespace() {
     let allow = "{namespaces: {selector: {matchExpressions: [{key: frozen, operator: DoesNotExist}]}}}";
-    let with = |namespaces: Option<&Namespaces>| paths(allow, &tenant("{}"), &Known { namespaces, ..NEW });
+    let with = |namespaces: Option<&Namespaces>| {
+        let cluster = namespaces.map(|namespaces| Cluster { namespaces, guards_protection: false });
+        paths(allow, &tenant("{}"), &Known { cluster, ..NEW })
+    };
     let labelled = |label: &str| {
         let labels = [(label.to_owned(), "yes".to_owned())].into();
         Namespaces::from([("shop".parse().unwrap(), labels)])

@@ -7,6 +7,7 @@ use tenantdb_api::database_server::Labels;
 use tenantdb_api::{DatabaseServer, Namespace, ObjectName};
 use tenantdb_core::policy::Namespaces;
 
+use crate::namespaces::PROTECTED;
 use crate::object::{Key, Object, Tenant};
 use crate::reference::Reference;
 use crate::references::References;
@@ -47,6 +48,8 @@ pub(crate) struct Index {
     stranded: BTreeSet<Key>,
     references: References,
     namespaces: Arc<Namespaces>,
+    /// The namespaces in which something changed that their label may have to say.
+    relabelled: BTreeSet<Namespace>,
     /// The servers whose way there may be another than it was.
     renewed: BTreeSet<ObjectName>,
 }
@@ -57,25 +60,34 @@ impl Index {
         match change {
             Change::Server(name, object) => self.change_server(name, object),
             Change::Tenant(key, tenant) => self.change_tenant(&key, tenant),
-            Change::Namespace(name, labels) => self.change_namespace(name, labels),
+            Change::Namespace(name, labels) => self.change_namespace(&name, labels),
             Change::Secret(key) => self.look_at(&key, Look::Shallow),
             Change::Referred(reference) => self.renew(&reference),
         }
     }
 
-    /// What a namespace may ask for may depend on its labels.
-    fn change_namespace(&mut self, name: Namespace, labels: Option<Labels>) {
-        if self.namespaces.get(&name) == labels.as_ref() {
+    /// What a namespace may ask for may depend on its labels, but for ours.
+    fn change_namespace(&mut self, name: &Namespace, labels: Option<Labels>) {
+        if self.namespaces.get(name) == labels.as_ref() {
             return;
         }
-        let here: Vec<Key> = self.tenants.keys().filter(|key| key.namespace == name).cloned().collect();
+        self.relabelled.insert(name.clone());
+        let without_ours = |labels: Option<&Labels>| {
+            let mut labels = labels.cloned();
+            labels.as_mut().and_then(|all| all.remove(PROTECTED.0));
+            labels
+        };
+        let is_news = without_ours(self.namespaces.get(name)) != without_ours(labels.as_ref());
         let all = Arc::make_mut(&mut self.namespaces);
         match labels {
-            Some(labels) => drop(all.insert(name, labels)),
-            None => drop(all.remove(&name)),
+            Some(labels) => drop(all.insert(name.clone(), labels)),
+            None => drop(all.remove(name)),
         }
-        for key in &here {
-            self.look_at(key, Look::Shallow);
+        if is_news {
+            let here: Vec<Key> = self.tenants.keys().filter(|key| key.namespace == *name).cloned().collect();
+            for key in &here {
+                self.look_at(key, Look::Shallow);
+            }
         }
     }
 
@@ -94,6 +106,10 @@ impl Index {
             (Some(before), Some(tenant)) if tenant.meta().asks_for_closer_look(before.meta()) => Some(Look::Deep),
             _ => Some(Look::Shallow),
         };
+        let is_guarded = |tenant: &Option<Tenant>| tenant.as_ref().is_some_and(Tenant::is_guarded);
+        if is_guarded(&before) != is_guarded(&tenant) {
+            self.relabelled.insert(key.namespace.clone());
+        }
         let spoken_of: BTreeSet<Key> = before.iter().chain(&tenant).flat_map(Tenant::speaks_of).collect();
         match tenant {
             Some(tenant) => drop(self.tenants.insert(key.clone(), tenant)),
@@ -250,9 +266,29 @@ impl Index {
         (eldest != server).then(|| eldest.clone())
     }
 
-    /// Whether no server is there for some that nobody has looked at.
-    pub(crate) fn has_stranded(&self) -> bool {
-        !self.stranded.is_empty()
+    /// Whether something has to be looked at that belongs to no server.
+    pub(crate) fn has_work_without_server(&self) -> bool {
+        !(self.stranded.is_empty() && self.relabelled.is_empty())
+    }
+
+    /// Has a namespace's label looked at again.
+    pub(crate) fn relabel(&mut self, name: Namespace) {
+        self.relabelled.insert(name);
+    }
+
+    /// Takes the namespaces whose label says something else of their protection than what is in them: those where anything
+    /// changed since, and whether each has something protected.
+    pub(crate) fn take_wrongly_labelled(&mut self) -> Vec<(Namespace, bool)> {
+        let changed = std::mem::take(&mut self.relabelled);
+        let guarded = self.tenants.iter().filter(|(_, tenant)| tenant.is_guarded());
+        let protected: BTreeSet<&Namespace> = guarded.map(|(key, _)| &key.namespace).collect();
+        let wrong = changed.into_iter().filter_map(|name| {
+            let (label, value) = PROTECTED;
+            let says_so = self.namespaces.get(&name)?.get(label).is_some_and(|said| said == value);
+            let is_protected = protected.contains(&name);
+            (says_so != is_protected).then_some((name, is_protected))
+        });
+        wrong.collect()
     }
 
     /// The servers that have something to look at.

@@ -6,12 +6,15 @@
 //! which server. Nothing here plans anything itself.
 
 mod backoff;
+mod cluster;
 mod connect;
 mod events;
 mod finalizer;
 mod follow;
+mod guard;
 mod index;
 mod metrics;
+mod namespaces;
 mod object;
 mod reference;
 mod references;
@@ -23,6 +26,7 @@ mod shared;
 mod sources;
 mod status;
 mod stranded;
+mod sync_options;
 mod text;
 mod watch;
 mod worker;
@@ -43,11 +47,11 @@ use tokio::task::JoinSet;
 use events::Events;
 use finalizer::Finalizers;
 use follow::Following;
+use guard::Guard;
 use index::Index;
 use replicas::{Replicas, Share, Sharing, Term};
 use serve::Health;
 use shared::Shared;
-use stranded::Stranded;
 use watch::Seen;
 use worker::Worker;
 use writer::StatusWriter;
@@ -90,6 +94,7 @@ pub async fn run(client: Client, options: Options, interrupt: Interrupt) -> Resu
         statuses,
         events,
         finalizers: Arc::new(Finalizers::new(client.clone())),
+        guard: Arc::new(Guard::new(client.clone())),
         health,
         wakes: Arc::default(),
         interrupt: interrupt.clone(),
@@ -108,7 +113,7 @@ pub async fn run(client: Client, options: Options, interrupt: Interrupt) -> Resu
 /// Works on a share for a term.
 async fn work(shared: Arc<Shared>, share: Share, term: Term) {
     match share {
-        Share::Cluster => Stranded::new(shared.clone(), term.wake).run().await,
+        Share::Cluster => cluster::work(shared.clone(), term.wake).await,
         Share::Server(ref server) => Worker::new(server.clone(), shared.clone(), term).run().await,
     }
     shared.end_of_term(&share);

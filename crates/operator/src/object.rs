@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
+use tenantdb_api::tenant_database::DeletionProtection;
 use tenantdb_api::{
     Declared, Diagnostics, Kind, Namespace, ObjectName, ObjectPath, TenantDatabase, TenantRole, tenant_database,
     tenant_role,
@@ -13,6 +15,8 @@ use tenantdb_api::{
 use tenantdb_core::{Authority, Claim};
 use tenantdb_kubernetes::REFRESH;
 pub(crate) use tenantdb_kubernetes::{api, api_resource};
+
+use crate::sync_options;
 
 /// Keeps an object from vanishing before what it stands for is dealt with.
 pub(crate) const FINALIZER: &str = "tenantdb.dev/ledger";
@@ -51,14 +55,36 @@ pub(crate) struct Meta {
     pub(crate) created: Timestamp,
     /// Whether somebody deleted it.
     pub(crate) is_deleted: bool,
-    /// What keeps it from vanishing.
-    pub(crate) finalizers: Vec<String>,
-    /// The version that was seen.
-    pub(crate) version: String,
+    pub(crate) marks: Marks,
     /// What the annotation says that asks for a closer look.
     pub(crate) refresh: Option<String>,
     /// What its status says.
     pub(crate) status: Value,
+}
+
+/// What is on an object that says what becomes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    /// The version that was seen.
+    pub(crate) version: String,
+    /// What keeps it from vanishing.
+    pub(crate) finalizers: Vec<String>,
+    /// What Argo CD is told of it.
+    pub(crate) sync_options: Option<String>,
+}
+
+impl Marks {
+    pub(crate) fn of(meta: &ObjectMeta) -> Self {
+        Self {
+            version: meta.resource_version.clone().unwrap_or_default(),
+            finalizers: meta.finalizers.clone().unwrap_or_default(),
+            sync_options: meta.annotations.as_ref().and_then(|all| all.get(sync_options::ANNOTATION)).cloned(),
+        }
+    }
+
+    pub(crate) fn has_finalizer(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
+    }
 }
 
 /// An object with its declaration, or what is wrong with that.
@@ -82,8 +108,7 @@ impl Meta {
             generation: object.metadata.generation.unwrap_or_default(),
             created: object.creation_timestamp().map(|time| time.0).unwrap_or_default(),
             is_deleted: object.metadata.deletion_timestamp.is_some(),
-            finalizers: object.finalizers().to_vec(),
-            version: object.resource_version().unwrap_or_default(),
+            marks: Marks::of(&object.metadata),
             refresh: object.annotations().get(REFRESH).cloned(),
             status: object.data.get("status").cloned().unwrap_or_default(),
         }
@@ -91,12 +116,7 @@ impl Meta {
 
     /// Whether our finalizer is on it.
     pub(crate) fn is_held(&self) -> bool {
-        self.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
-    }
-
-    /// Whether our finalizer belongs on it, and is not there yet.
-    pub(crate) fn is_free(&self) -> bool {
-        !self.is_held() && !self.is_deleted
+        self.marks.has_finalizer()
     }
 
     /// Whether a closer look is asked for that was not asked for before.
@@ -126,6 +146,30 @@ impl Tenant {
             Self::Database(object) => &object.meta,
             Self::Role(object) => &object.meta,
         }
+    }
+
+    /// Whether something belongs on it that is not there yet.
+    pub(crate) fn lacks_marks(&self, is_protected: bool) -> bool {
+        let Meta { marks, is_deleted, .. } = self.meta();
+        let lacks =
+            !marks.has_finalizer() || sync_options::change(is_protected, marks.sync_options.as_deref()).is_some();
+        lacks && !is_deleted
+    }
+
+    /// Whether something is there that is protected from deletion.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.is_protected() && self.meta().is_held() && !self.meta().is_deleted
+    }
+
+    /// Whether it is declared with protection from deletion; what can't be read is.
+    pub(crate) fn is_protected(&self) -> bool {
+        let protection = match self {
+            Self::Database(object) => {
+                object.declared.as_ref().map(|declared| declared.resource.spec.deletion_protection)
+            }
+            Self::Role(object) => object.declared.as_ref().map(|declared| declared.resource.spec.deletion_protection),
+        };
+        protection.ok() != Some(DeletionProtection::Off)
     }
 
     /// What is wrong with its declaration.

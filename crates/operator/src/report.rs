@@ -84,8 +84,8 @@ impl Listener for Reporter {
     fn begin<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             match self.batch.tenants.get(&claim.declaration()) {
-                Some((key, tenant)) if tenant.meta().is_free() => {
-                    self.shared.finalizers.put_on(key, tenant.meta()).await
+                Some((key, tenant)) if tenant.lacks_marks(tenant.is_protected()) => {
+                    self.shared.finalizers.put_on(key, tenant, tenant.is_protected()).await
                 }
                 _ => Ok(()),
             }

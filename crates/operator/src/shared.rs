@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::events::{Events, Happened};
 use crate::finalizer::Finalizers;
+use crate::guard::Guard;
 use crate::index::Index;
 use crate::object::{Key, Tenant};
 use crate::replicas::{Share, Term};
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) statuses: StatusWriter,
     pub(crate) events: Events,
     pub(crate) finalizers: Arc<Finalizers>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) health: Arc<Health>,
     /// Those who work on a share now.
     pub(crate) wakes: Arc<Mutex<BTreeMap<Share, Arc<Notify>>>>,
@@ -61,7 +63,7 @@ impl Shared {
         let busy = self.index(|index| index.busy());
         for (share, wake) in &*self.wakes() {
             let is_awaited = match share {
-                Share::Cluster => self.index(|index| index.has_stranded()),
+                Share::Cluster => self.index(|index| index.has_work_without_server()),
                 Share::Server(server) => {
                     let (waiting, is_gone) =
                         self.index(|index| (index.waiting(server), index.server(server).is_none()));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::events::Happened;
@@ -16,40 +15,18 @@ use crate::status::{Facts, Verdict};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells them so, and lets go of those that were deleted: nobody can do any more about them.
-pub(crate) struct Stranded {
-    shared: Arc<Shared>,
-    wake: Arc<Notify>,
-    letting_go: JoinSet<()>,
-}
-
-impl Stranded {
-    pub(crate) fn new(shared: Arc<Shared>, wake: Arc<Notify>) -> Self {
-        Self { shared, wake, letting_go: JoinSet::new() }
-    }
-
-    /// Works until the term ends.
-    pub(crate) async fn run(mut self) {
-        while !self.shared.interrupt.is_set() {
-            self.strand();
-            self.wake.notified().await;
-        }
-        self.letting_go.shutdown().await;
-    }
-
-    fn strand(&mut self) {
-        let shared = &self.shared;
-        for key in shared.index(Index::take_stranded) {
-            let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
-            if !tenant.meta().is_deleted {
-                let stranded = || Verdict::stranded(shared.index(|index| index.why_stranded(&key)));
-                let verdict = tenant.fault().map_or_else(stranded, Verdict::invalid);
-                shared.tell(&key, &tenant, &verdict, &Facts::default());
-            } else if tenant.meta().is_held() {
-                if let Some(happened) = left_behind(&tenant) {
-                    shared.happened(&key, &tenant, happened);
-                }
-                self.letting_go.spawn(let_go(shared.clone(), key, tenant));
+pub(crate) fn strand(shared: &Arc<Shared>, letting_go: &mut JoinSet<()>) {
+    for key in shared.index(Index::take_stranded) {
+        let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
+        if !tenant.meta().is_deleted {
+            let stranded = || Verdict::stranded(shared.index(|index| index.why_stranded(&key)));
+            let verdict = tenant.fault().map_or_else(stranded, Verdict::invalid);
+            shared.tell(&key, &tenant, &verdict, &Facts::default());
+        } else if tenant.meta().is_held() {
+            if let Some(happened) = left_behind(&tenant) {
+                shared.happened(&key, &tenant, happened);
             }
+            letting_go.spawn(let_go(shared.clone(), key, tenant));
         }
     }
 }

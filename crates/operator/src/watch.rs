@@ -1,7 +1,7 @@
 //! Watches: what the API server says has changed. A watch that breaks begins anew, and what went away meanwhile is
 //! told as gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,34 +133,57 @@ pub(crate) async fn secrets(
     let ours = watcher::Config::default().labels(&format!("{key}={value}"));
     let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
     let mut events = watcher(api, ours).default_backoff().boxed();
+    let changed = |secret: &Known| drop(seen.send(Seen::Change(Change::Secret(secret.of.clone()))));
+    let (mut known, mut found) = (BTreeMap::new(), BTreeMap::new());
     while let Some(event) = events.next().await {
-        let (object, is_gone) = match event {
-            Ok(Event::Apply(object)) => (object, false),
-            Ok(Event::Delete(object)) => (object, true),
-            // What is there when the watch begins is read before anything is planned.
-            Ok(Event::Init | Event::InitApply(_)) => continue,
+        match event {
+            Ok(Event::Init) => found = BTreeMap::new(),
+            Ok(Event::InitApply(object)) => found.extend(Known::of(&object, authority)),
             Ok(Event::InitDone) => {
+                // What is there at the very beginning is read before anything is planned.
+                let is_another = |(name, before): &(&String, &Known)| found.get(*name) != Some(*before);
+                known.iter().filter(is_another).for_each(|(_, before)| changed(before));
+                known = std::mem::take(&mut found);
                 let _ = seen.send(Seen::Complete("Secret"));
-                continue;
             }
-            Err(error) => {
-                tracing::warn!(kind = "Secret", error = why(&error), "the watch broke, and begins anew");
-                continue;
-            }
-        };
-        let Some(claim) = claim(&object, authority) else { continue };
-        let change = Seen::Change(Change::Secret(Key::of(&claim)));
-        if is_gone {
-            let _ = seen.send(change);
-        } else if !place.is_as_written(&object.metadata) {
-            let (place, seen) = (place.clone(), seen.clone());
-            tokio::spawn(async move {
-                tokio::time::sleep(ECHO).await;
+            Ok(Event::Apply(object)) => {
+                let Some((name, secret)) = Known::of(&object, authority) else { continue };
+                known.insert(name, secret.clone());
                 if !place.is_as_written(&object.metadata) {
-                    let _ = seen.send(change);
+                    let (place, seen) = (place.clone(), seen.clone());
+                    tokio::spawn(async move {
+                        tokio::time::sleep(ECHO).await;
+                        if !place.is_as_written(&object.metadata) {
+                            let _ = seen.send(Seen::Change(Change::Secret(secret.of)));
+                        }
+                    });
                 }
-            });
+            }
+            Ok(Event::Delete(object)) => {
+                if let Some((name, secret)) = Known::of(&object, authority) {
+                    known.remove(&name);
+                    changed(&secret);
+                }
+            }
+            Err(error) => tracing::warn!(kind = "Secret", error = why(&error), "the watch broke, and begins anew"),
         }
+    }
+}
+
+/// A Secret, as it was seen last.
+#[derive(Clone, PartialEq, Eq)]
+struct Known {
+    /// The declaration that it is of.
+    of: Key,
+    version: Option<String>,
+}
+
+impl Known {
+    /// One that is this authority's, with its namespace and name.
+    fn of(object: &PartialObjectMeta<Secret>, authority: &Authority) -> Option<(String, Self)> {
+        let claim = claim(object, authority)?;
+        let name = format!("{}/{}", claim.namespace, object.name_any());
+        Some((name, Self { of: Key::of(&claim), version: object.resource_version() }))
     }
 }
 

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::kinds::Violation;
 use tenantdb_api::{Declared, Diagnostic, Namespace};
-use tenantdb_core::policy::{self, Known, Namespaces};
+use tenantdb_core::policy::{self, Cluster, Known};
 use tenantdb_core::{Authority, Claim, Engine as _, Refusal, RefusalKind, TenantSummary};
 
 use crate::desired::{Declarations, Desired};
 use crate::engine::Postgres;
 use crate::observe::Observed;
 
-/// Why each declaration is refused that asks for more than it may; all that it may not is told at once. The labels of
-/// `namespaces` are those of a cluster.
+/// Why each declaration is refused that asks for more than it may; all that it may not is told at once.
 #[must_use]
 pub fn refusals(
     declarations: Declarations<'_>,
     authority: &Authority,
     observed: &Observed,
-    namespaces: Option<&Namespaces>,
+    cluster: Option<Cluster<'_>>,
 ) -> BTreeMap<Claim, Refusal> {
     let Declarations { server, tenants, roles } = declarations;
     let server = &server.resource;
@@ -37,7 +36,7 @@ pub fn refusals(
             protected: there.map(|tenant| tenant.protected),
             others: *others,
             trusted: &|extension, version| observed.trusts(extension, version),
-            namespaces,
+            cluster,
         };
         match refusal(declared, policy::violations(server, &declared.resource, &known)) {
             Some(refusal) => drop(refusals.insert(claim, refusal)),
@@ -50,7 +49,7 @@ pub fn refusals(
             protected: held.get(&claim).map(|role| role.protected),
             others: 0,
             trusted: &|extension, version| observed.trusts(extension, version),
-            namespaces,
+            cluster,
         };
         let refusal = refusal(declared, policy::role_violations(server, &declared.resource, &known));
         refusals.extend(refusal.map(|refusal| (claim, refusal)));

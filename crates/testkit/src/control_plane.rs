@@ -304,7 +304,7 @@ impl ControlPlane {
             let is_made = match kind {
                 "secrets" | "configmaps" | "events" | "leases" | "tenantdb.dev" | "postgresql.cnpg.io"
                 | "stackgres.io" => !key.contains("/kube-"),
-                "apiextensions.k8s.io" => true,
+                "apiextensions.k8s.io" | "validatingadmissionpolicies" | "validatingadmissionpolicybindings" => true,
                 "namespaces" => parts.next().is_some_and(|name| !STANDING.contains(&name)),
                 "flowschemas" | "prioritylevelconfigurations" => key.ends_with("/throttled"),
                 _ => false,

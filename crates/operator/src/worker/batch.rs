@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::tenant_database::Adopt;
+use tenantdb_api::tenant_database::{Adopt, DeletionProtection};
 use tenantdb_api::{DatabaseServer, Declared, TenantDatabase, TenantRole};
 use tenantdb_core::{Authority, Claim, Consent, Risk};
 use tenantdb_postgres::{Declarations, Desired, Recorded};
@@ -52,6 +52,13 @@ impl Batch {
 
     pub(crate) fn declarations<'a>(&'a self, server: &'a Declared<DatabaseServer>) -> Declarations<'a> {
         Declarations { server, tenants: &self.databases, roles: &self.roles }
+    }
+
+    /// Whether one of them is declared without protection.
+    pub(crate) fn has_unprotected(&self) -> bool {
+        let databases = self.databases.iter().map(|declared| declared.resource.spec.deletion_protection);
+        let roles = self.roles.iter().map(|declared| declared.resource.spec.deletion_protection);
+        databases.chain(roles).any(|protection| protection == DeletionProtection::Off)
     }
 
     /// What the cluster tells each of them from all others by.

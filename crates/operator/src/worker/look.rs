@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tenantdb_api::{DatabaseServer, Declared, ObjectName};
+use tenantdb_core::policy::Cluster;
 use tenantdb_core::{
     Claim, Condition, Depth, Engine as _, Failure, FailureKind, Plan, Refusal, RefusalKind, Step, TenantPlan,
 };
@@ -104,7 +105,9 @@ impl Worker {
         let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
         let desired = desired.refusing(found.refusals(&observed));
         let namespaces = self.shared.index(|index| index.namespaces());
-        let refused = allow::refusals(declarations, &authority, &observed, Some(&namespaces));
+        let guards_protection = batch.has_unprotected() && self.shared.guard.asks_who_unprotects().await;
+        let cluster = Cluster { namespaces: &namespaces, guards_protection };
+        let refused = allow::refusals(declarations, &authority, &observed, Some(cluster));
         if unusable.values().any(Unusable::is_taken) && batch.stand_back(refused.keys()) {
             return Box::pin(self.begin(server, declared, batch, look)).await;
         }
@@ -187,8 +190,13 @@ impl Worker {
     async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch) -> Result<(), Failure> {
         let is_ours = |claim: &Claim| self.recorded.as_ref().is_some_and(|recorded| recorded.contains_key(claim));
         let idle = plan.tenants.iter().filter(|tenant| tenant.steps.is_empty() && is_ours(&tenant.claim));
-        let idle = idle.filter_map(|tenant| batch.tenants.get(&tenant.claim));
-        let free = idle.filter(|(_, tenant)| tenant.meta().is_free()).cloned().collect();
+        let free = idle.filter_map(|planned| {
+            let (key, tenant) = batch.tenants.get(&planned.claim)?;
+            // One that is refused is as protected as it was.
+            let is_protected = tenant.is_protected() || planned.refusal.is_some();
+            tenant.lacks_marks(is_protected).then(|| (key.clone(), tenant.clone(), is_protected))
+        });
+        let free = free.collect();
         self.shared.finalizers.put_on_all(free).await
     }
 }

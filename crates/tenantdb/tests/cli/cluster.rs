@@ -4,6 +4,7 @@ mod command_line;
 mod guide;
 mod hardship;
 mod isolation;
+mod protection;
 mod replicas;
 mod resources;
 mod site;

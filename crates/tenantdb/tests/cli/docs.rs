@@ -47,6 +47,7 @@ pages! {
     guide_your_server: "docs/guide/your-server.md",
     guide_adoption: "docs/guide/adoption.md",
     guide_kubernetes: "docs/guide/kubernetes.md",
+    guide_protection: "docs/guide/protection.md",
     guide_build_scripts: "docs/guide/build-scripts.md",
     guide_names: "docs/guide/names.md",
     guide_credentials: "docs/guide/credentials.md",

@@ -74,6 +74,10 @@ impl Site {
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
         let site = Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster };
         site.apply(&rights());
+        site.apply(include_str!("../../../../../deploy/policies.yaml"));
+        // The API server takes its time until it follows them.
+        let definition = ["delete", "crd", "tenantroles.tenantdb.dev", "--dry-run=server"];
+        wait_until(PATIENCE, || !site.cluster.try_kubectl(&definition, "").status.success());
         Some(site)
     }
 
@@ -214,6 +218,15 @@ impl Site {
 
     async fn databases(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.cluster.client(None).await, "default", &ApiResource::from_gvk(&database()))
+    }
+
+    /// Takes away the policy that protects, until it lets this pass.
+    #[track_caller]
+    pub fn guard_no_more(&self, attempt: &[&str]) {
+        let policy = ["delete", "validatingadmissionpolicybinding", "tenantdb-protection"];
+        let _ = self.cluster.kubectl(&policy);
+        let dry = [attempt, &["--dry-run=server"]].concat();
+        wait_until(PATIENCE, || self.cluster.try_kubectl(&dry, "").status.success());
     }
 
     /// Makes a namespace.
