@@ -1,4 +1,4 @@
-//! A Kubernetes control plane: etcd and the API server, without anything that would run a pod.
+//! A Kubernetes control plane: etcd and the API server, and controllers for who asks for them; nothing would run a pod.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -22,7 +22,7 @@ use crate::ports::PortLease;
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
-const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
+const PROGRAMS: [&str; 4] = ["etcd", "kube-apiserver", "kubectl", "controllers"];
 
 /// What the API server makes itself when it starts, and a test leaves alone.
 const STANDING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -47,6 +47,7 @@ struct ControlPlane {
     token: String,
     etcd: Option<Child>,
     api: Option<Child>,
+    controllers: Option<Child>,
 }
 
 impl Cluster {
@@ -146,6 +147,13 @@ impl Cluster {
         }
     }
 
+    /// Starts the namespace controller: from then on a deleted namespace goes, with all that is in it, some 5 s later.
+    pub fn start_controllers(&mut self) {
+        if let Some(plane) = &mut self.plane {
+            plane.start_controllers();
+        }
+    }
+
     /// Has etcd forget what was before: whoever goes on from there is told that it is gone.
     pub fn compact(&self) {
         let plane = self.plane();
@@ -169,6 +177,7 @@ impl Drop for Cluster {
             && plane.api.as_mut().is_some_and(|api| matches!(api.try_wait(), Ok(None)))
             && !std::thread::panicking()
         {
+            end(&mut plane.controllers);
             plane.wipe();
             IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(plane);
         }
@@ -186,6 +195,7 @@ impl ControlPlane {
             token: files::random_text(24),
             etcd: None,
             api: None,
+            controllers: None,
         };
         plane.configure();
         plane.start_etcd();
@@ -245,6 +255,13 @@ impl ControlPlane {
         self.api = Some(self.spawn(command, "kube-apiserver"));
         self.wait_until_ready();
         self.write_kubeconfig();
+    }
+
+    fn start_controllers(&mut self) {
+        let mut command = self.command("controllers");
+        command.arg("--kubeconfig").arg(self.kubeconfig());
+        end(&mut self.controllers);
+        self.controllers = Some(self.spawn(command, "controllers"));
     }
 
     fn command(&self, program: &str) -> Command {
@@ -347,6 +364,7 @@ impl ControlPlane {
 
 impl Drop for ControlPlane {
     fn drop(&mut self) {
+        end(&mut self.controllers);
         end(&mut self.api);
         end(&mut self.etcd);
     }

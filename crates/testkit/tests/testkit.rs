@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use tenantdb_testkit::{Admin, Options, TestServer, on_every_server, on_servers, wait_until, wait_until_async};
+use tenantdb_testkit::{
+    Admin, Cluster, Options, TestServer, on_every_server, on_servers, wait_until, wait_until_async,
+};
 
 on_every_server! {
     /// The admin has exactly the rights that its kind says.
@@ -38,6 +40,17 @@ on_every_server! {
         assert!(!server.log().contains(server.admin_password()));
         assert!(!server.log().contains(server.superuser_password()));
     }
+}
+
+/// Where controllers run, a deleted namespace goes, with what is in it.
+#[test]
+fn controllers_empty_a_deleted_namespace() {
+    let Some(mut cluster) = Cluster::get() else { return };
+    cluster.start_controllers();
+    let _ = cluster.kubectl(&["create", "namespace", "left"]);
+    let _ = cluster.kubectl(&["--namespace", "left", "create", "configmap", "held", "--from-literal=a=b"]);
+    let _ = cluster.kubectl(&["delete", "namespace", "left", "--timeout=60s"]);
+    assert!(cluster.stored().iter().all(|(key, _)| !key.contains("/left")));
 }
 
 on_servers! {
