@@ -123,6 +123,16 @@ impl Claim {
     }
 }
 
+/// Where in a cluster a declaration stands, by what never comes again: another namespace may have the same name later, and
+/// another cluster the same id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The UID of the namespace `kube-system`, which tells a cluster from every other.
+    pub cluster: String,
+    /// The UID of its own namespace.
+    pub namespace: String,
+}
+
 /// What a person means who names a declaration of a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {

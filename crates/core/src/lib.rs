@@ -20,7 +20,7 @@ mod review;
 mod tenure;
 mod writer;
 
-pub use claim::{Authority, Claim, Subject};
+pub use claim::{Authority, Claim, Origin, Subject};
 pub use credential::{Digest, Generation, Login, LoginScheme, Password, Slot};
 pub use engine::{AuditEntry, Depth, Engine, PlaceView, TenantSummary, Vitals};
 pub use failure::{Failure, FailureKind};

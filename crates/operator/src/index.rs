@@ -48,6 +48,8 @@ pub(crate) struct Index {
     stranded: BTreeSet<Key>,
     references: References,
     namespaces: Arc<Namespaces>,
+    /// By the UIDs of resources, the UIDs of the namespaces that they stand in.
+    stand_in: BTreeMap<Key, (String, String)>,
     /// The namespaces in which something changed that their label may have to say.
     relabelled: BTreeSet<Namespace>,
     /// The servers whose way there may be another than it was.
@@ -113,7 +115,7 @@ impl Index {
         let spoken_of: BTreeSet<Key> = before.iter().chain(&tenant).flat_map(Tenant::speaks_of).collect();
         match tenant {
             Some(tenant) => drop(self.tenants.insert(key.clone(), tenant)),
-            None => self.forget(key),
+            None => self.forget(key, before.as_ref().is_some_and(|before| !before.meta().is_deleted)),
         }
         if let Some(look) = news {
             self.look_at(key, look);
@@ -148,9 +150,14 @@ impl Index {
         }
     }
 
-    fn forget(&mut self, key: &Key) {
-        self.holders.remove(key);
+    fn forget(&mut self, key: &Key, went_at_once: bool) {
+        let holder = self.holders.remove(key);
+        if let (true, Some(server)) = (went_at_once, holder) {
+            // Nobody was asked what becomes of what it has there.
+            self.look_at_server_itself(&server);
+        }
         self.stranded.remove(key);
+        self.stand_in.remove(key);
         self.references.of_tenant(key, BTreeSet::new());
         for work in self.dirty.values_mut() {
             work.remove(key);
@@ -251,6 +258,24 @@ impl Index {
                 format!("it names no `server`, and several are the default: {}; let one of them be it", all.join(", "))
             }
         }
+    }
+
+    /// The UID of the namespace that a resource stands in, which has this UID itself.
+    pub(crate) fn namespace_uid(&self, key: &Key, uid: &str) -> Option<&str> {
+        self.stand_in.get(key).filter(|(of, _)| of == uid).map(|(_, namespace)| namespace.as_str())
+    }
+
+    /// Takes note of that.
+    pub(crate) fn stands_in(&mut self, key: &Key, uid: &str, namespace: String) {
+        if self.tenants.contains_key(key) {
+            self.stand_in.insert(key.clone(), (uid.to_owned(), namespace));
+        }
+    }
+
+    /// Whether the resource that stood in a namespace with this UID is gone, though nobody said so.
+    pub(crate) fn is_lost(&self, key: &Key, namespace: &str) -> bool {
+        let Some(tenant) = self.tenants.get(key) else { return true };
+        self.namespace_uid(key, &tenant.meta().uid).is_some_and(|found| found != namespace)
     }
 
     /// All that are declared.

@@ -16,6 +16,7 @@ mod index;
 mod metrics;
 mod namespaces;
 mod object;
+mod origins;
 mod reference;
 mod references;
 mod replicas;
@@ -49,6 +50,7 @@ use finalizer::Finalizers;
 use follow::Following;
 use guard::Guard;
 use index::Index;
+use origins::Origins;
 use replicas::{Replicas, Share, Sharing, Term};
 use serve::Health;
 use shared::Shared;
@@ -95,6 +97,7 @@ pub async fn run(client: Client, options: Options, interrupt: Interrupt) -> Resu
         events,
         finalizers: Arc::new(Finalizers::new(client.clone())),
         guard: Arc::new(Guard::new(client.clone())),
+        origins: Arc::new(Origins::new(client.clone())),
         health,
         wakes: Arc::default(),
         interrupt: interrupt.clone(),

@@ -14,6 +14,7 @@ use crate::finalizer::Finalizers;
 use crate::guard::Guard;
 use crate::index::Index;
 use crate::object::{Key, Tenant};
+use crate::origins::Origins;
 use crate::replicas::{Share, Term};
 use crate::serve::Health;
 use crate::status::{self, Facts, Verdict};
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) events: Events,
     pub(crate) finalizers: Arc<Finalizers>,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) origins: Arc<Origins>,
     pub(crate) health: Arc<Health>,
     /// Those who work on a share now.
     pub(crate) wakes: Arc<Mutex<BTreeMap<Share, Arc<Notify>>>>,

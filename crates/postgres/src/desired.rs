@@ -15,7 +15,7 @@ use tenantdb_api::{
     SettingName, SqlName, TenantDatabase, TenantRole, tenant_database,
 };
 use tenantdb_core::names::{self, TenantNames};
-use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme, Refusal};
+use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme, Origin, Refusal};
 
 use crate::access;
 use crate::init::InitScript;
@@ -45,6 +45,10 @@ pub struct Desired {
     pub(crate) removals: BTreeSet<Claim>,
     /// Those whose declaration is gone.
     pub(crate) vanished: BTreeSet<Claim>,
+    /// Those whose declaration is gone without a word.
+    pub(crate) lost: BTreeSet<Claim>,
+    /// Where declarations stand, in a cluster.
+    pub(crate) origins: BTreeMap<Claim, Origin>,
     /// The orphans that are to be removed for good.
     pub(crate) purges: BTreeSet<Claim>,
     /// Whose earlier login is to be taken away.
@@ -67,6 +71,8 @@ pub(crate) enum Removal {
     Asked,
     /// Its declaration is gone: nobody can be asked any more, and what was protected is left behind.
     Vanished,
+    /// Its declaration is gone, and nobody deleted it as it is done: nothing of it is destroyed.
+    Lost,
     /// Nothing declares it any more.
     Undeclared,
     /// The declaration of its database has it in `access` no more.
@@ -144,6 +150,8 @@ pub struct Tenant {
     pub(crate) secret_type: SecretType,
     /// What a cluster tells the declaration from all others by.
     pub(crate) uid: Option<String>,
+    /// Where it stands, in a cluster.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Tenant {
@@ -320,6 +328,8 @@ impl Desired {
             accounts: BTreeMap::new(),
             removals: BTreeSet::new(),
             vanished: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            origins: BTreeMap::new(),
             purges: BTreeSet::new(),
             retirements: BTreeSet::new(),
             declared: None,
@@ -342,6 +352,39 @@ impl Desired {
     pub fn without(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
         self.vanished.extend(claims);
         self
+    }
+
+    /// The same server, with tenants whose declaration went without being deleted: they are left behind, whatever their
+    /// policies say.
+    #[must_use]
+    pub fn without_a_word_of(mut self, claims: impl IntoIterator<Item = Claim>) -> Self {
+        self.lost.extend(claims);
+        self
+    }
+
+    /// The same server, where these declarations stand there in a cluster.
+    #[must_use]
+    pub fn standing_at(mut self, origins: BTreeMap<Claim, Origin>) -> Self {
+        for tenant in self.tenants.values_mut().chain(self.accounts.values_mut()) {
+            tenant.origin = origins.get(&tenant.claim.declaration()).cloned();
+        }
+        self.origins = origins;
+        self
+    }
+
+    /// Those of which the ledger has something that another declaration of the same name left, which stood elsewhere.
+    #[must_use]
+    pub fn strangers(&self, observed: &Observed) -> BTreeSet<Claim> {
+        let is_strangers = |(claim, origin): &(&Claim, &Origin)| {
+            let row = observed.ledger.as_ref().and_then(|ledger| ledger.row(claim));
+            row.is_some_and(|row| row.is_strangers(Some(origin)))
+        };
+        self.origins.iter().filter(is_strangers).map(|(claim, _)| claim.clone()).collect()
+    }
+
+    /// Where the declaration of a claim stands, if it is known.
+    pub(crate) fn origin(&self, claim: &Claim) -> Option<&Origin> {
+        self.origins.get(&claim.declaration())
     }
 
     /// The same server, with orphans that are to be removed for good.
@@ -439,7 +482,8 @@ impl Desired {
     fn asked(&self) -> impl Iterator<Item = (Claim, Removal)> {
         let removed = self.removals.iter().map(|claim| (claim.clone(), Removal::Asked));
         let vanished = self.vanished.iter().map(|claim| (claim.clone(), Removal::Vanished));
-        removed.chain(vanished).chain(self.purges.iter().map(|claim| (claim.clone(), Removal::Purged)))
+        let lost = self.lost.iter().map(|claim| (claim.clone(), Removal::Lost));
+        removed.chain(vanished).chain(lost).chain(self.purges.iter().map(|claim| (claim.clone(), Removal::Purged)))
     }
 
     /// Whether a further login's database is declared, and the login no more.
@@ -608,6 +652,7 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         keys: spec.credentials.keys.clone(),
         secret_type: spec.credentials.secret_type(),
         uid: None,
+        origin: None,
     }
 }
 

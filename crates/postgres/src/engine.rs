@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenantdb_api::{Namespace, ObjectName, SqlName};
 use tenantdb_core::{
     Address, AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login,
-    PlaceView, Plan, Task, TenantPlan, TenantSummary, Turns, Vitals, Writer,
+    Origin, PlaceView, Plan, Task, TenantPlan, TenantSummary, Turns, Vitals, Writer,
 };
 use tenantdb_credentials::Delivered;
 use tokio::task::JoinSet;
@@ -78,6 +78,16 @@ impl Postgres {
         observed.ledger.as_ref().map(|ledger| ledger.id.as_str())
     }
 
+    /// Where each declaration stood that an authority has something for, as far as that was noted, and whether what it has
+    /// was left behind.
+    #[must_use]
+    pub fn origins(observed: &Observed, of: &Authority) -> BTreeMap<Claim, (Origin, bool)> {
+        let rows = observed.ledger.iter().flat_map(|ledger| ledger.tenants.values().chain(ledger.accounts.values()));
+        let theirs = rows.filter(|row| row.claim.authority == *of);
+        let origin = |row: &TenantRow| Some((row.origin.clone()?, row.phase == Phase::Orphaned));
+        theirs.filter_map(|row| Some((row.claim.clone(), origin(row)?))).collect()
+    }
+
     /// What was delivered last for each of an authority's tenants.
     #[must_use]
     pub fn delivered(desired: &Desired, observed: &Observed, of: &Authority) -> Vec<(Delivery, Delivered)> {
@@ -96,7 +106,8 @@ impl Postgres {
     }
 
     /// Gives what an authority has on the server to another, in one transaction; what both have is no question here. What
-    /// is `forgotten` is as if it had never been delivered: whoever has it goes on logging in.
+    /// is `forgotten` is as if it had never been delivered: whoever has it goes on logging in. In a cluster, those with an
+    /// origin stand there from now on; elsewhere they stand nowhere.
     ///
     /// # Errors
     /// When somebody else made the same claim meanwhile, or the ledger can't be written.
@@ -105,8 +116,12 @@ impl Postgres {
         from: &Authority,
         to: &Authority,
         forgotten: &BTreeSet<Claim>,
+        origins: Option<&BTreeMap<Claim, Origin>>,
     ) -> Result<(), Failure> {
-        let taken = async { apply::take_over(&*self.connections.ledger().await?, from, to, forgotten).await };
+        let taken = async {
+            apply::upgrade_tables(&self.connections).await?;
+            apply::take_over(&*self.connections.ledger().await?, from, to, forgotten, origins).await
+        };
         taken.await.map_err(|failure| self.at(failure))
     }
 

@@ -141,7 +141,9 @@ fn statements(step: &PostgresStep) -> Vec<String> {
     };
     let mut made = step.clone();
     match &mut made {
-        PostgresStep::CreateLedger { .. } | PostgresStep::CreateLedgerTables => Vec::new(),
+        PostgresStep::CreateLedger { .. } | PostgresStep::CreateLedgerTables | PostgresStep::UpgradeLedger { .. } => {
+            Vec::new()
+        }
         PostgresStep::CreateSlot { role, login: login @ true, .. } => {
             let role = role.clone();
             *login = false;

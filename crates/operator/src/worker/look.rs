@@ -1,12 +1,12 @@
 //! One look at a server: who is asked for is gathered, observed and planned for together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tenantdb_api::{DatabaseServer, Declared, ObjectName};
 use tenantdb_core::policy::Cluster;
 use tenantdb_core::{
-    Claim, Condition, Depth, Engine as _, Failure, FailureKind, Plan, Refusal, RefusalKind, Step, TenantPlan,
+    Claim, Condition, Depth, Engine as _, Failure, FailureKind, Origin, Plan, Refusal, RefusalKind, Step, TenantPlan,
 };
 use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep, Recorded, Unusable, allow};
 use tokio::time::Instant;
@@ -98,11 +98,13 @@ impl Worker {
         let (desired, unusable) =
             Desired::resolve_each(declarations, &authority, &connected.way.admin.username, endpoint, &recorded);
         let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
+        let desired = desired.standing_at(self.shared.origins.of(&self.shared, &batch).await?);
         let found = scripts::read(&self.shared, &batch).await;
         let observed = pass.engine.observe(&desired, depth).await?;
         self.check_that_no_other_is_this_server(&observed)?;
         let elsewhere = self.take_in(&observed, &batch);
         let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
+        let desired = desired.without_a_word_of(self.lost(&observed).await?);
         let desired = desired.refusing(found.refusals(&observed));
         let namespaces = self.shared.index(|index| index.namespaces());
         let guards_protection = batch.has_unprotected() && self.shared.guard.asks_who_unprotects().await;
@@ -117,7 +119,7 @@ impl Worker {
         let batch = Arc::new(batch);
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
         self.leave_contested(&mut plan, &batch);
-        self.hold(&plan, &batch).await?;
+        self.hold(&plan, &batch, &desired.strangers(&observed)).await?;
 
         let answer = Answer::of(&observed, &connected, &authority);
         let version = answer.version.clone();
@@ -161,6 +163,26 @@ impl Worker {
         Err(Failure::new(FailureKind::Conflict, message).hint(hint))
     }
 
+    /// Those whose resource is gone without having been deleted as it is done: somebody took our finalizer off, or their
+    /// namespace by force.
+    async fn lost(&self, observed: &Observed) -> Result<Vec<Claim>, Failure> {
+        let cluster = self.shared.origins.cluster().await?;
+        let held = Postgres::origins(observed, &self.shared.authority);
+        let of_here = held.into_iter().filter(|(claim, (origin, is_left_behind))| {
+            origin.cluster == cluster && claim.access.is_none() && !is_left_behind
+        });
+        let lost = |(claim, (origin, _)): &(Claim, (Origin, bool))| {
+            let key = Key::of(claim);
+            !self.in_hand.has(&key) && self.shared.index(|index| index.is_lost(&key, &origin.namespace))
+        };
+        let lost: Vec<Claim> = of_here.filter(lost).map(|(claim, _)| claim).collect();
+        for claim in &lost {
+            let (server, claim) = (self.name.as_str(), claim.path());
+            tracing::warn!(server, claim, "its resource went without being deleted, and what it has is left behind");
+        }
+        Ok(lost)
+    }
+
     /// Takes note of what the server's ledger holds; those of a batch that another server holds.
     fn take_in(&mut self, observed: &Observed, batch: &Batch) -> Vec<(Claim, ObjectName)> {
         let authority = &self.shared.authority;
@@ -187,8 +209,9 @@ impl Worker {
 
     /// Puts our finalizer on what the ledger has; others get it before their first step, and who is somebody else's never
     /// does.
-    async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch) -> Result<(), Failure> {
-        let is_ours = |claim: &Claim| self.recorded.as_ref().is_some_and(|recorded| recorded.contains_key(claim));
+    async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch, strangers: &BTreeSet<Claim>) -> Result<(), Failure> {
+        let is_recorded = |claim: &Claim| self.recorded.as_ref().is_some_and(|recorded| recorded.contains_key(claim));
+        let is_ours = |claim: &Claim| is_recorded(claim) && !strangers.contains(claim);
         let idle = plan.tenants.iter().filter(|tenant| tenant.steps.is_empty() && is_ours(&tenant.claim));
         let free = idle.filter_map(|planned| {
             let (key, tenant) = batch.tenants.get(&planned.claim)?;

@@ -1,9 +1,9 @@
 //! What the steps write into the ledger, in the same transaction as what they do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::names::DERIVED_SUFFIXES;
-use tenantdb_core::{Authority, Claim, Digest, Failure, Generation, Login, PlaceId, Slot};
+use tenantdb_core::{Authority, Claim, Digest, Failure, Generation, Login, Origin, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
@@ -155,26 +155,39 @@ pub(crate) async fn take_over(
     from: &Authority,
     to: &Authority,
     forgotten: &BTreeSet<Claim>,
+    origins: Option<&BTreeMap<Claim, Origin>>,
 ) -> Result<(), Failure> {
     let forget = forgotten.iter().map(|claim| Statement::new(forget_delivery(claim)));
-    let (from, to) = (text(from.as_str()), text(to.as_str()));
+    let nowhere = if origins.is_none() { ", cluster_uid = NULL, namespace_uid = NULL" } else { "" };
+    let (earlier, later) = (text(from.as_str()), text(to.as_str()));
     let taken = format!(
-        "WITH taken AS (UPDATE ledger.tenant SET authority = {to}, epoch = epoch + 1 WHERE authority = {from} \
-         RETURNING kind, namespace, name, access) \
+        "WITH taken AS (UPDATE ledger.tenant SET authority = {later}, epoch = epoch + 1{nowhere} \
+         WHERE authority = {earlier} RETURNING kind, namespace, name, access) \
          INSERT INTO ledger.audit (authority, kind, namespace, name, access, action) \
-         SELECT {to}, kind, namespace, name, access, 'taken over from ' || {from} FROM taken"
+         SELECT {later}, kind, namespace, name, access, 'taken over from ' || {earlier} FROM taken"
     );
     let lock =
         Statement::labelled(format!("SELECT pg_advisory_xact_lock({ROLE_DDL_LOCK})"), "waiting for other changes");
-    let statements: Vec<Statement> =
-        std::iter::once(lock).chain(forget).chain([Statement::labelled(taken, "take over")]).collect();
+    // Who has them already has them for declarations that stand elsewhere.
+    let taken = (from != to).then_some(taken);
+    let stand = origins.into_iter().flatten().flat_map(|(claim, origin)| {
+        let (claim, position) = (claim.of(to), stands_at(origin));
+        let update = format!("UPDATE ledger.tenant SET epoch = epoch + 1{position} WHERE {}", is_of(&claim));
+        [Some(update), (from == to).then(|| audit_of(&claim, "taken over from where it stood"))].into_iter().flatten()
+    });
+    let rest = taken.into_iter().chain(stand).map(|text| Statement::labelled(text, "take over"));
+    let statements: Vec<Statement> = std::iter::once(lock).chain(forget).chain(rest).collect();
     session.transaction(&statements).await
 }
 
 fn forget_delivery(claim: &Claim) -> String {
+    format!("DELETE FROM ledger.delivery d USING ledger.tenant t WHERE t.id = d.tenant AND {}", is_of(claim))
+}
+
+/// Selects the row of a claim.
+fn is_of(claim: &Claim) -> String {
     format!(
-        "DELETE FROM ledger.delivery d USING ledger.tenant t WHERE t.id = d.tenant AND t.authority = {} AND t.kind = {} \
-         AND t.namespace = {} AND t.name = {} AND t.access = {}",
+        "authority = {} AND kind = {} AND namespace = {} AND name = {} AND access = {}",
         text(claim.authority.as_str()),
         text(claim.kind),
         text(claim.namespace.as_str()),
@@ -264,11 +277,12 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
                 audit(hold, &format!("deliver generation {generation}")),
             ]
         }
-        PostgresStep::Settle { applied, action, .. } => vec![
+        PostgresStep::Settle { applied, origin, action, .. } => vec![
             format!(
-                "UPDATE ledger.tenant SET phase = '{}', orphaned_at = NULL, applied = {} WHERE id = {id}",
+                "UPDATE ledger.tenant SET phase = '{}', orphaned_at = NULL, applied = {}{} WHERE id = {id}",
                 Phase::Provisioned.as_str(),
-                text(applied.to_stored())
+                text(applied.to_stored()),
+                origin.as_ref().map_or_else(String::new, stands_at)
             ),
             audit(hold, action),
         ],
@@ -288,6 +302,10 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
         _ => Vec::new(),
     };
     texts.into_iter().map(|text| Statement::labelled(text, "ledger")).collect()
+}
+
+fn stands_at(Origin { cluster, namespace }: &Origin) -> String {
+    format!(", cluster_uid = {}, namespace_uid = {}", text(cluster), text(namespace))
 }
 
 /// The role's name may only have been reserved until now.

@@ -16,7 +16,7 @@ use self::proof::Proof;
 use crate::ESTATE;
 use crate::bootstrap::BootstrapStep;
 use crate::connect::{AdminLogin, Connections, PREPARED_TRANSACTION, Session, Statement};
-use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA, TenantRow};
+use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA, TenantRow, UPGRADE, VERSION};
 use crate::observe::Observed;
 use crate::sql::{self, Membership};
 use crate::step::{PostgresStep, Venue};
@@ -45,6 +45,7 @@ pub(crate) async fn prepare(connections: &Connections, steps: &[PostgresStep]) -
         failpoint::hit(&format!("before-{}", step.kind()));
         match step {
             PostgresStep::CreateLedgerTables => create_tables(connections).await?,
+            PostgresStep::UpgradeLedger { .. } => upgrade_tables(connections).await?,
             PostgresStep::CreateEstate { .. } => {
                 let session = connections.maintenance().await?;
                 let made = make(&session, step).await;
@@ -128,6 +129,17 @@ async fn create_tables(connections: &Connections) -> Result<(), Failure> {
         sql::text(SCHEMA)
     );
     session.run(&[Statement::labelled(guarded, "CREATE SCHEMA ledger")]).await
+}
+
+/// Somebody else may have done it meanwhile.
+pub(crate) async fn upgrade_tables(connections: &Connections) -> Result<(), Failure> {
+    let session = connections.ledger().await?;
+    let guarded = format!(
+        "DO $tenantdb$ BEGIN PERFORM pg_advisory_xact_lock({ROLE_DDL_LOCK}); \
+         IF (SELECT version < {VERSION} FROM ledger.server) THEN EXECUTE {}; END IF; END $tenantdb$",
+        sql::text(UPGRADE)
+    );
+    session.run(&[Statement::labelled(guarded, "ALTER TABLE ledger.tenant")]).await
 }
 
 /// Carries out the first steps of one tenant, as many as one transaction takes; how many those were.

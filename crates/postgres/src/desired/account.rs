@@ -123,5 +123,6 @@ pub(super) fn role(
         keys: spec.credentials.keys.clone(),
         secret_type: spec.credentials.secret_type(),
         uid: None,
+        origin: None,
     })
 }

@@ -10,7 +10,7 @@ use sighting::Sightings;
 pub(crate) use sighting::note as note_sightings;
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::names::{TenantNames, check_owner};
-use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, PlaceId, Slot};
+use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, Origin, PlaceId, Slot};
 use tenantdb_credentials::{Delivered, SlotState};
 use tokio_postgres::Row;
 
@@ -19,8 +19,14 @@ use crate::connect::Session;
 /// The tables, as they are made on a server that has none.
 pub(crate) const SCHEMA: &str = include_str!("schema.sql");
 
-/// The version of the tables that this binary knows.
-const VERSION: i32 = 1;
+/// What makes the tables of an earlier version those of this one.
+pub(crate) const UPGRADE: &str = include_str!("upgrade.sql");
+
+/// The version of the tables that this binary writes. It reads those before as well.
+pub(crate) const VERSION: i32 = 2;
+
+/// The first version that has `cluster_uid` and `namespace_uid`.
+const FIRST_WITH_ORIGINS: i32 = 2;
 
 /// The SQLSTATE of `ledger.hold` for a tenant that was changed meanwhile.
 pub(crate) const CHANGED_MEANWHILE: &str = "TD001";
@@ -93,9 +99,17 @@ pub(crate) struct TenantRow {
     pub(crate) deliveries: Vec<DeliveryRow>,
     /// The scripts that ran in its database.
     pub(crate) scripts: Vec<ScriptRow>,
+    /// Where its declaration stands, if that is in a cluster and was noted.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl TenantRow {
+    /// Whether the declaration of its claim that stands there is another one: of a namespace that was made again by
+    /// somebody, or of another cluster.
+    pub(crate) fn is_strangers(&self, origin: Option<&Origin>) -> bool {
+        matches!((&self.origin, origin), (Some(recorded), Some(origin)) if recorded != origin)
+    }
+
     /// Every role that it was made with: what logs in, the tenant itself, and what carries others' privileges.
     pub(crate) fn roles(&self) -> BTreeSet<&String> {
         self.slots.values().map(|slot| &slot.role).chain([&self.owner]).chain(&self.levels).collect()
@@ -143,6 +157,8 @@ pub(crate) struct ScriptRow {
 pub(crate) struct Ledger {
     /// What tells it from every other.
     pub(crate) id: String,
+    /// The version of its tables.
+    pub(crate) version: i32,
     /// Whether it was restored from a dump, and nobody said since that it knows its server.
     pub(crate) is_restored: bool,
     /// Who has a database.
@@ -181,22 +197,33 @@ impl Ledger {
 
     /// Reads what tells the ledger from every other; `None` when its tables were never made.
     pub(crate) async fn read_id(session: &Session) -> Result<Option<String>, Failure> {
+        Ok(Self::read_head(session).await?.map(|(id, _)| id))
+    }
+
+    /// The same, with the version of its tables.
+    async fn read_head(session: &Session) -> Result<Option<(String, i32)>, Failure> {
         let exists = session.query("SELECT to_regclass('ledger.server') IS NOT NULL", &[]).await?;
         if !exists.first().is_some_and(|row| row.get::<_, bool>(0)) {
             return Ok(None);
         }
         // Of another version nothing else can be read for certain.
         let server = session.query("SELECT version, id::text FROM ledger.server", &[]).await?;
-        check_version(server.first().map_or(0, |row| row.get(0)))?;
-        Ok(server.first().map(|row| row.get(1)))
+        let Some(server) = server.first() else { return Ok(None) };
+        check_version(server.get(0))?;
+        Ok(Some((server.get(1), server.get(0))))
     }
 
     /// Reads the ledger; `None` when its tables were never made.
     pub(crate) async fn read(session: &Session) -> Result<Option<Self>, Failure> {
-        let Some(id) = Self::read_id(session).await? else { return Ok(None) };
-        let mut answers = session.ask([
+        let Some((id, version)) = Self::read_head(session).await? else { return Ok(None) };
+        let origins =
+            if version >= FIRST_WITH_ORIGINS { "cluster_uid, namespace_uid" } else { "NULL::text, NULL::text" };
+        let tenants = format!(
             "SELECT id, authority, kind, namespace, name, coalesce(database_name, ''), database_oid, phase, \
-             applied::text, epoch, adopted, access FROM ledger.tenant ORDER BY id",
+             applied::text, epoch, adopted, access, {origins} FROM ledger.tenant ORDER BY id"
+        );
+        let mut answers = session.ask([
+            tenants.as_str(),
             "SELECT tenant, name, purpose, slot, state, generation, login_digest, place FROM ledger.role ORDER BY name",
             "SELECT tenant, place, location, secret_name, generation, login_digest FROM ledger.delivery \
              ORDER BY tenant, confirmed_at",
@@ -210,7 +237,7 @@ impl Ledger {
             let tenant = tenant(row)?;
             by_id.insert(tenant.id, tenant);
         }
-        let mut ledger = Self { id, ..Self::default() };
+        let mut ledger = Self { id, version, ..Self::default() };
         for row in &answers.next().await? {
             let Some(tenant) = by_id.get_mut(&row.get::<_, i64>(0)) else { continue };
             ledger.roles.insert(row.get(1), tenant.claim.clone());
@@ -243,7 +270,7 @@ impl Ledger {
 }
 
 fn check_version(found: i32) -> Result<(), Failure> {
-    if found == VERSION {
+    if (1..=VERSION).contains(&found) {
         return Ok(());
     }
     let message = format!("the ledger has version {found}, and this tenantdb knows version {VERSION}");
@@ -275,6 +302,10 @@ fn tenant(row: &Row) -> Result<TenantRow, Failure> {
         levels: BTreeSet::new(),
         deliveries: Vec::new(),
         scripts: Vec::new(),
+        origin: row
+            .get::<_, Option<String>>(12)
+            .zip(row.get(13))
+            .map(|(cluster, namespace)| Origin { cluster, namespace }),
     })
 }
 

@@ -30,6 +30,9 @@ CREATE TABLE ledger.tenant (
     -- Counts the transactions on this tenant: whoever planned from an older count looks again.
     epoch bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- What tells the cluster and the namespace of its declaration from others of the same name, where it stands in one.
+    cluster_uid text,
+    namespace_uid text CHECK ((namespace_uid IS NULL) = (cluster_uid IS NULL)),
     UNIQUE (authority, kind, namespace, name, access)
 );
 
@@ -101,4 +104,4 @@ BEGIN
 END $$;
 
 INSERT INTO ledger.server (version, database_oid, table_oid)
-SELECT 1, oid, 'ledger.server'::regclass FROM pg_database WHERE datname = current_database();
+SELECT 2, oid, 'ledger.server'::regclass FROM pg_database WHERE datname = current_database();

@@ -24,7 +24,8 @@ pub(super) fn conflict(
         Some(row) => {
             let out_of_reach =
                 || row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
-            super::incomplete(row)
+            strangers(tenant, row, desired)
+                .or_else(|| super::incomplete(row))
                 .or_else(|| super::managed::lockout(names, &observed.shared))
                 .or_else(|| moved(tenant, names))
                 .or_else(|| logs_in_otherwise(tenant, row))
@@ -51,13 +52,41 @@ pub(super) fn account_conflict(
         Some(row) => {
             let out_of_reach =
                 || row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
-            super::incomplete(row)
+            strangers(account, row, desired)
+                .or_else(|| super::incomplete(row))
                 .or_else(|| renamed(account, names))
                 .or_else(|| logs_in_otherwise(account, row))
                 .or_else(out_of_reach)
         }
         None => on_another_server(account, desired).or_else(|| role_is_taken(account, names, observed)),
     }
+}
+
+/// What a declaration of the same name has that stood in an earlier namespace, or in another cluster.
+fn strangers(tenant: &Tenant, row: &TenantRow, desired: &Desired) -> Option<Refusal> {
+    let origin = tenant.origin.as_ref().filter(|origin| row.is_strangers(Some(origin)))?;
+    let Claim { namespace, authority, .. } = &tenant.claim;
+    let server = &desired.server;
+    let is_of_another_cluster = row.origin.as_ref().is_some_and(|recorded| recorded.cluster != origin.cluster);
+    let (whose, same) = if is_of_another_cluster {
+        (format!("another cluster that is called {authority} as well"), "this is that cluster, built anew")
+    } else {
+        (format!("an earlier namespace `{namespace}`"), "this is that namespace, made again")
+    };
+    let left = if row.phase == Phase::Orphaned { ", which left it behind" } else { "" };
+    let adopt = if row.phase == Phase::Orphaned && tenant.claim.kind != ROLE_KIND {
+        ", or set `adopt: Existing`, which ends its earlier logins"
+    } else {
+        ""
+    };
+    let what =
+        if tenant.is_account() { format!("role `{}`", row.owner) } else { format!("database `{}`", row.database) };
+    Some(Refusal::new(RefusalKind::Conflict, format!("{what} belongs to {} of {whose}{left}", tenant.claim.path())).hint(
+        format!(
+            "if {same}, the platform runs `tenantdb server takeover {server} --from {authority}` for it; else choose another \
+             name{adopt}"
+        ),
+    ))
 }
 
 /// A role whose declared name is not the recorded one.

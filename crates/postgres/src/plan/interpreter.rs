@@ -175,7 +175,8 @@ impl World {
         match step {
             PostgresStep::CreateEstate { .. }
             | PostgresStep::CreateLedger { .. }
-            | PostgresStep::CreateLedgerTables => {
+            | PostgresStep::CreateLedgerTables
+            | PostgresStep::UpgradeLedger { .. } => {
                 panic!("{} is no step of a tenant", step.kind());
             }
             PostgresStep::Claim { database, owner, slots, reserved, applied, adopted } => {
@@ -199,6 +200,7 @@ impl World {
                     levels: BTreeSet::new(),
                     deliveries: Vec::new(),
                     scripts: Vec::new(),
+                    origin: None,
                 };
                 let ledger = self.observed.ledger.as_mut().expect("a ledger");
                 ledger.roles.extend(names.map(|name| (name, tenant.claim.clone())));
@@ -223,6 +225,7 @@ impl World {
                     levels: levels.clone(),
                     deliveries: Vec::new(),
                     scripts: scripts.collect(),
+                    origin: None,
                 };
                 let names: BTreeSet<String> = row.roles().into_iter().chain(reserved).cloned().collect();
                 let ledger = self.observed.ledger.as_mut().expect("a ledger");
@@ -522,10 +525,11 @@ impl World {
                 row.deliveries.retain(|delivery| delivery.delivered.place != *place);
                 row.deliveries.push(DeliveryRow { delivered, secret_name: secret_name.parse().expect("a name") });
             }
-            PostgresStep::Settle { applied, .. } => {
+            PostgresStep::Settle { applied, origin, .. } => {
                 let row = self.row(tenant);
                 row.phase = Phase::Provisioned;
                 row.applied = (**applied).clone();
+                row.origin = origin.clone().or(row.origin.take());
             }
             PostgresStep::EndSessions { database, own, strangers, outsiders, .. } => {
                 let sessions = &mut self.database(database).sessions;

@@ -35,7 +35,7 @@ use tenantdb_core::{
 use tenantdb_credentials::Delivered;
 
 use crate::desired::{Desired, Removal};
-use crate::ledger::{DeliveryRow, TenantRow};
+use crate::ledger::{DeliveryRow, TenantRow, VERSION};
 use crate::observe::{Database, Observed, Shared};
 use crate::sql::name;
 use crate::step::PostgresStep;
@@ -55,7 +55,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
     let recoveries = recovery::recoveries(desired, observed, place);
     let mut after = Cow::Borrowed(observed);
     if !taken.is_empty() {
-        after = Cow::Owned(takeover::afterwards(&after, &taken));
+        after = Cow::Owned(takeover::afterwards(desired, &after, &taken));
     }
     if !recoveries.is_empty() {
         after = Cow::Owned(recovery::afterwards(&after, &recoveries));
@@ -76,7 +76,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
         }
     }
     for (claim, why) in &removals {
-        let mut plan = removal::plan(claim, *why, observed, place);
+        let mut plan = removal::plan(claim, *why, desired.origin(claim), observed, place);
         plan.after = if *why == Removal::Withdrawn {
             // Its database lets go of it first.
             BTreeSet::from([claim.declaration()])
@@ -272,13 +272,19 @@ pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
     if !ledger.is_some_and(|ledger| ledger.allows_connections) {
         steps.push(PostgresStep::CreateLedger { create: ledger.is_none() });
     }
-    if observed.ledger.is_none() {
-        steps.push(PostgresStep::CreateLedgerTables);
+    match &observed.ledger {
+        None => steps.push(PostgresStep::CreateLedgerTables),
+        Some(ledger) if ledger.version < VERSION => {
+            steps.push(PostgresStep::UpgradeLedger { from: ledger.version });
+        }
+        Some(_) => {}
     }
     let mut planned = Vec::new();
     for step in steps {
         let actor = if matches!(step, PostgresStep::CreateEstate { .. }) { Actor::Login } else { Actor::Estate };
-        Planned::push(&mut planned, Task::Engine(step), "the server has no ledger yet", Risk::Safe, actor);
+        let is_old = matches!(step, PostgresStep::UpgradeLedger { .. });
+        let reason = if is_old { "an earlier tenantdb made it" } else { "the server has no ledger yet" };
+        Planned::push(&mut planned, Task::Engine(step), reason, Risk::Safe, actor);
     }
     planned
 }

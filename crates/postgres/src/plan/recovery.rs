@@ -125,6 +125,7 @@ pub(super) fn lost(tenant: &Tenant, observed: &Observed) -> Option<TenantRow> {
         deliveries: Vec::new(),
         // They ran when it was made, or came too late.
         scripts: ran.collect(),
+        origin: None,
     })
 }
 

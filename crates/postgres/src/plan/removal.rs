@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
-    Actor, Claim, Condition, CredentialStep, Generation, Held, PlaceView, Refusal, RefusalKind, Risk, Task,
+    Actor, Claim, Condition, CredentialStep, Generation, Held, Origin, PlaceView, Refusal, RefusalKind, Risk, Task,
     TenantChange, Version,
 };
 
@@ -19,12 +19,24 @@ use crate::trap::Trap;
 use crate::{ESTATE, Taking};
 
 /// Plans the removal of one tenant.
-pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
+pub(super) fn plan(
+    claim: &Claim,
+    why: Removal,
+    origin: Option<&Origin>,
+    observed: &Observed,
+    place: &PlaceView,
+) -> PostgresTenantPlan {
     let Some(row) = super::row(observed, claim) else { return unknown(claim, observed) };
+    if why == Removal::Vanished && row.is_strangers(origin) {
+        return already_gone(claim);
+    }
     match why {
         Removal::Purged => return purge(row, observed, place),
         Removal::TakenOver => return remove(row, why, observed, place),
-        Removal::Asked | Removal::Vanished | Removal::Undeclared | Removal::Withdrawn => {}
+        Removal::Lost if row.phase != Phase::Orphaned && !never_made(row) => {
+            return leave_behind(row, why, observed, place);
+        }
+        Removal::Asked | Removal::Vanished | Removal::Lost | Removal::Undeclared | Removal::Withdrawn => {}
     }
     if row.phase == Phase::Orphaned {
         let message = format!(
@@ -38,7 +50,7 @@ pub(super) fn plan(claim: &Claim, why: Removal, observed: &Observed, place: &Pla
     let protects = row.phase != Phase::Deleting && !never_made(row) && why != Removal::Withdrawn;
     if protects && row.applied.deletion_protection == DeletionProtection::On {
         if why == Removal::Vanished {
-            return leave_behind(row, observed, place);
+            return leave_behind(row, why, observed, place);
         }
         return refused(claim, &row.database, protection(why));
     }
@@ -62,10 +74,10 @@ fn remove(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView)
 }
 
 /// Leaves what was protected as it is, whatever its policies say.
-fn leave_behind(row: &TenantRow, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
+fn leave_behind(row: &TenantRow, why: Removal, observed: &Observed, place: &PlaceView) -> PostgresTenantPlan {
     let (db_deletion_policy, role_deletion_policy) = (DeletionPolicy::Orphan, DeletionPolicy::Orphan);
     let applied = Applied { db_deletion_policy, role_deletion_policy, ..row.applied.clone() };
-    remove(&TenantRow { applied, ..row.clone() }, Removal::Vanished, observed, place)
+    remove(&TenantRow { applied, ..row.clone() }, why, observed, place)
 }
 
 /// Removes what a deletion left behind. No policy of its declaration counts any more, which is gone.
@@ -86,7 +98,7 @@ fn purge(row: &TenantRow, observed: &Observed, place: &PlaceView) -> PostgresTen
 
 fn protection(why: Removal) -> Refusal {
     let (message, hint) = match why {
-        Removal::Asked | Removal::Vanished | Removal::Purged => (
+        Removal::Asked | Removal::Vanished | Removal::Lost | Removal::Purged => (
             "it is protected from deletion",
             "set `deletionProtection: false` in its declaration, apply that, and delete it then",
         ),
@@ -109,6 +121,10 @@ fn unknown(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
             .hint("delete it from the folder or the home that declared it");
         return refused(claim, "", refusal);
     }
+    already_gone(claim)
+}
+
+fn already_gone(claim: &Claim) -> PostgresTenantPlan {
     let message = "nothing of it is on the server".to_owned();
     PostgresTenantPlan { conditions: vec![Condition { kind: "AlreadyGone", message }], ..empty(claim, "") }
 }
@@ -279,6 +295,7 @@ impl Planner<'_> {
         match self.why {
             Removal::Asked => "deleted, as its policies say",
             Removal::Vanished => "its declaration is gone",
+            Removal::Lost => "its declaration is gone, and was not deleted as it is done",
             Removal::Undeclared => "no longer declared, as its policies say",
             Removal::Withdrawn => "no longer in its database's `access`",
             Removal::TakenOver => "its database is taken over",

@@ -18,7 +18,7 @@ pub(crate) fn taken_over<'a>(desired: &Desired, observed: &'a Observed) -> BTree
     let asks = |(claim, tenant): &(&Claim, &Tenant)| {
         tenant.adopt == Adopt::Existing
             && !desired.elsewhere.contains_key(*claim)
-            && !ledger.tenants.contains_key(*claim)
+            && ledger.tenants.get(*claim).is_none_or(|row| row.is_strangers(tenant.origin.as_ref()))
     };
     let orphan = |tenant: &Tenant| {
         let row = ledger.database(tenant.names.database.as_str())?;
@@ -28,7 +28,7 @@ pub(crate) fn taken_over<'a>(desired: &Desired, observed: &'a Observed) -> BTree
 }
 
 /// What a server is once they are taken over: what is left to do is planned from there.
-pub(super) fn afterwards(observed: &Observed, taken: &BTreeMap<Claim, &TenantRow>) -> Observed {
+pub(super) fn afterwards(desired: &Desired, observed: &Observed, taken: &BTreeMap<Claim, &TenantRow>) -> Observed {
     let mut after = observed.clone();
     let Observed { shared, ledger: Some(ledger), .. } = &mut after else { return after };
     for (to, orphan) in taken {
@@ -50,7 +50,7 @@ pub(super) fn afterwards(observed: &Observed, taken: &BTreeMap<Claim, &TenantRow
             holder.clone_from(to);
         }
         ledger.tenants.remove(&orphan.claim);
-        ledger.tenants.insert(to.clone(), moved(orphan, to));
+        ledger.tenants.insert(to.clone(), TenantRow { origin: desired.origin(to).cloned(), ..moved(orphan, to) });
     }
     after
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::tenant_database::Create;
-use tenantdb_core::{Claim, Digest, Generation, PlaceId, Slot};
+use tenantdb_core::{Claim, Digest, Generation, Origin, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use crate::access::Level;
@@ -38,6 +38,11 @@ pub enum PostgresStep {
     },
     /// Makes the ledger's tables.
     CreateLedgerTables,
+    /// Makes the ledger's tables what this version writes.
+    UpgradeLedger {
+        /// The version that they have.
+        from: i32,
+    },
     /// Takes a tenant's names in the ledger.
     Claim {
         /// The database; absent where it is only let into others'.
@@ -461,6 +466,8 @@ pub enum PostgresStep {
     Settle {
         /// What is declared now.
         applied: Box<Applied>,
+        /// Where the declaration stands, in a cluster.
+        origin: Option<Origin>,
         /// What was declared before, when the policies differ.
         policies: Option<(String, String)>,
         /// Whether the declaration had been gone.
@@ -592,7 +599,10 @@ impl PostgresStep {
 
     pub(crate) fn venue(&self) -> Venue {
         match self {
-            Self::CreateEstate { .. } | Self::CreateLedger { .. } | Self::CreateLedgerTables => Venue::Maintenance,
+            Self::CreateEstate { .. }
+            | Self::CreateLedger { .. }
+            | Self::CreateLedgerTables
+            | Self::UpgradeLedger { .. } => Venue::Maintenance,
             Self::Claim { .. } | Self::Recover { .. } => Venue::Claim,
             Self::CreateDatabase { .. } | Self::DropDatabase { .. } => Venue::Alone,
             Self::OwnSchema { .. } | Self::CreateSchema { .. } => Venue::Tenant,

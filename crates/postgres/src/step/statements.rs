@@ -177,6 +177,7 @@ impl PostgresStep {
                 roles.iter().map(|role| format!("DROP ROLE IF EXISTS {}", name(role))).collect()
             }
             Self::CreateLedgerTables
+            | Self::UpgradeLedger { .. }
             | Self::Claim { .. }
             | Self::Recover { .. }
             | Self::AcceptDatabase { .. }

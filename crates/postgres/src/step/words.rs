@@ -9,6 +9,7 @@ use tenantdb_credentials::SlotState;
 use super::{Adopted, PostgresStep, Proof, REDACTED};
 use crate::access::Level;
 use crate::extension::Change;
+use crate::ledger::VERSION;
 use crate::{ESTATE, LEDGER};
 
 impl Step for PostgresStep {
@@ -69,6 +70,7 @@ impl Step for PostgresStep {
             | Self::LeaveDatabase { .. }
             | Self::DropRoles { .. } => Some('-'),
             Self::CreateLedgerTables
+            | Self::UpgradeLedger { .. }
             | Self::Claim { .. }
             | Self::OpenDatabase { .. }
             | Self::CloseDatabase { .. }
@@ -94,6 +96,7 @@ impl Step for PostgresStep {
             Self::CreateEstate { admin, .. } => format!("membership of {admin} in {ESTATE}"),
             Self::CreateLedger { .. } => format!("database {LEDGER}, the ledger of who owns what"),
             Self::CreateLedgerTables => "the ledger's tables".to_owned(),
+            Self::UpgradeLedger { from } => format!("the ledger's tables, from version {from} to {VERSION}"),
             Self::Claim { database: Some(database), adopted: Some(Adopted { from, login, .. }), owner, .. } => {
                 adopted(database, from, login.then_some(owner))
             }

@@ -33,4 +33,5 @@ mod recovery;
 mod terminal;
 mod tls;
 mod trouble;
+mod upgrade;
 mod world;

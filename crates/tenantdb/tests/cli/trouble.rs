@@ -393,8 +393,8 @@ on_servers! {
     fn a_ledger_that_a_newer_tenantdb_wrote(server: TestServer) {
         let world = World::on(&server);
         world.apply(&cafe()).exits(0);
-        server.psql("tenantdb", "UPDATE ledger.server SET version = 2; ALTER TABLE ledger.tenant RENAME COLUMN epoch TO era");
-        let newer = "the ledger has version 2, and this tenantdb knows version 1";
+        server.psql("tenantdb", "UPDATE ledger.server SET version = 3; ALTER TABLE ledger.tenant RENAME COLUMN epoch TO era");
+        let newer = "the ledger has version 3, and this tenantdb knows version 2";
         for command in [&["plan"][..], &["apply", "--yes"], &["apply", "--prune", "--yes"], &["status"], &["delete", "--yes"]] {
             let run = world.untouched(&server, || world.run_on(command));
             fails(run, &server, newer).tells("hint: use the newer tenantdb that wrote it");

@@ -458,7 +458,9 @@ impl<'a> Planner<'a> {
             return;
         }
         let phase = self.row.map(|row| row.phase);
-        let as_before = phase == Some(Phase::Provisioned) && self.before == self.tenant.applied;
+        let origin = self.tenant.origin.clone();
+        let stands_there = origin.is_none() || self.row.is_some_and(|row| row.origin == origin);
+        let as_before = phase == Some(Phase::Provisioned) && self.before == self.tenant.applied && stands_there;
         if as_before && self.plan.steps.is_empty() {
             return;
         }
@@ -481,7 +483,7 @@ impl<'a> Planner<'a> {
             Some(_) => self.action("update", policies.as_ref()),
         };
         let applied = Box::new(self.tenant.applied.clone());
-        let step = PostgresStep::Settle { applied, policies, returns, note, action };
+        let step = PostgresStep::Settle { applied, origin, policies, returns, note, action };
         self.push(step, reason);
     }
 

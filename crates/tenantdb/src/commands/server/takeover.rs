@@ -2,10 +2,10 @@
 
 mod transfer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::{DatabaseServer, did_you_mean};
-use tenantdb_core::{Authority, Claim, Engine as _, Failure};
+use tenantdb_api::{DatabaseServer, Namespace, did_you_mean};
+use tenantdb_core::{Authority, Claim, Engine as _, Failure, Origin};
 use tenantdb_postgres::{Desired, Observed, Postgres};
 
 use self::transfer::Transfer;
@@ -25,9 +25,9 @@ pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit
         None => input::authority(&context.home)?,
     };
     let from = &arguments.from;
-    if *from == to {
-        let who = if context.in_cluster { "who the cluster is" } else { "who you are here" };
-        return Err(Error::input(format!("{from} is already {who}"), "name the one that had them before"));
+    if *from == to && !context.in_cluster {
+        let message = format!("{from} is already who you are here");
+        return Err(Error::input(message, "name the one that had them before"));
     }
     let server = context.server(&arguments.name).await?;
     let taking = Taking { context, server: &server, from, to: &to, arguments: &arguments };
@@ -56,11 +56,18 @@ impl Taking<'_> {
             return Ok(Exit::Refused);
         }
         let claims: BTreeSet<Claim> = Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim).collect();
+        let origins = self.origins().await?;
         let theirs: BTreeSet<Claim> = claims.iter().filter(|claim| claim.authority == **from).cloned().collect();
+        let theirs = if from == to { standing_elsewhere(&observed, from, &origins) } else { theirs };
+        if theirs.is_empty() && from == to {
+            let message = format!("what {from} has on {name} is declared where it was, or not at all");
+            return Err(Error::input(message, "apply what is declared first; there is nothing to take over"));
+        }
         if theirs.is_empty() {
             return Err(unknown(&claims, from, to, name.as_str()));
         }
-        let both: Vec<String> = theirs.iter().filter(|claim| claims.contains(&claim.of(to))).map(Claim::path).collect();
+        let is_anothers = |claim: &&Claim| from != to && claims.contains(&claim.of(to));
+        let both: Vec<String> = theirs.iter().filter(is_anothers).map(Claim::path).collect();
         if !both.is_empty() {
             style::error(
                 &format!("{from} and {to} both have {}", both.join(", ")),
@@ -68,7 +75,7 @@ impl Taking<'_> {
             );
             return Ok(Exit::Refused);
         }
-        let Some(transfer) = self.transfer(connected, &observed).await? else { return Ok(Exit::Refused) };
+        let Some(transfer) = self.transfer(connected, &observed, &theirs).await? else { return Ok(Exit::Refused) };
         let paths: Vec<String> = theirs.iter().map(Claim::path).collect();
         style::note(&format!("{from} has on {name}: {}", paths.join(", ")));
         if !Asking::of(arguments.yes, Output::Text).ask(&format!("Give them to {to}?"))? {
@@ -76,7 +83,10 @@ impl Taking<'_> {
             return Ok(Exit::Refused);
         }
         transfer.deliver(context).await?;
-        connected.pass.engine.take_over(from, to, transfer.forgotten()).await?;
+        let origin = |claim: &Claim| Some((claim.clone(), origins.get(&claim.namespace)?.clone()));
+        let standing: BTreeMap<Claim, Origin> = theirs.iter().filter_map(origin).collect();
+        let standing = context.in_cluster.then_some(&standing);
+        connected.pass.engine.take_over(from, to, transfer.forgotten(), standing).await?;
         for place in context.home.places()? {
             place.take_over(&theirs, to).map_err(Failure::from)?;
         }
@@ -85,14 +95,28 @@ impl Taking<'_> {
         Ok(Exit::Done)
     }
 
+    /// Where what is declared in the cluster stands, if there is one.
+    async fn origins(&self) -> Result<BTreeMap<Namespace, Origin>, Error> {
+        if !self.context.in_cluster {
+            return Ok(BTreeMap::new());
+        }
+        Ok(tenantdb_kubernetes::origins(self.context.cluster.client().await?).await?)
+    }
+
     /// What becomes of the credentials; `None` when some are not here and nobody said what to do about that.
-    async fn transfer(&self, connected: &Connected, observed: &Observed) -> Result<Option<Transfer>, Error> {
+    async fn transfer(
+        &self,
+        connected: &Connected,
+        observed: &Observed,
+        theirs: &BTreeSet<Claim>,
+    ) -> Result<Option<Transfer>, Error> {
         let Self { context, server, from, to, arguments } = self;
         if !context.in_cluster {
             return Ok(Some(Transfer::default()));
         }
         let desired = Desired::nothing(server, to, connected.endpoint.clone());
         let delivered = Postgres::delivered(&desired, observed, from);
+        let delivered = delivered.into_iter().filter(|(delivery, _)| theirs.contains(&delivery.claim)).collect();
         let transfer = Transfer::of(context, delivered, from, to).await?;
         if let (Some(missing), false) = (transfer.missing(), arguments.reissue) {
             style::error(
@@ -106,6 +130,18 @@ impl Taking<'_> {
         }
         Ok(Some(transfer))
     }
+}
+
+/// What an authority has for declarations that stood elsewhere than those that stand in the cluster now.
+fn standing_elsewhere(
+    observed: &Observed,
+    authority: &Authority,
+    now: &BTreeMap<Namespace, Origin>,
+) -> BTreeSet<Claim> {
+    let recorded = Postgres::origins(observed, authority).into_iter();
+    let elsewhere =
+        recorded.filter(|(claim, (origin, _))| now.get(&claim.namespace).is_some_and(|found| found != origin));
+    elsewhere.map(|(claim, _)| claim).collect()
 }
 
 fn unknown(claims: &BTreeSet<Claim>, from: &Authority, to: &Authority, server: &str) -> Error {

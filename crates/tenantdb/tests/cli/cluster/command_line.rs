@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use tenantdb_testkit::{Admin, TestServer};
 
 use super::site::{Site, with_our_kinds};
@@ -237,6 +238,56 @@ fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
     site.apply(&cafe.replace("{access", "{connectionLimit: 5, access"));
     all_as_before(&site);
     assert!(before.iter().all(|credential| !site.log().contains(&credential["password"])));
+}
+
+/// What the API server keeps is lost, and everything is applied again from where it was declared. One Secret comes from a
+/// backup, another is lost as well.
+#[test]
+fn a_cluster_that_was_built_anew_takes_over_what_it_had() {
+    let Some(mut site) = Site::with(18, Admin::Plain) else { return };
+    let declared = tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}") + &tenant("blog", "{}");
+    site.apply(&declared);
+    site.all_ready(&["cafe", "blog"]);
+    let before = site.secrets("default");
+    query(&site.server, &before["blog-secret"], "CREATE TABLE posts (id int)").unwrap();
+    let backup: Vec<Value> = ["cafe-secret", "cafe-secret-reporting"]
+        .map(|name| {
+            let mut secret = site.get("secret", "default", name).unwrap();
+            for field in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
+                secret["metadata"].as_object_mut().unwrap().remove(field);
+            }
+            secret
+        })
+        .into();
+    let _lost = site.lose_cluster();
+    for secret in &backup {
+        site.apply(&secret.to_string());
+    }
+    site.start();
+    site.apply(&declared);
+    for name in ["cafe", "blog"] {
+        site.wait_for("tdb", "default", name, "Stalled", "True", "Conflict");
+        site.wait_to_hear("tdb", "default", name, "another cluster that is called cluster:test as well");
+    }
+    assert_eq!(site.secret("default", "blog-secret"), None);
+
+    let mut world = World::on(&site.server);
+    world.set("KUBECONFIG", site.cluster.kubeconfig().to_str().unwrap());
+    let take = ["server", "takeover", "shared", "--context", "test", "--cluster-id", "test", "--from", "cluster:test"];
+    world.run(&[&take[..], &["--yes"]].concat()).exits(4).tells("default/blog in Secret default/blog-secret");
+    world.run(&[&take[..], &["--yes", "--reissue"]].concat()).exits(0).says("3 databases on shared taken over");
+    site.all_ready(&["cafe", "blog"]);
+    let after = site.secrets("default");
+    for name in ["cafe-secret", "cafe-secret-reporting"] {
+        assert_eq!(login(&after[name]), login(&before[name]), "{name}");
+    }
+    assert_ne!(login(&after["blog-secret"]), login(&before["blog-secret"]));
+    for credential in before.values().chain(after.values()) {
+        assert!(query(&site.server, credential, "SELECT 1").is_ok(), "{}", credential["username"]);
+    }
+    assert_eq!(query(&site.server, &after["blog-secret"], "SELECT count(*) FROM posts"), Ok("0".to_owned()));
+    let again = world.run(&[&take[..], &["--yes"]].concat()).exits(2);
+    insta::assert_snapshot!(again.stderr);
 }
 
 #[test]

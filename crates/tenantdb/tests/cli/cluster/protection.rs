@@ -203,3 +203,85 @@ fn what_is_the_platforms_to_allow_is_refused_to_a_namespace_with_the_way_to_go()
     assert_eq!(site.server.psql("tenantdb", protection), "false");
     wait_until(PATIENCE, || sync_options(&site).is_null());
 }
+
+/// Takes the finalizer off a resource and deletes it, which nobody stops any more.
+fn force_away(site: &Site, name: &str) {
+    let nothing = r#"{"metadata": {"finalizers": null}}"#;
+    let _ = site.cluster.kubectl(&["patch", "tdb", name, "-n", "shop", "--type=merge", "-p", nothing]);
+    let _ = site.cluster.kubectl(&["delete", "tdb", name, "-n", "shop", "--timeout=60s"]);
+}
+
+#[test]
+fn what_is_deleted_by_force_is_left_behind_whatever_its_policies_say() {
+    let Some(mut site) = Site::with(18, Admin::Plain) else { return };
+    site.namespace("shop");
+    let policies = "dbDeletionPolicy: Delete, roleDeletionPolicy: Delete";
+    site.apply(&tenant_in(
+        "shop",
+        "orders",
+        &format!("{{{policies}, access: [{{name: reporting, level: ReadOnly}}]}}"),
+    ));
+    site.apply(&tenant_in("shop", "scratch", &format!("{{deletionProtection: false, {policies}}}")));
+    for name in ["orders", "scratch"] {
+        site.ready("shop", name);
+    }
+    let logins = ["orders-secret", "orders-secret-reporting", "scratch-secret"];
+    let logins = logins.map(|name| site.secret("shop", name).unwrap());
+    site.stop();
+    site.guard_no_more(&["delete", "tdb", "orders", "-n", "shop"]);
+    for name in ["orders", "scratch"] {
+        force_away(&site, name);
+    }
+    site.start();
+    let phases = "SELECT string_agg(name || access || ' ' || phase, ', ' ORDER BY name, access) FROM ledger.tenant";
+    wait_until(PATIENCE, || {
+        site.server.psql("tenantdb", phases) == "orders Orphaned, ordersreporting Orphaned, scratch Orphaned"
+    });
+    for login in &logins {
+        assert!(query(&site.server, login, "SELECT 1").is_ok(), "{}", login["username"]);
+    }
+    // Declared again where it was, it comes back with its data and its credential.
+    site.apply(&tenant_in("shop", "orders", &format!("{{{policies}}}")));
+    site.ready("shop", "orders");
+    assert_eq!(site.secret("shop", "orders-secret").as_ref(), Some(&logins[0]));
+}
+
+#[test]
+fn a_namespace_that_is_made_again_does_not_get_what_the_earlier_one_had() {
+    let Some(mut site) = Site::with(16, Admin::Plain) else { return };
+    site.cluster.start_controllers();
+    site.apply(&site.server_yaml("").replace("unprotected: true", "unprotected: true, adopt: Existing"));
+    site.namespace("shop");
+    site.apply(BINDINGS);
+    site.apply(&tenant_in("shop", "orders", "{deletionProtection: false}"));
+    site.ready("shop", "orders");
+    let earlier = site.secret("shop", "orders-secret").unwrap();
+    query(&site.server, &earlier, "CREATE TABLE secrets AS SELECT 42 AS answer").unwrap();
+    let _ = site.cluster.kubectl(&["delete", "namespace", "shop", "--timeout=60s"]);
+    let phase = "SELECT phase FROM ledger.tenant WHERE name = 'orders'";
+    assert_eq!(site.server.psql("tenantdb", phase), "Orphaned");
+
+    site.namespace("shop");
+    site.apply(BINDINGS);
+    apply_as(&site, "ann", &tenant_in("shop", "orders", "{}"));
+    site.wait_for("tdb", "shop", "orders", "Stalled", "True", "Conflict");
+    site.wait_to_hear(
+        "tdb",
+        "shop",
+        "orders",
+        "belongs to shop/orders of an earlier namespace `shop`, which left it behind",
+    );
+    assert_eq!(site.secret("shop", "orders-secret"), None);
+    // Its deletion is nothing to the earlier one's, with whatever finalizer.
+    let held = r#"{"metadata": {"finalizers": ["tenantdb.dev/ledger"]}, "spec": {"deletionProtection": false, "dbDeletionPolicy": "Delete", "roleDeletionPolicy": "Delete"}}"#;
+    let _ = site.cluster.kubectl(&["patch", "tdb", "orders", "-n", "shop", "--as=ann", "--type=merge", "-p", held]);
+    let _ = site.cluster.kubectl(&["delete", "tdb", "orders", "-n", "shop", "--as=ann", "--timeout=60s"]);
+    assert_eq!(query(&site.server, &earlier, "SELECT answer FROM secrets"), Ok("42".to_owned()));
+
+    // The platform may give it to them; who had it before gets in no more.
+    apply_as(&site, "pat", &tenant_in("shop", "orders", "{adopt: Existing}"));
+    site.ready("shop", "orders");
+    let now = site.secret("shop", "orders-secret").unwrap();
+    assert_eq!(query(&site.server, &now, "SELECT answer FROM secrets"), Ok("42".to_owned()));
+    assert!(query(&site.server, &earlier, "SELECT 1").is_err());
+}

@@ -73,12 +73,28 @@ impl Site {
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
         let site = Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster };
-        site.apply(&rights());
-        site.apply(include_str!("../../../../../deploy/policies.yaml"));
-        // The API server takes its time until it follows them.
-        let definition = ["delete", "crd", "tenantroles.tenantdb.dev", "--dry-run=server"];
-        wait_until(PATIENCE, || !site.cluster.try_kubectl(&definition, "").status.success());
+        site.prepare();
         Some(site)
+    }
+
+    /// Gives the operator its rights, and has the API server follow the policies.
+    fn prepare(&self) {
+        self.apply(&rights());
+        self.apply(include_str!("../../../../../deploy/policies.yaml"));
+        // It takes its time until it does.
+        let definition = ["delete", "crd", "tenantroles.tenantdb.dev", "--dry-run=server"];
+        wait_until(PATIENCE, || !self.cluster.try_kubectl(&definition, "").status.success());
+    }
+
+    /// Another cluster takes the place of the one that is lost, with nothing in it but our kinds.
+    pub fn lose_cluster(&mut self) -> Cluster {
+        self.stop();
+        let lost = std::mem::replace(&mut self.cluster, with_our_kinds().unwrap());
+        self.world.set("KUBECONFIG", self.cluster.kubeconfig().to_str().unwrap());
+        self.prepare();
+        self.store_password(self.server.admin_password());
+        self.apply(&self.server_yaml(""));
+        lost
     }
 
     /// Puts the administrator's password where the declaration says that it is.

@@ -9,6 +9,7 @@ use tenantdb_testkit::{query_at, wait_until};
 
 use super::site::{Left, More, SPOILT, Site};
 use crate::recovery::make_anew;
+use crate::upgrade::make_earlier;
 use crate::world::{Run, query, tenant};
 
 /// The tenants of each scenario: a step of a kind is passed at least once for each.
@@ -312,6 +313,14 @@ pub const SCENARIOS: &[Scenario] = &[
             site.world.run(&["server", "forget", "shared"]).exits(0);
         },
         task: APPLY,
+        left: Left::Whole,
+        more: NOTHING,
+    },
+    Scenario {
+        name: "ledger of an earlier version",
+        before: Some(FULL),
+        damage: |site| make_earlier(&site.server),
+        task: Task::Apply { spec: "{connectionLimit: 5, schemas: [app], extensions: [pg_trgm]}", options: &[] },
         left: Left::Whole,
         more: NOTHING,
     },
