@@ -215,6 +215,15 @@ Example:
 Example:
   tenantdb crds | kubectl apply --server-side -f -")]
     Crds,
+    /// Print all that a cluster needs for the operator to run in it, as YAML
+    #[command(after_help = "\
+It is what the chart deploy/charts/tenantdb makes with its usual values, and its namespace. The chart has more to choose \
+from: the accounts of your automation, resources, a ServiceMonitor.
+
+Examples:
+  tenantdb install --cluster-id staging | kubectl apply --server-side -f -
+  tenantdb install --cluster-id staging --image registry.example.org/tenantdb:0.1.0 > tenantdb.yaml")]
+    Install(InstallArguments),
     /// Print the JSON Schema of manifests, for editors, or of what -o json prints
     #[command(after_help = "\
 An editor with a YAML language server checks and completes a manifest that begins with\n  \
@@ -259,6 +268,7 @@ impl Command {
             | Self::History(_)
             | Self::Operator(_)
             | Self::Crds
+            | Self::Install(_)
             | Self::Schema(_)
             | Self::Completions(_)
             | Self::Man(_) => return None,
@@ -613,6 +623,23 @@ pub struct OperatorArguments {
     /// The context of the kubeconfig; the current one, or the cluster that it runs in, when absent
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
+}
+
+/// What `install` takes.
+#[derive(Debug, Args)]
+pub struct InstallArguments {
+    /// What the ledgers of the servers call this cluster; it must not change, and no other cluster may have it
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: String,
+    /// Where the operator runs
+    #[arg(long, value_name = "NS", default_value = "tenantdb")]
+    pub namespace: Namespace,
+    /// What it runs from [default: the image of this version]
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// How many share the servers
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub replicas: u16,
 }
 
 /// What a log looks like.

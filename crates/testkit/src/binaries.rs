@@ -54,7 +54,7 @@ pub fn available(major: u32) -> bool {
 }
 
 /// Says why a test can't run here; on CI that is a failure.
-pub(crate) fn skip(message: &str) {
+pub fn skip(message: &str) {
     assert!(!on_ci(), "{message}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     let _ = writeln!(std::io::stderr(), "skipped {test}: {message}");

@@ -17,12 +17,13 @@ use kube::{Client, Config};
 use crate::files;
 use crate::leftovers::Home;
 use crate::ports::PortLease;
+use crate::wait::wait_until;
 
 /// How long a start may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
-const PROGRAMS: [&str; 4] = ["etcd", "kube-apiserver", "kubectl", "controllers"];
+const PROGRAMS: [&str; 5] = ["etcd", "kube-apiserver", "kubectl", "controllers", "helm"];
 
 /// What the API server makes itself when it starts, and a test leaves alone.
 const STANDING: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -45,6 +46,8 @@ struct ControlPlane {
     peer_port: PortLease,
     api_port: PortLease,
     token: String,
+    /// That of who the context `operator` is.
+    operator: String,
     etcd: Option<Child>,
     api: Option<Child>,
     controllers: Option<Child>,
@@ -70,8 +73,8 @@ impl Cluster {
         self.plane.as_ref().expect("it is there until it is dropped")
     }
 
-    /// The file that says how to reach it: as its administrator, and in the context `operator` as a user of that name,
-    /// who may nothing yet.
+    /// The file that says how to reach it: as its administrator, and in the context `operator` as nobody
+    /// before [`Self::operate_as`].
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.plane().kubeconfig()
@@ -127,6 +130,36 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Runs helm on it; for `helm template` and `helm lint`, [`helm`] needs no cluster.
+    #[must_use]
+    pub fn try_helm(&self, arguments: &[&str]) -> Output {
+        let plane = self.plane();
+        let mut command = helm_of(&plane.programs);
+        command.arg("--kubeconfig").arg(plane.kubeconfig()).args(arguments).stdin(Stdio::null());
+        command.output().expect("helm can be started")
+    }
+
+    /// The same, and what it printed; panics when it fails.
+    #[track_caller]
+    #[allow(clippy::must_use_candidate, reason = "it is also called for what it does")]
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        let output = self.try_helm(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "helm {}: {error}", arguments.join(" "));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// From now on the context `operator` is this service account, as a pod of it would be.
+    pub fn operate_as(&mut self, namespace: &str, account: &str) {
+        let token = self.kubectl(&["create", "token", account, "-n", namespace, "--duration=24h"]);
+        if let Some(plane) = &mut self.plane {
+            token.trim().clone_into(&mut plane.operator);
+            plane.write_kubeconfig();
+        }
+        // An account of this name that was there before is remembered for a moment.
+        wait_until(PATIENCE, || self.try_kubectl(&["auth", "whoami", "--context=operator"], "").status.success());
+    }
+
     /// Ends the API server at once, and starts it again; etcd keeps what it has.
     pub fn restart_api_server(&mut self) {
         self.stop_api_server();
@@ -179,6 +212,8 @@ impl Drop for Cluster {
         {
             end(&mut plane.controllers);
             plane.wipe();
+            plane.operator.clear();
+            plane.write_kubeconfig();
             IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(plane);
         }
     }
@@ -193,6 +228,7 @@ impl ControlPlane {
             peer_port: PortLease::take(),
             api_port: PortLease::take(),
             token: files::random_text(24),
+            operator: String::new(),
             etcd: None,
             api: None,
             controllers: None,
@@ -213,7 +249,7 @@ impl ControlPlane {
 
     fn configure(&self) {
         // Administrators are never told to wait.
-        let tokens = format!("{0},admin,1,system:masters\n{0}-operator,operator,2\n", self.token);
+        let tokens = format!("{},admin,1,system:masters\n", self.token);
         files::write_private(&self.path("tokens.csv"), tokens.as_bytes(), None);
         let pair = rcgen::KeyPair::generate().expect("a key can be made");
         files::write_private(&self.path("service-account.key"), pair.serialize_pem().as_bytes(), None);
@@ -303,12 +339,13 @@ impl ControlPlane {
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority: '{}'}}}}]\n\
-             users: [{{name: admin, user: {{token: {token}}}}}, {{name: operator, user: {{token: {token}-operator}}}}]\n\
+             users: [{{name: admin, user: {{token: '{}'}}}}, {{name: operator, user: {{token: '{}'}}}}]\n\
              contexts: [{{name: test, context: {{cluster: test, user: admin}}}}, \
              {{name: operator, context: {{cluster: test, user: operator}}}}]\n",
             self.api_port.port(),
             self.path("certificates/apiserver.crt").display(),
-            token = self.token,
+            self.token,
+            self.operator,
         );
         files::write_private(&self.kubeconfig(), text.as_bytes(), None);
     }
@@ -326,7 +363,8 @@ impl ControlPlane {
                 "flowschemas" | "prioritylevelconfigurations" => key.ends_with("/throttled"),
                 _ => false,
             };
-            if is_made {
+            // What `tenantdb install` and the charts make, of whatever kind.
+            if is_made || key.split('/').any(|part| part.starts_with("tenantdb")) {
                 self.etcd("/v3/kv/deleterange", &format!("{{\"key\": \"{}\"}}", BASE64.encode(&key)));
             }
         }
@@ -368,6 +406,22 @@ impl Drop for ControlPlane {
         end(&mut self.api);
         end(&mut self.etcd);
     }
+}
+
+/// helm without a cluster; `None` where the programs are missing.
+#[must_use]
+pub fn helm() -> Option<Command> {
+    programs().map(|programs| helm_of(&programs)).map_err(|message| crate::binaries::skip(&message)).ok()
+}
+
+/// helm, which shares nothing with that of whoever runs the tests.
+fn helm_of(programs: &Path) -> Command {
+    let mut command = Command::new(programs.join("helm"));
+    for place in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+        command.env(place, files::target_directory().join("helm"));
+    }
+    command.env_remove("KUBECONFIG").env_remove("HELM_NAMESPACE");
+    command
 }
 
 fn end(child: &mut Option<Child>) {

@@ -26,9 +26,9 @@ mod template;
 mod wait;
 
 pub use account::{Account, unprivileged_account};
-pub use binaries::{available, bin_dir, try_bin_dir};
+pub use binaries::{available, bin_dir, skip, try_bin_dir};
 pub use client::{query_at, run_blocking};
-pub use control_plane::Cluster;
+pub use control_plane::{Cluster, helm};
 pub use files::scratch_directory;
 pub use manifests::{ADMIN_PASSWORD_VARIABLE, server_manifest, tenant_manifest};
 pub use matrix::{MAJORS, Outcome, majors, run_async, run_sync};

@@ -10,6 +10,7 @@ mod ensure;
 mod exec;
 mod history;
 mod init;
+mod install;
 mod man;
 mod named;
 mod operator;
@@ -121,6 +122,7 @@ pub async fn run(arguments: Arguments, interrupt: Interrupt) -> Result<Exit, Err
         Command::Server(command) => server::run(&context()?, command).await,
         Command::Operator(arguments) => operator::run(&arguments, stop).await,
         Command::Crds => crds::run(),
+        Command::Install(arguments) => install::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),

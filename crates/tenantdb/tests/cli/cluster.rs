@@ -1,5 +1,6 @@
 //! The operator, against a real API server and real PostgreSQL servers.
 
+mod charts;
 mod command_line;
 mod guide;
 mod hardship;

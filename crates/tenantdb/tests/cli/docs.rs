@@ -20,7 +20,7 @@ use crate::drift::kinds;
 const MAJORS: [u32; 2] = [18, 15];
 
 /// Set, a page whose transcripts are no longer true is rewritten, for a person to look at.
-const REWRITE: &str = "TENANTDB_REWRITE_DOCS";
+pub const REWRITE: &str = "TENANTDB_REWRITE_DOCS";
 
 macro_rules! pages {
     ($($test:ident: $path:literal,)+) => {
@@ -61,6 +61,8 @@ pages! {
     reference_manifests: "docs/reference/manifests.md",
     reference_json: "docs/reference/json.md",
     reference_command_line: "docs/reference/command-line.md",
+    chart_of_the_operator: "deploy/charts/tenantdb/README.md",
+    chart_of_databases: "deploy/charts/tenant-databases/README.md",
     decision_0001: "docs/decisions/0001-a-plan-is-a-pure-function-and-data.md",
     decision_0002: "docs/decisions/0002-engines-use-the-rules-of-custody.md",
     decision_0003: "docs/decisions/0003-the-estate-owns-databases-and-slots-log-in.md",
@@ -77,6 +79,7 @@ pages! {
 fn every_page_is_tested() {
     let mut found = BTreeSet::new();
     pages_in(&root(), "docs", &mut found);
+    pages_in(&root(), "deploy", &mut found);
     found.extend(["README.md", "CONTRIBUTING.md"].map(str::to_owned));
     // Its commands take minutes, and its figures are those of one machine.
     found.remove("docs/performance.md");
@@ -124,6 +127,7 @@ fn every_command_has_a_help_to_read() {
         "history",
         "operator",
         "crds",
+        "install",
         "schema",
         "completions",
         "man",

@@ -184,7 +184,7 @@ fn an_api_server_that_restarts_and_has_forgotten_is_waited_for() {
 }
 
 /// Somebody changes what the operator is about to write, all the time.
-/// A few requests of the operator's user at a time; one that comes meanwhile is rejected (429).
+/// A few requests of the operator's account at a time; one that comes meanwhile is rejected (429).
 const THROTTLED: &str = "\
 apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: PriorityLevelConfiguration
@@ -198,7 +198,7 @@ spec:
   matchingPrecedence: 100
   priorityLevelConfiguration: {name: throttled}
   rules:
-    - subjects: [{kind: User, user: {name: operator}}]
+    - subjects: [{kind: ServiceAccount, serviceAccount: {namespace: tenantdb, name: tenantdb}}]
       resourceRules: [{verbs: ['*'], apiGroups: ['*'], namespaces: ['*'], clusterScope: true, resources: ['*']}]
 ";
 

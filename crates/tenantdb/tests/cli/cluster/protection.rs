@@ -198,7 +198,7 @@ fn what_is_the_platforms_to_allow_is_refused_to_a_namespace_with_the_way_to_go()
     let protection = "SELECT applied->>'deletionProtection' FROM ledger.tenant WHERE name = 'theirs'";
     assert_eq!(site.server.psql("tenantdb", protection), "true");
     assert_eq!(sync_options(&site), "Prune=confirm,Delete=confirm");
-    site.apply(include_str!("../../../../../deploy/policies.yaml"));
+    site.install();
     site.ready("shop", "theirs");
     assert_eq!(site.server.psql("tenantdb", protection), "false");
     wait_until(PATIENCE, || sync_options(&site).is_null());

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tenantdb_testkit::{Admin, Options, TestServer, wait_until};
 
-use super::site::{PATIENCE, Site};
+use super::site::{OPERATOR, PATIENCE, Site};
 use crate::world::tenant;
 
 /// A server whose log tells who changed something.
@@ -27,7 +27,7 @@ fn writers(server: &TestServer) -> Vec<String> {
 
 /// The Lease of a share: its holder, and how often it was taken after the first time.
 fn lease(site: &Site, name: &str) -> (Option<String>, usize) {
-    let lease = site.get("lease", "default", name).unwrap_or_default();
+    let lease = site.get("lease", OPERATOR, name).unwrap_or_default();
     let holder = lease["spec"]["holderIdentity"].as_str().filter(|holder| !holder.is_empty()).map(str::to_owned);
     let transitions = lease["spec"]["leaseTransitions"].as_u64().unwrap_or_default();
     (holder, usize::try_from(transitions).unwrap())
@@ -108,7 +108,7 @@ impl Fleet {
 
 /// How many replicas show that they live.
 fn heartbeats(site: &Site) -> usize {
-    let names = site.cluster.kubectl(&["get", "leases", "-o", "name"]);
+    let names = site.cluster.kubectl(&["get", "leases", "-n", OPERATOR, "-o", "name"]);
     names.lines().filter(|name| name.contains("tenantdb.replica.")).count()
 }
 
@@ -147,7 +147,7 @@ fn replicas_share_the_servers_and_take_over_what_a_lost_one_had() {
     wait_until(PATIENCE, || heartbeats(&fleet.site) == 1);
 
     fleet.site.cluster.kubectl_with(&["delete", "dbs", "more-0"], "");
-    let is_there = || fleet.site.get("lease", "default", "tenantdb.server.more-0").is_some();
+    let is_there = || fleet.site.get("lease", OPERATOR, "tenantdb.server.more-0").is_some();
     wait_until(PATIENCE, || !is_there());
     fleet.site.stop();
     assert_eq!(heartbeats(&fleet.site), 0);
@@ -186,12 +186,15 @@ fn a_lease_that_somebody_takes_away_ends_the_work_until_it_is_free_again() {
     fleet.site.all_ready(&fleet.declare("before"));
     let ours = lease(&fleet.site, "tenantdb.server.shared").0;
     let theirs = r#"{"spec": {"holderIdentity": "somebody"}}"#;
-    fleet.site.cluster.kubectl_with(&["patch", "lease", "tenantdb.server.shared", "--type=merge", "-p", theirs], "");
+    fleet
+        .site
+        .cluster
+        .kubectl_with(&["patch", "lease", "tenantdb.server.shared", "-n", OPERATOR, "--type=merge", "-p", theirs], "");
     wait_until(PATIENCE, || fleet.site.log().contains("the Lease is lost"));
     // Nothing is heard of somebody.
     wait_until(PATIENCE, || lease(&fleet.site, "tenantdb.server.shared").0 == ours);
     fleet.site.all_ready(&fleet.declare("after"));
-    fleet.site.cluster.kubectl_with(&["delete", "lease", "--all"], "");
+    fleet.site.cluster.kubectl_with(&["delete", "lease", "--all", "-n", OPERATOR], "");
     wait_until(PATIENCE, || lease(&fleet.site, "tenantdb.server.shared").0 == ours);
     fleet.site.all_ready(&fleet.declare("again"));
 }

@@ -25,13 +25,8 @@ fn database() -> GroupVersionKind {
     GroupVersionKind::gvk("tenantdb.dev", "v1alpha1", "TenantDatabase")
 }
 
-/// What the operator may do, for its user here instead of a service account.
-fn rights() -> String {
-    let rights = include_str!("../../../../../deploy/rights.yaml").replace("namespace: tenantdb", "namespace: default");
-    let account = "kind: ServiceAccount, name: tenantdb, namespace: default";
-    assert!(rights.contains(account));
-    rights.replace(account, "kind: User, name: operator, apiGroup: rbac.authorization.k8s.io")
-}
+/// The operator's namespace, and its service account there.
+pub const OPERATOR: &str = "tenantdb";
 
 /// A cluster that knows our kinds, with a server and its operator.
 pub struct Site {
@@ -61,40 +56,54 @@ impl Site {
     /// One whose operator is not there yet.
     pub fn without_operator(options: Options) -> Option<Self> {
         let site = Self::around(|| available(options.major()).then(|| options.start()))?;
-        site.store_password(site.server.admin_password());
-        site.apply(&site.server_yaml(""));
+        site.declare_server();
         Some(site)
     }
 
     /// One with a server that no resource declares yet, and no operator.
     pub fn around(start: impl FnOnce() -> Option<TestServer>) -> Option<Self> {
-        let cluster = with_our_kinds()?;
+        Self::installed(start, Self::install)
+    }
+
+    /// The same, where the operator's rights and all else that it needs come by this way.
+    pub fn installed(start: impl FnOnce() -> Option<TestServer>, install: impl FnOnce(&Self)) -> Option<Self> {
+        let cluster = Cluster::get()?;
         let server = start()?;
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
-        let site = Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster };
-        site.prepare();
+        let mut site = Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster };
+        site.prepare(install);
         Some(site)
     }
 
-    /// Gives the operator its rights, and has the API server follow the policies.
-    fn prepare(&self) {
-        self.apply(&rights());
-        self.apply(include_str!("../../../../../deploy/policies.yaml"));
-        // It takes its time until it does.
+    /// Brings what the operator needs, and waits until the API server follows it.
+    fn prepare(&mut self, install: impl FnOnce(&Self)) {
+        install(self);
+        established(&self.cluster);
+        self.cluster.operate_as(OPERATOR, OPERATOR);
         let definition = ["delete", "crd", "tenantroles.tenantdb.dev", "--dry-run=server"];
         wait_until(PATIENCE, || !self.cluster.try_kubectl(&definition, "").status.success());
     }
 
-    /// Another cluster takes the place of the one that is lost, with nothing in it but our kinds.
+    /// Applies what `tenantdb install` prints; nothing runs the operator's Deployment.
+    pub fn install(&self) {
+        self.apply(&self.world.run(&["install", "--cluster-id", "test"]).exits(0).stdout);
+    }
+
+    /// Another cluster takes the place of the one that is lost, with nothing in it but the operator and the server.
     pub fn lose_cluster(&mut self) -> Cluster {
         self.stop();
-        let lost = std::mem::replace(&mut self.cluster, with_our_kinds().unwrap());
+        let lost = std::mem::replace(&mut self.cluster, Cluster::get().unwrap());
         self.world.set("KUBECONFIG", self.cluster.kubeconfig().to_str().unwrap());
-        self.prepare();
+        self.prepare(Self::install);
+        self.declare_server();
+        lost
+    }
+
+    /// Declares the server.
+    pub fn declare_server(&self) {
         self.store_password(self.server.admin_password());
         self.apply(&self.server_yaml(""));
-        lost
     }
 
     /// Puts the administrator's password where the declaration says that it is.
@@ -139,7 +148,8 @@ impl Site {
         let listen = format!("127.0.0.1:{}", port.port());
         let arguments = ["operator", "--cluster-id", "test", "--lease-duration", "1s", "--listen", &listen];
         let mut command = self.world.command(&arguments);
-        command.args(["--context", "operator", "--log-format", self.log_format]).env("TENANTDB_LOG", self.level);
+        command.args(["--context", "operator", "--namespace", OPERATOR, "--log-format", self.log_format]);
+        command.env("TENANTDB_LOG", self.level);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.operators.push((command.spawn().unwrap(), port));
     }
@@ -346,6 +356,10 @@ pub fn with_our_kinds() -> Option<Cluster> {
     let world = World::new();
     let definitions = world.run(&["crds"]).exits(0).stdout;
     cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], &definitions);
-    let _ = cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    established(&cluster);
     Some(cluster)
+}
+
+fn established(cluster: &Cluster) {
+    let _ = cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
 }
