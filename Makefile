@@ -4,10 +4,10 @@
 LOCKED := $(if $(CI),--locked)
 
 .NOTPARALLEL:
-.PHONY: help setup demo test soak lint fmt bench deny
+.PHONY: help setup demo test soak lint fmt bench deny release
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## installs what tests and the demo need, and nothing that is there
 	scripts/setup test
@@ -36,3 +36,6 @@ bench: setup ## the measurements
 deny: ## licences, sources and duplicates of the dependencies; builds cargo-deny first if it is missing (some minutes)
 	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
 	cargo deny --all-features check bans licenses sources
+
+release: ## static binaries for Linux on amd64 and arm64, in dist/ (many minutes)
+	scripts/release
