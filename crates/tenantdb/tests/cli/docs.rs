@@ -73,6 +73,8 @@ pages! {
     decision_0008: "docs/decisions/0008-a-secret-is-made-with-its-credential-in-it.md",
     decision_0009: "docs/decisions/0009-another-operators-cluster-is-followed-and-reached-where-it-says.md",
     decision_0010: "docs/decisions/0010-a-lease-for-each-server-and-one-heartbeat-for-each-replica.md",
+    decision_0011: "docs/decisions/0011-what-is-the-platforms-to-do-is-a-verb-on-a-kind-without-namespace.md",
+    decision_0012: "docs/decisions/0012-a-claim-knows-where-it-stood.md",
 }
 
 #[test]
