@@ -588,11 +588,12 @@ fn every_test_that_the_documentation_names_is_there() {
         .lines()
         .filter(|line| line.starts_with('|'))
         .flat_map(|line| line.split('`').skip(1).step_by(2))
-        .filter_map(|code| code.split_once("::"))
+        .filter_map(|code| code.rsplit_once("::"))
         .collect();
     assert!(named.len() > 30, "{named:?}");
     for (module, test) in named {
-        let source = std::fs::read_to_string(folder.join("tests/cli").join(module).with_extension("rs")).unwrap();
+        let module = module.replace("::", "/");
+        let source = std::fs::read_to_string(folder.join("tests/cli").join(&module).with_extension("rs")).unwrap();
         assert!(source.contains(&format!("fn {test}(")), "{module}::{test}");
     }
 }

@@ -161,7 +161,13 @@ fn an_operator_that_was_stopped_writes_nothing_after_another_took_over() {
     fleet.site.start();
     fleet.site.ready_server();
     for round in ["one", "two", "three"] {
-        let holder = lease(&fleet.site, "tenantdb.server.shared").0.as_deref().and_then(process).unwrap();
+        let mut holder = None;
+        // For a moment nobody has what is handed over.
+        wait_until(PATIENCE, || {
+            holder = lease(&fleet.site, "tenantdb.server.shared").0.as_deref().and_then(process);
+            holder.is_some()
+        });
+        let holder = holder.unwrap();
         fleet.site.make_many_called(round, 0..20, "{}");
         wait_until(PATIENCE, || fleet.site.get("secret", "default", &format!("{round}-3-secret")).is_some());
         signal(holder, Signal::SIGSTOP);
