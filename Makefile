@@ -3,9 +3,6 @@
 # On CI the versions are those of Cargo.lock; at home an edit of a Cargo.toml should not need a second command.
 LOCKED := $(if $(CI),--locked)
 
-# Tests wait for servers a good part of their time: one more at a time than there are cores.
-export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
-
 .NOTPARALLEL:
 .PHONY: help setup demo test soak lint fmt bench deny release
 
