@@ -18,7 +18,7 @@ pub use credential::{Credential, credential};
 pub use ensure::{Applied, Stopped, apply, wait};
 pub use error::told;
 pub use object::{api, api_resource, declared};
-pub use origin::{CLUSTER, origins};
+pub use origin::{CLUSTER, namespace_uids, origins};
 pub use password::read_password;
 pub use server::{server, servers};
 pub use tenant::{State, TenantResource, named, tenants};

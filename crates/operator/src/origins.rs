@@ -4,12 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Namespace as Resource;
-use kube::api::ListParams;
-use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Error, ResourceExt as _};
 use tenantdb_api::Namespace;
 use tenantdb_core::{Claim, Failure, FailureKind, Origin};
-use tenantdb_kubernetes::{CLUSTER, told};
+use tenantdb_kubernetes::{CLUSTER, namespace_uids, told};
 use tokio::sync::OnceCell;
 
 use crate::object::Key;
@@ -21,13 +19,13 @@ const MANY: usize = 8;
 
 /// Knows where declarations stand.
 pub(crate) struct Origins {
-    api: Api<Resource>,
+    client: Client,
     cluster: OnceCell<String>,
 }
 
 impl Origins {
     pub(crate) fn new(client: Client) -> Self {
-        Self { api: Api::all(client), cluster: OnceCell::new() }
+        Self { client, cluster: OnceCell::new() }
     }
 
     /// The UID of the cluster.
@@ -52,24 +50,22 @@ impl Origins {
         });
         let names: BTreeSet<&Namespace> = new.iter().map(|(key, _)| &key.namespace).collect();
         let uids = self.uids(&names).await.map_err(|error| unknown(&error))?;
-        shared.index(|index| {
+        Ok(shared.index(|index| {
             for (key, uid) in &new {
                 // One that is not there has nothing that could be anybody's.
                 index.stands_in(key, uid, uids.get(key.namespace.as_str()).cloned().unwrap_or_default());
             }
-        });
-        let origins = batch.tenants.iter().filter_map(|(claim, (key, tenant))| {
-            let namespace = shared.index(|index| index.namespace_uid(key, &tenant.meta().uid).map(str::to_owned))?;
-            Some((claim.clone(), Origin { cluster: cluster.to_owned(), namespace }))
-        });
-        Ok(origins.collect())
+            let origins = batch.tenants.iter().filter_map(|(claim, (key, tenant))| {
+                let namespace = index.namespace_uid(key, &tenant.meta().uid)?.to_owned();
+                Some((claim.clone(), Origin { cluster: cluster.to_owned(), namespace }))
+            });
+            origins.collect()
+        }))
     }
 
     async fn uids(&self, names: &BTreeSet<&Namespace>) -> Result<BTreeMap<String, String>, Error> {
         if names.len() >= MANY {
-            let all = self.api.list_metadata(&ListParams::default()).await?;
-            let uid = |object: &PartialObjectMeta<Resource>| Some((object.name_any(), object.uid()?));
-            return Ok(all.items.iter().filter_map(uid).collect());
+            return namespace_uids(&self.client).await;
         }
         let mut uids = BTreeMap::new();
         for name in names {
@@ -79,7 +75,8 @@ impl Origins {
     }
 
     async fn uid(&self, name: &str) -> Result<Option<String>, Error> {
-        Ok(self.api.get_metadata_opt(name).await?.and_then(|namespace| namespace.uid()))
+        let namespace = Api::<Resource>::all(self.client.clone()).get_metadata_opt(name).await?;
+        Ok(namespace.and_then(|namespace| namespace.uid()))
     }
 }
 

@@ -349,8 +349,9 @@ fn parameters() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
-/// Resource versions are numbers that only grow (Kubernetes documentation, "Resource versions").
-fn version_of(meta: &ObjectMeta) -> Version {
+/// The version of an object. Resource versions are numbers that only grow (Kubernetes documentation, "Resource versions").
+#[must_use]
+pub fn version_of(meta: &ObjectMeta) -> Version {
     Version(meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default())
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
+use tenantdb_core::Version;
+use tenantdb_credentials::stores::secret::version_of;
 
 use super::REPLICA;
 
@@ -30,7 +32,7 @@ pub(crate) struct Seen {
 /// A Lease.
 #[derive(Clone, Debug)]
 struct Known {
-    version: u64,
+    version: Version,
     holder: Option<String>,
     transitions: i32,
     is_heartbeat: bool,
@@ -51,7 +53,7 @@ impl Leases {
 
     /// Takes note of a Lease; what is older than what is known is told late.
     pub(crate) fn see(&mut self, lease: &Lease, now: Instant) {
-        let (name, version) = (lease.name_any(), version(lease));
+        let (name, version) = (lease.name_any(), version_of(&lease.metadata));
         if self.known.get(&name).is_some_and(|known| known.version >= version) {
             return;
         }
@@ -74,7 +76,7 @@ impl Leases {
     /// Takes note that a Lease was deleted. A replica that lives makes its heartbeat anew.
     pub(crate) fn forget(&mut self, lease: &Lease) {
         let name = lease.name_any();
-        if self.known.get(&name).is_some_and(|known| known.version <= version(lease)) {
+        if self.known.get(&name).is_some_and(|known| known.version <= version_of(&lease.metadata)) {
             self.known.remove(&name);
         }
     }
@@ -112,7 +114,7 @@ impl Leases {
     /// What was seen of it last, if it is there.
     pub(crate) fn seen(&self, lease: &str) -> Option<Seen> {
         let Known { version, transitions, .. } = self.known.get(lease)?;
-        Some(Seen { version: version.to_string(), transitions: *transitions })
+        Some(Seen { version: version.0.to_string(), transitions: *transitions })
     }
 
     /// Takes out those that nobody needs any more, with their versions: nobody who lives has them, and they are not among
@@ -122,14 +124,9 @@ impl Leases {
         let names: Vec<String> = names.cloned().collect();
         names
             .into_iter()
-            .filter_map(|name| Some((name.clone(), self.known.remove(&name)?.version.to_string())))
+            .filter_map(|name| Some((name.clone(), self.known.remove(&name)?.version.0.to_string())))
             .collect()
     }
-}
-
-/// Resource versions are numbers that only grow (Kubernetes documentation, "Resource versions").
-fn version(lease: &Lease) -> u64 {
-    lease.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
