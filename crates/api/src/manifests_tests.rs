@@ -124,7 +124,7 @@ fn what_comes_later_is_shown_where_it_stands() {
         "{SERVER}metadata: {{name: x}}\nspec:\n  engine: Redis\n  source: {{cnpg: {{namespace: a, cluster: b}}}}\n"
     );
     let tenant = format!(
-        "{TENANT}metadata: {{name: x}}\nspec:\n  sizeLimit: 10Gi\n  extensions:\n    - {{name: vector, version: \"0.8.0\"}}\n  settings:\n    search_path: app\n  access:\n    - {{name: reporting, level: ReadOnly}}\n  credentials:\n    secretPolicy: Merge\n"
+        "{TENANT}metadata: {{name: x}}\nspec:\n  sizeLimit: 10Gi\n  extensions:\n    - {{name: vector, version: \"0.8.0\"}}\n  settings:\n    search_path: app\n  access:\n    - {{name: reporting, level: ReadOnly}}\n  credentials:\n    rotation: {{every: 30d}}\n"
     );
     insta::assert_snapshot!(shown(format!("{server}---\n{tenant}")));
 }

@@ -26,7 +26,7 @@ pub use engine::{AuditEntry, Depth, Engine, PlaceView, TenantSummary, Vitals};
 pub use failure::{Failure, FailureKind};
 pub use interrupt::Interrupt;
 pub use pass::{Event, Listener, Outcome, Pass, Report, TenantOutcome, Turns};
-pub use place::{Address, Delivery, Endpoint, Held, Marker, Place, PlaceError, PlaceId, Version};
+pub use place::{Address, Delivery, Endpoint, Existing, Held, Marker, Place, PlaceError, PlaceId, Provenance, Version};
 pub use plan::{
     Actor, Condition, CredentialStep, Plan, Planned, Refusal, RefusalKind, Risk, Step, StepId, Task, TenantChange,
     TenantPlan,

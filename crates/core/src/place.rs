@@ -51,6 +51,21 @@ pub struct Endpoint {
     pub authority: Option<String>,
 }
 
+/// What may be done with a Secret that is there and somebody else's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing.
+    #[default]
+    LeftAlone,
+    /// Keys are added to it.
+    Merged,
+    /// It becomes the tenant's.
+    TakenOver {
+        /// The field manager that has each of its keys until then.
+        from: String,
+    },
+}
+
 /// What is delivered for a tenant, but for the login itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
@@ -72,6 +87,8 @@ pub struct Delivery {
     pub keys: BTreeMap<String, String>,
     /// The type of a Secret that holds it.
     pub secret_type: SecretType,
+    /// What may be done with a Secret of that name that is somebody else's.
+    pub existing: Existing,
     /// What a cluster tells the declaration from all others by, if it stands in one.
     pub uid: Option<String>,
 }
@@ -90,6 +107,18 @@ pub struct Marker {
     pub writer: String,
 }
 
+/// Whose a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// The claim's.
+    Claimed,
+    /// The place tells that it was written for this very declaration, and it looks like what is written there: a ledger
+    /// that does not know it is older.
+    Vouched,
+    /// Still another's, of any server: the declaration takes it over.
+    TakenOver,
+}
+
 /// What a place holds for a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
@@ -98,7 +127,7 @@ pub enum Held {
         /// For the next write.
         version: Version,
     },
-    /// A credential that was written for this claim.
+    /// A credential that was written for this claim, or gives way to one.
     Credential {
         /// As whom it logs in.
         username: SqlName,
@@ -110,11 +139,17 @@ pub enum Held {
         next: Option<Digest>,
         /// Whether its keys and values are what the delivery asks for.
         current: bool,
-        /// Whether the place tells that it was written for this very declaration, and it looks like what is written there:
-        /// then a ledger that does not know it is older.
-        vouched: bool,
+        /// Whose it is.
+        provenance: Provenance,
         /// For the next write.
         version: Version,
+    },
+    /// There is nothing to add a credential to yet.
+    Awaited {
+        /// What is awaited, for the message.
+        what: String,
+        /// What to do about it.
+        hint: String,
     },
     /// Something that was not written for this claim.
     Foreign {

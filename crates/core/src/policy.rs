@@ -36,6 +36,8 @@ pub struct Cluster<'a> {
     pub namespaces: &'a Namespaces,
     /// Whether it asks everyone who takes protection away whether they may.
     pub guards_protection: bool,
+    /// Whether it asks everyone who has a Secret merged into or taken over whether they may write it.
+    pub guards_secrets: bool,
 }
 
 /// The labels of the namespaces of a cluster.
@@ -63,7 +65,7 @@ pub fn violations(server: &DatabaseServer, tenant: &TenantDatabase, known: &Know
         check.templates(tenant),
         check.extensions(tenant, known),
         check.settings(),
-        check.secret_policies(),
+        check.secret_policies(known),
         check.deliver(),
         check.init(tenant),
         check.restart(),
@@ -93,7 +95,7 @@ pub fn role_violations(server: &DatabaseServer, role: &TenantRole, known: &Known
         check.name("role", spec.role.as_ref(), role.metadata.name.as_str()).into_iter().collect(),
         check.member_of(),
         check.settings(),
-        check.secret_policies(),
+        check.secret_policies(known),
         check.deliver(),
         check.restart(),
         check.unprotected("role", known),
@@ -233,13 +235,21 @@ impl Check<'_> {
         found.collect()
     }
 
-    fn secret_policies(&self) -> Vec<Violation> {
+    /// Somebody else's Secret may be written where that is allowed, and whoever asks for it was asked whether they may.
+    fn secret_policies(&self, known: &Known) -> Vec<Violation> {
+        const PATH: &str = "spec.credentials.secretPolicy";
         let asked = self.credentials.secret_policy;
         let allowed = self.allow.secret_policies.clone().unwrap_or_else(|| vec![SecretPolicy::Create]);
-        let refused = !allowed.contains(&asked);
-        let allowed = listed(allowed.iter().map(|policy| format!("{policy:?}")));
-        let found = || violation("spec.credentials.secretPolicy", &format!("`{asked:?}`"), "secretPolicies", &allowed);
-        refused.then(found).into_iter().collect()
+        if !allowed.contains(&asked) {
+            let allowed = listed(allowed.iter().map(|policy| format!("{policy:?}")));
+            return vec![violation(PATH, &format!("`{asked:?}`"), "secretPolicies", &allowed)];
+        }
+        if asked == SecretPolicy::Create || known.cluster.is_none_or(|cluster| cluster.guards_secrets) {
+            return Vec::new();
+        }
+        let message = format!("nobody asks whether who declares `{asked:?}` may write the Secret");
+        let hint = "ask the platform to install the admission policies, which do";
+        vec![Violation::new(PATH, message).hint(hint)]
     }
 
     fn deliver(&self) -> Vec<Violation> {

@@ -127,6 +127,19 @@ fn what_the_declaration_can_not_ask_for_yet_is_limited_as_well() {
     assert_eq!(paths(all, &asking, &NEW), [""; 0]);
 }
 
+#[test]
+fn a_secret_of_others_needs_a_cluster_that_asks_who_may_write_it() {
+    let mut asking = tenant("{}");
+    asking.spec.credentials.secret_policy = SecretPolicy::Merge;
+    let namespaces = Namespaces::new();
+    let said = |guards_secrets| {
+        let cluster = Some(Cluster { namespaces: &namespaces, guards_protection: false, guards_secrets });
+        paths("{secretPolicies: [Create, Merge]}", &asking, &Known { cluster, ..NEW })
+    };
+    assert_eq!(said(false), ["spec.credentials.secretPolicy"]);
+    assert_eq!(said(true), [""; 0]);
+}
+
 /// A value as a manifest would have it.
 fn value<'a, T: serde::Deserialize<'a>>(fields: impl IntoDeserializer<'a, ValueError>) -> T {
     T::deserialize(fields.into_deserializer()).unwrap()
@@ -168,7 +181,8 @@ fn what_is_there_keeps_what_it_has() {
 fn a_selector_needs_the_labels_of_the_namespace() {
     let allow = "{namespaces: {selector: {matchExpressions: [{key: frozen, operator: DoesNotExist}]}}}";
     let with = |namespaces: Option<&Namespaces>| {
-        let cluster = namespaces.map(|namespaces| Cluster { namespaces, guards_protection: false });
+        let cluster =
+            namespaces.map(|namespaces| Cluster { namespaces, guards_protection: false, guards_secrets: false });
         paths(allow, &tenant("{}"), &Known { cluster, ..NEW })
     };
     let labelled = |label: &str| {

@@ -1,6 +1,6 @@
 //! What should happen to a tenant's credential: a pure decision over what the ledger, the server and the place say.
 
-use tenantdb_core::{Digest, Generation, Held, LoginScheme, PlaceId, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{Digest, Generation, Held, LoginScheme, PlaceId, Provenance, Refusal, RefusalKind, Slot, Version};
 
 /// How many credentials nobody gives out between a backup and its restore.
 const FURTHEST: u64 = 1_000_000;
@@ -188,6 +188,9 @@ pub fn decide(facts: Facts<'_>) -> Decision {
     if let Held::Foreign { what, hint } = facts.held {
         return Decision::Refuse(Refusal::new(RefusalKind::Conflict, what.clone()).hint(hint.clone()));
     }
+    if let Held::Awaited { what, hint } = facts.held {
+        return Decision::Refuse(Refusal::new(RefusalKind::Waiting, what.clone()).hint(hint.clone()));
+    }
     if let Some(confirmed) = facts.unknown_to_the_ledger() {
         return confirmed;
     }
@@ -207,9 +210,10 @@ pub fn decide(facts: Facts<'_>) -> Decision {
             Decision::Elsewhere { location: place.to_string() }
         }
         (delivered, _) => match facts.held {
-            Held::Credential { login, next, current, version, .. } => {
+            Held::Credential { login, next, current, version, provenance, .. } => {
                 let logins = std::iter::once(login).chain(next);
                 held(facts, delivered, logins, *current, *version)
+                    .unwrap_or_else(|| unknown(facts, delivered, *provenance, *version))
             }
             Held::Nothing { version } => {
                 let reason = match delivered {
@@ -219,48 +223,55 @@ pub fn decide(facts: Facts<'_>) -> Decision {
                 };
                 issue(facts, *version, reason, false)
             }
-            Held::Foreign { .. } => Decision::Keep,
+            Held::Awaited { .. } | Held::Foreign { .. } => Decision::Keep,
         },
     }
 }
 
-/// The place holds one login, or, where a crash kept a new password from taking the old one's place, two.
+/// The place holds a login that this server did not give out, as far as the ledger knows.
+fn unknown(facts: Facts<'_>, delivered: Option<&Delivered>, provenance: Provenance, version: Version) -> Decision {
+    if provenance == Provenance::TakenOver {
+        return issue(facts, version, "the Secret is taken over", true);
+    }
+    let none_is_known = delivered.is_none() && facts.slots.iter().all(|slot| slot.login.is_none());
+    if none_is_known && !(facts.refused && facts.has_unknown_logins()) {
+        return Decision::Refuse(
+            Refusal::new(RefusalKind::Conflict, "its place holds a credential that this server never gave out")
+                .hint("if it belongs to a server that is gone, move it away and run it again"),
+        );
+    }
+    issue(facts, version, "the delivered one was changed by hand", true)
+}
+
+/// The place holds one login, or, where a crash kept a new password from taking the old one's place, two; nothing when
+/// no slot was given either.
 fn held<'a>(
     facts: Facts<'_>,
     delivered: Option<&Delivered>,
     mut logins: impl Iterator<Item = &'a Digest>,
     current: bool,
     version: Version,
-) -> Decision {
+) -> Option<Decision> {
     let of = |login: &'a Digest| Some((login, facts.slots.iter().find(|slot| slot.login.as_ref() == Some(login))?));
-    let Some((login, slot)) = logins.find_map(of) else {
-        let none_is_known = delivered.is_none() && facts.slots.iter().all(|slot| slot.login.is_none());
-        if none_is_known && !(facts.refused && facts.has_unknown_logins()) {
-            return Decision::Refuse(
-                Refusal::new(RefusalKind::Conflict, "its place holds a credential that this server never gave out")
-                    .hint("if it belongs to a server that is gone, move it away and run it again"),
-            );
-        }
-        return issue(facts, version, "the delivered one was changed by hand", true);
-    };
+    let (login, slot) = logins.find_map(of)?;
     let SlotFacts { slot, state, generation, server, .. } = *slot;
     let login = login.clone();
     let republish = !current;
     let repair = |reason| Decision::Repair { slot, generation, login: login.clone(), version, reason, republish };
     if server != OnServer::Login {
-        return repair("its login was taken away");
+        return Some(repair("its login was taken away"));
     }
     let here = |delivered: &Delivered| delivered.login == login && delivered.place == *facts.here;
     let recorded = state == SlotState::Active && delivered.is_some_and(here);
     // What was tried is the login that applications read.
     if facts.refused && facts.holds(&login) {
-        return repair("the server refuses the delivered one");
+        return Some(repair("the server refuses the delivered one"));
     }
-    match (recorded, current) {
+    Some(match (recorded, current) {
         (true, true) => Decision::Keep,
         (true, false) => Decision::Republish { slot, generation, login, version },
         (false, _) => Decision::Confirm { slot, generation, login, version, republish },
-    }
+    })
 }
 
 impl Facts<'_> {

@@ -47,7 +47,7 @@ fn holding_both(login: &str, next: Option<&str>, current: bool) -> Held {
         login: digest(login),
         next: next.map(digest),
         current,
-        vouched: false,
+        provenance: Provenance::Claimed,
         version: Version(3),
     }
 }
@@ -330,7 +330,7 @@ fn what_the_place_vouches_for_and_the_ledger_is_too_old_to_know_is_set_again_as_
         login: digest("later"),
         next: None,
         current: true,
-        vouched: true,
+        provenance: Provenance::Vouched,
         version: Version(3),
     };
     let decision = |slots: &[SlotFacts], held: &Held, vouched| {
@@ -349,4 +349,47 @@ fn what_the_place_vouches_for_and_the_ledger_is_too_old_to_know_is_set_again_as_
         decision(&settled(), &later(u64::MAX), Some(Slot::B)),
         Decision::Issue { generation: Generation(2), .. }
     ));
+}
+
+#[test]
+fn what_is_taken_over_gives_way_unless_it_logs_in() {
+    let here = PlaceId(HERE.to_owned());
+    let theirs = Held::Credential {
+        username: "cafe".parse().unwrap(),
+        generation: Generation(0),
+        login: digest("theirs"),
+        next: None,
+        current: false,
+        provenance: Provenance::TakenOver,
+        version: Version(3),
+    };
+    let new = [slot(Slot::A, SlotState::Retired, 0, None, OnServer::Missing)];
+    let decision = decision(&new, None, &theirs, false);
+    assert!(
+        matches!(decision, Decision::Issue { slot: Slot::A, reason: "the Secret is taken over", .. }),
+        "{decision:?}"
+    );
+
+    // The password of an adopted database's one login stays what its applications know.
+    let slots = [slot(Slot::Owner, SlotState::Draining, 0, None, OnServer::Login)];
+    let decision = decide(Facts {
+        scheme: LoginScheme::InPlace,
+        slots: &slots,
+        delivered: None,
+        here: &here,
+        held: &theirs,
+        refused: false,
+        accepted: Some(Slot::Owner),
+        vouched: None,
+        reissue: false,
+    });
+    let is_kept = matches!(&decision, Decision::Confirm { login, republish: true, .. } if *login == digest("theirs"));
+    assert!(is_kept, "{decision:?}");
+}
+
+#[test]
+fn a_credential_waits_for_the_secret_that_it_is_added_to() {
+    let held = Held::Awaited { what: "there is none".to_owned(), hint: "make it".to_owned() };
+    let Decision::Refuse(refusal) = decision(&settled(), None, &held, false) else { panic!("not refused") };
+    assert_eq!((refusal.kind, refusal.message.as_str()), (RefusalKind::Waiting, "there is none"));
 }

@@ -93,7 +93,7 @@ pub(crate) fn key_names(delivery: &Delivery) -> impl Iterator<Item = &str> {
 }
 
 /// The key of a password that is about to take the place of the one beside it.
-const NEXT_PASSWORD: &str = "password_next";
+pub(crate) const NEXT_PASSWORD: &str = "password_next";
 
 /// A document with the password that is about to take the place of its own.
 #[must_use]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use tenantdb_api::tenant_database::SecretType;
-use tenantdb_core::{Authority, Claim, Held, Version};
+use tenantdb_core::{Authority, Claim, Existing, Held, Provenance, Version};
 
 use super::*;
 
@@ -29,6 +29,7 @@ pub(crate) fn delivery(database: &str) -> Delivery {
         formats: vec![SecretFormat::Default],
         keys: BTreeMap::new(),
         secret_type: SecretType::Opaque,
+        existing: Existing::LeftAlone,
         uid: None,
     }
 }
@@ -36,7 +37,15 @@ pub(crate) fn delivery(database: &str) -> Delivery {
 pub(crate) fn holding(login: &Login, generation: u64, next: Option<&Login>, current: bool, version: Version) -> Held {
     let (username, generation) = (login.username.clone(), Generation(generation));
     let next = next.map(Login::digest);
-    Held::Credential { username, generation, login: login.digest(), next, current, vouched: false, version }
+    Held::Credential {
+        username,
+        generation,
+        login: login.digest(),
+        next,
+        current,
+        provenance: Provenance::Claimed,
+        version,
+    }
 }
 
 pub(crate) fn login(username: &str, password: &str) -> Login {

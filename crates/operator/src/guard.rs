@@ -1,5 +1,7 @@
-//! Whether the API server asks who takes protection away. Nobody here can: an object does not say who changed it.
+//! Whether the API server asks who takes protection away, and who has somebody else's Secret written. Nobody here can: an
+//! object does not say who changed it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::{
@@ -10,46 +12,56 @@ use tenantdb_kubernetes::told;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// The policy that asks, and its binding.
-const POLICY: &str = "tenantdb-protection";
+/// The policies that ask, each with a binding of its name.
+const PROTECTION: &str = "tenantdb-protection";
+const SECRETS: &str = "tenantdb-secrets";
 
 /// How long an answer is believed.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// Knows whether the policy is in force.
+/// Knows which policies are in force.
 pub(crate) struct Guard {
     client: Client,
-    answer: Mutex<Option<(Instant, bool)>>,
+    answers: Mutex<BTreeMap<&'static str, (Instant, bool)>>,
 }
 
 impl Guard {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, answer: Mutex::default() }
+        Self { client, answers: Mutex::default() }
     }
 
     /// Whether everybody who takes protection away is asked whether they may.
     pub(crate) async fn asks_who_unprotects(&self) -> bool {
-        let mut answer = self.answer.lock().await;
-        if let Some((at, is_so)) = *answer
+        self.is_in_force(PROTECTION).await
+    }
+
+    /// Whether everybody who has somebody else's Secret written is asked whether they may.
+    pub(crate) async fn asks_who_writes_secrets(&self) -> bool {
+        self.is_in_force(SECRETS).await
+    }
+
+    async fn is_in_force(&self, policy: &'static str) -> bool {
+        let mut answers = self.answers.lock().await;
+        if let Some((at, is_so)) = answers.get(policy)
             && at.elapsed() < FRESH
         {
-            return is_so;
+            return *is_so;
         }
-        let is_so = match self.ask().await {
+        let is_so = match self.ask(policy).await {
             Ok(is_so) => is_so,
             Err(error) => {
-                tracing::warn!(policy = POLICY, error = told(&error), "it can't be seen whether it is in force");
+                tracing::warn!(policy, error = told(&error), "it can't be seen whether it is in force");
                 false
             }
         };
-        *answer = Some((Instant::now(), is_so));
+        answers.insert(policy, (Instant::now(), is_so));
         is_so
     }
 
-    async fn ask(&self) -> Result<bool, Error> {
-        let policy = Api::<Policy>::all(self.client.clone()).get_opt(POLICY).await?;
-        let binding = Api::<Binding>::all(self.client.clone()).get_opt(POLICY).await?;
-        Ok(policy.is_some_and(|policy| is_strict(&policy)) && binding.is_some_and(|binding| denies(&binding)))
+    async fn ask(&self, name: &str) -> Result<bool, Error> {
+        let policy = Api::<Policy>::all(self.client.clone()).get_opt(name).await?;
+        let binding = Api::<Binding>::all(self.client.clone()).get_opt(name).await?;
+        Ok(policy.is_some_and(|policy| is_strict(&policy)) && binding.is_some_and(|binding| denies(&binding, name)))
     }
 }
 
@@ -59,9 +71,9 @@ fn is_strict(policy: &Policy) -> bool {
 }
 
 /// Whether the policy holds everywhere.
-fn denies(binding: &Binding) -> bool {
+fn denies(binding: &Binding, policy: &str) -> bool {
     binding.spec.as_ref().is_some_and(|spec| {
         let denies = spec.validation_actions.iter().flatten().any(|action| action == "Deny");
-        denies && spec.policy_name.as_deref() == Some(POLICY) && spec.match_resources.is_none()
+        denies && spec.policy_name.as_deref() == Some(policy) && spec.match_resources.is_none()
     })
 }

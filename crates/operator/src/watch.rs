@@ -129,8 +129,7 @@ pub(crate) async fn secrets(
     authority: &Authority,
     seen: UnboundedSender<Seen>,
 ) {
-    let (key, value) = secret::MANAGED_BY;
-    let ours = watcher::Config::default().labels(&format!("{key}={value}"));
+    let ours = watcher::Config::default().labels(secret::OWNER);
     let api: Api<PartialObjectMeta<Secret>> = Api::all(client);
     let mut events = watcher(api, ours).default_backoff().boxed();
     let changed = |secret: &Known| drop(seen.send(Seen::Change(Change::Secret(secret.of.clone()))));

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::tenant_database::{
-    Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, SecretType, SettingValue,
-    TenantDatabaseSpec,
+    Adopt, Create, CredentialMode, Credentials, Reconcile, RotationStrategy, SecretFormat, SecretPolicy, SecretType,
+    SettingValue, TenantDatabaseSpec,
 };
 use tenantdb_api::{
     ConnectionLimit, DatabaseServer, Declared, Diagnostic, Diagnostics, InvalidValue, Namespace, ObjectName,
     SettingName, SqlName, TenantDatabase, TenantRole, tenant_database,
 };
 use tenantdb_core::names::{self, TenantNames};
-use tenantdb_core::{Authority, Claim, Delivery, Endpoint, LoginScheme, Origin, Refusal};
+use tenantdb_core::{Authority, Claim, Delivery, Endpoint, Existing, LoginScheme, Origin, Refusal};
 
 use crate::access;
 use crate::init::InitScript;
@@ -148,6 +148,7 @@ pub struct Tenant {
     pub(crate) formats: Vec<SecretFormat>,
     pub(crate) keys: BTreeMap<String, String>,
     pub(crate) secret_type: SecretType,
+    pub(crate) existing: Existing,
     /// What a cluster tells the declaration from all others by.
     pub(crate) uid: Option<String>,
     /// Where it stands, in a cluster.
@@ -177,6 +178,7 @@ impl Tenant {
             formats: self.formats.clone(),
             keys: self.keys.clone(),
             secret_type: self.secret_type,
+            existing: self.existing.clone(),
             uid: self.uid.clone(),
         }
     }
@@ -651,6 +653,7 @@ fn resolve_tenant(server: &DatabaseServer, tenant: &TenantDatabase, claim: Claim
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
         secret_type: spec.credentials.secret_type(),
+        existing: existing(&spec.credentials),
         uid: None,
         origin: None,
     }
@@ -708,6 +711,15 @@ fn secret_name(credentials: &Credentials, name: &ObjectName, suffix: &str) -> Ob
     // A name that is too long for its suffix is refused by `validate`, unless the Secret has one of its own.
     let default = || format!("{name}-{suffix}").parse().unwrap_or_else(|_| name.clone());
     credentials.secret_name.clone().unwrap_or_else(default)
+}
+
+/// What may be done with a Secret that is there, as validation has found it to be complete.
+fn existing(credentials: &Credentials) -> Existing {
+    match (credentials.secret_policy, &credentials.take_over_from) {
+        (SecretPolicy::Merge, _) => Existing::Merged,
+        (SecretPolicy::TakeOver, Some(from)) => Existing::TakenOver { from: from.clone() },
+        (SecretPolicy::Create | SecretPolicy::TakeOver, _) => Existing::LeftAlone,
+    }
 }
 
 /// The names that nobody may have.

@@ -306,7 +306,7 @@ pub struct Allow {
     /// Settings that may be made; `statement_timeout`, `lock_timeout`, `idle_in_transaction_session_timeout` and
     /// `work_mem` when absent.
     pub settings: Option<Vec<SettingName>>,
-    /// What may be done with a Secret that exists; `Create` when absent.
+    /// What may be done with a Secret that is there and somebody else's; `Create` when absent.
     pub secret_policies: Option<Vec<super::tenant_database::SecretPolicy>>,
     /// Where else credentials may be delivered.
     pub deliver: AllowedDelivery,

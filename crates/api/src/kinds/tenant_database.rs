@@ -383,8 +383,11 @@ pub struct Credentials {
     /// The type of the Secret, which can't change once there is one; that of the first of the formats that has one, else
     /// `Opaque`, when absent.
     pub secret_type: Option<SecretType>,
-    /// What may be done with a Secret that exists; only `Create` is supported yet.
+    /// What may be done with a Secret that is there and somebody else's. `Merge` and `TakeOver` are a cluster's, name the
+    /// Secret, and ask for the right to `update` it. The Secrets of further logins are always made.
     pub secret_policy: SecretPolicy,
+    /// The field manager whose Secret is taken over, as `kubectl get secret NAME --show-managed-fields -o yaml` has it.
+    pub take_over_from: Option<String>,
     /// The sets of keys; `default` when empty.
     pub formats: Vec<SecretFormat>,
     /// Further keys, from `{uri}`, `{uri_direct}`, `{uri_ro}`, `{host}`, `{port}`, `{database}`, `{username}`,
@@ -443,15 +446,15 @@ impl SecretType {
     }
 }
 
-/// What may be done with a Secret that exists.
+/// What may be done with a Secret that is there and somebody else's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SecretPolicy {
     /// Nothing; only a Secret of our own is written.
     #[default]
     Create,
-    /// Our keys are added.
+    /// Our keys are added to it, and taken out in the end; without one there is nothing to do but to wait.
     Merge,
-    /// It becomes ours.
+    /// It becomes ours, if `takeOverFrom` owns each of its keys, and the credential has each of them as well.
     TakeOver,
 }
 

@@ -15,8 +15,8 @@ use std::thread;
 use futures_util::future::{self, BoxFuture};
 use tenantdb_api::{Namespace, ObjectName, shorten};
 use tenantdb_core::{
-    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Subject,
-    Version,
+    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId,
+    Provenance, Subject, Version,
 };
 
 use super::Encoding;
@@ -187,7 +187,7 @@ impl FilePlace {
             current: wanted.is_ok_and(|wanted| self.encoding.kept(wanted) == document),
             generation: Generation(sidecar.generation),
             username: login.username,
-            vouched: false,
+            provenance: Provenance::Claimed,
             version,
         })
     }

@@ -2,9 +2,11 @@
 //!
 //! Annotations say whose the credential is and who was about to write it, and the API server's resource version makes
 //! each write a compare-and-set. A Secret that is not there yet is made with its credential in it, by a request that
-//! fails where somebody was first: an empty one would let pods start without their variables.
+//! fails where somebody was first: an empty one would let pods start without their variables. In a Secret that is
+//! somebody else's, keys are added by server-side apply, which remembers whose each of them is.
 
 mod many;
+mod share;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -13,23 +15,25 @@ use futures_util::future::BoxFuture;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
-use secrecy::SecretString;
 use tenantdb_core::{
-    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Version,
+    Authority, Claim, Delivery, Digest, Existing, Generation, Held, Login, Marker, Password, Place, PlaceError,
+    PlaceId, Provenance, Version,
 };
+
+use self::share::{Foreign, Share, belongs_to_another};
 
 use crate::format::{Document, read_logins, render, stage};
 
 /// As whom we write.
 pub const FIELD_MANAGER: &str = "tenantdb";
 
-/// The label by which our Secrets are found, and its value.
+/// The label of what is ours altogether, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "tenantdb");
 
-/// The UID of the declaration. It is no owner's reference: what is left behind keeps its Secret.
-const OWNER: &str = "tenantdb.dev/owner-uid";
+/// The UID of the declaration, by which Secrets are found. It is no owner's reference: what is left behind keeps its Secret.
+pub const OWNER: &str = "tenantdb.dev/owner-uid";
 /// Whose a Secret is: `<authority> <kind>/<name>`, of a further login `<authority> <kind>/<name>:<access>`.
 const CLAIM: &str = "tenantdb.dev/claim";
 /// The server that its credential is for.
@@ -98,8 +102,9 @@ impl SecretPlace {
         };
         let login = |document: &Document| read_logins(document).map(|(login, _)| login.digest());
         let is_it = || login(&document_of(&found)) == login(document);
-        let what =
-            belongs_to_another(&found, delivery).or_else(|| (!is_it()).then(|| "holds another login".to_owned()));
+        let whole = Delivery { existing: Existing::LeftAlone, ..delivery.clone() };
+        let foreign = Share::of(&found, &whole).err().map(|foreign| foreign.what);
+        let what = foreign.or_else(|| (!is_it()).then(|| "holds another login".to_owned()));
         what.map_or(Ok(()), |what| Err(PlaceError::Foreign(format!("{} {what}", self.location(delivery)))))
     }
 
@@ -108,18 +113,19 @@ impl SecretPlace {
     /// # Errors
     /// When it can't be read or written.
     pub async fn hand_over(&self, delivery: &Delivery, login: &Digest, to: &Claim) -> Result<bool, PlaceError> {
-        let Some(mut secret) = self.get(delivery).await? else { return Ok(false) };
+        let Some(secret) = self.get(delivery).await? else { return Ok(false) };
         let after = Delivery { claim: to.clone(), ..delivery.clone() };
-        let has_it = read_logins(&document_of(&secret)).is_some_and(|(found, _)| found.digest() == *login);
-        if !has_it || belongs_to_another(&secret, &after).is_none() {
+        let share = Share::of_written(&secret);
+        let document = share.document(&secret);
+        let has_it = read_logins(&document).is_some_and(|(found, _)| found.digest() == *login);
+        if !has_it || is_written_by(&secret, &after) {
             return Ok(has_it);
         }
-        if belongs_to_another(&secret, delivery).is_some() {
+        if !is_written_by(&secret, delivery) {
             return Ok(false);
         }
         let generation = generation_of(&secret.metadata);
-        lay_over(&mut secret.metadata, metadata(&after, generation, &tenantdb_core::writer()));
-        self.replace(delivery, secret).await.map(|_| true)
+        self.put(&after, secret, &share, (generation, &tenantdb_core::writer()), &document).await.map(|_| true)
     }
 
     /// Whether the Secret of a delivery holds this login, for it or for that other claim.
@@ -141,14 +147,15 @@ impl SecretPlace {
     }
 
     /// What is there, if it is ours and still at `expected`.
-    async fn expect(&self, delivery: &Delivery, expected: Version) -> Result<Option<Secret>, PlaceError> {
+    async fn expect(&self, delivery: &Delivery, expected: Version) -> Result<Option<(Secret, Share)>, PlaceError> {
         let found = self.get(delivery).await?;
         if found.as_ref().map(|secret| version_of(&secret.metadata)).unwrap_or_default() != expected {
             return Err(PlaceError::Moved(self.location(delivery)));
         }
-        match found.as_ref().and_then(|secret| belongs_to_another(secret, delivery)) {
-            Some(what) => Err(PlaceError::Foreign(format!("{} {what}", self.location(delivery)))),
-            None => Ok(found),
+        let Some(secret) = found else { return Ok(None) };
+        match Share::of(&secret, delivery) {
+            Ok(share) => Ok(Some((secret, share))),
+            Err(foreign) => Err(PlaceError::Foreign(format!("{} {}", self.location(delivery), foreign.what))),
         }
     }
 
@@ -158,35 +165,49 @@ impl SecretPlace {
 
     /// What a Secret, or that there is none, is to a delivery.
     fn assess(&self, delivery: &Delivery, secret: Option<&Secret>) -> Held {
-        let Some(secret) = secret else { return Held::Nothing { version: Version::default() } };
-        if let Some(what) = belongs_to_another(secret, delivery).or_else(|| has_another_type(secret, delivery)) {
-            let hint = "delete it, or choose another `credentials.secretName`".to_owned();
-            return Held::Foreign { what: format!("{} {what}", self.location(delivery)), hint };
-        }
+        let Some(secret) = secret else { return self.missing(delivery) };
+        let share = match Share::of(secret, delivery) {
+            Ok(share) => share,
+            Err(Foreign { what, hint }) => {
+                return Held::Foreign { what: format!("{} {what}", self.location(delivery)), hint };
+            }
+        };
         let (version, generation) = (version_of(&secret.metadata), generation_of(&secret.metadata));
-        let document = document_of(secret);
+        let document = share.document(secret);
         let Some((login, next)) = read_logins(&document) else { return Held::Nothing { version } };
-        let is_marked = carries(&secret.metadata, &metadata(delivery, generation, ""));
+        let is_marked = carries(&secret.metadata, &metadata(delivery, &share, generation, ""));
         let is_as_rendered =
-            || render(delivery, &login, generation).is_ok_and(|wanted| secret.data == Some(data(&wanted)));
+            || render(delivery, &login, generation).is_ok_and(|wanted| share.data(secret) == data(&wanted));
+        let is_vouched = is_written_for(&secret.metadata, delivery)
+            && login.password.as_ref().is_some_and(crate::password::is_generated);
         Held::Credential {
             login: login.digest(),
             next: next.map(|next| next.digest()),
             current: is_marked && is_as_rendered(),
-            vouched: is_written_for(&secret.metadata, delivery)
-                && login.password.as_ref().is_some_and(crate::password::is_generated),
+            provenance: match share {
+                Share::TakenOver => Provenance::TakenOver,
+                Share::Whole | Share::Keys(_) if is_vouched => Provenance::Vouched,
+                Share::Whole | Share::Keys(_) => Provenance::Claimed,
+            },
             generation,
             username: login.username.clone(),
             version,
         }
     }
 
+    /// What it is to a delivery that there is no Secret.
+    fn missing(&self, delivery: &Delivery) -> Held {
+        if delivery.existing != Existing::Merged {
+            return Held::Nothing { version: Version::default() };
+        }
+        let what = format!("there is no {} to add its keys to", self.location(delivery));
+        Held::Awaited { what, hint: "have it made, or leave `secretPolicy: Merge` out".to_owned() }
+    }
+
     async fn find_login(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
         let Some(secret) = self.get(delivery).await? else { return Ok(None) };
-        if belongs_to_another(&secret, delivery).is_some() {
-            return Ok(None);
-        }
-        let logins = read_logins(&document_of(&secret));
+        let Ok(share) = Share::of(&secret, delivery) else { return Ok(None) };
+        let logins = read_logins(&share.document(&secret));
         let mut logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
         Ok(logins.find(|login| login.digest() == *digest))
     }
@@ -196,9 +217,13 @@ impl SecretPlace {
         if expected == Version::default() {
             return Ok(expected);
         }
-        let Some(mut secret) = self.expect(delivery, expected).await? else { return Ok(Version::default()) };
-        lay_over(&mut secret.metadata, metadata(delivery, marker.generation, &marker.writer));
-        self.replace(delivery, secret).await
+        let Some((secret, share)) = self.expect(delivery, expected).await? else { return Ok(Version::default()) };
+        // What is not ours yet becomes it with its credential, by a request that fails where somebody was first.
+        if claim_of(&secret.metadata).is_none() {
+            return Ok(expected);
+        }
+        let document = share.document(&secret);
+        self.put(delivery, secret, &share, (marker.generation, &marker.writer), &document).await
     }
 
     async fn write(
@@ -211,18 +236,17 @@ impl SecretPlace {
         let document = render(delivery, login, generation)
             .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
         let found = if expected == Version::default() { None } else { self.expect(delivery, expected).await? };
-        let Some(mut secret) = found else { return self.create(delivery, generation, &document).await };
-        let writer = secret.metadata.annotations.as_ref().and_then(|all| all.get(WRITER).cloned()).unwrap_or_default();
-        lay_over(&mut secret.metadata, metadata(delivery, generation, &writer));
-        secret.data = Some(data(&document));
-        self.replace(delivery, secret).await
+        let Some((secret, share)) = found else { return self.create(delivery, generation, &document).await };
+        let writer = writer_of(&secret.metadata).unwrap_or_else(tenantdb_core::writer);
+        self.put(delivery, secret, &share, (generation, &writer), &document).await
     }
 
     async fn add_next(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
         let found = self.expect(delivery, expected).await?;
-        let mut secret = found.ok_or_else(|| PlaceError::Moved(self.location(delivery)))?;
-        secret.data = Some(data(&stage(document_of(&secret), next)));
-        self.replace(delivery, secret).await
+        let (secret, share) = found.ok_or_else(|| PlaceError::Moved(self.location(delivery)))?;
+        let (generation, writer) = (generation_of(&secret.metadata), writer_of(&secret.metadata).unwrap_or_default());
+        let document = stage(share.document(&secret), next);
+        self.put(delivery, secret, &share, (generation, &writer), &document).await
     }
 
     async fn create(
@@ -232,15 +256,41 @@ impl SecretPlace {
         document: &Document,
     ) -> Result<Version, PlaceError> {
         let name = delivery.secret_name.to_string();
-        let metadata = ObjectMeta { name: Some(name), ..metadata(delivery, generation, &tenantdb_core::writer()) };
+        let metadata =
+            ObjectMeta { name: Some(name), ..metadata(delivery, &Share::Whole, generation, &tenantdb_core::writer()) };
         let kind = Some(delivery.secret_type.as_str().to_owned());
         let secret = Secret { metadata, data: Some(data(document)), type_: kind, ..Secret::default() };
         let made = self.api(delivery).create(&parameters(), &secret).await;
         self.wrote(delivery, made)
     }
 
-    async fn replace(&self, delivery: &Delivery, secret: Secret) -> Result<Version, PlaceError> {
+    /// Writes what of a Secret is ours, if nobody wrote it since it was read.
+    async fn put(
+        &self,
+        delivery: &Delivery,
+        mut secret: Secret,
+        share: &Share,
+        (generation, writer): (Generation, &str),
+        document: &Document,
+    ) -> Result<Version, PlaceError> {
+        let ours = metadata(delivery, share, generation, writer);
+        if let Share::Keys(_) = share {
+            let data = Some(data(document));
+            let version = secret.metadata.resource_version;
+            let metadata = ObjectMeta { resource_version: version, ..ours };
+            return self.apply(delivery, &Secret { metadata, data, ..Secret::default() }).await;
+        }
+        lay_over(&mut secret.metadata, ours);
+        secret.data = Some(data(document));
         let written = self.api(delivery).replace(delivery.secret_name.as_str(), &parameters(), &secret).await;
+        self.wrote(delivery, written)
+    }
+
+    /// Makes these the keys, labels and annotations that are ours in a Secret; what was ours before goes.
+    async fn apply(&self, delivery: &Delivery, ours: &Secret) -> Result<Version, PlaceError> {
+        // Whose each key is was looked at in the version that it names.
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let written = self.api(delivery).patch(delivery.secret_name.as_str(), &parameters, &Patch::Apply(ours)).await;
         self.wrote(delivery, written)
     }
 
@@ -264,11 +314,15 @@ impl SecretPlace {
 
     async fn remove(&self, delivery: &Delivery) -> Result<(), PlaceError> {
         let Some(secret) = self.get(delivery).await? else { return Ok(()) };
-        if belongs_to_another(&secret, delivery).is_some() {
+        if !is_written_by(&secret, delivery) {
             return Ok(());
         }
-        let preconditions =
-            Preconditions { uid: secret.metadata.uid, resource_version: secret.metadata.resource_version };
+        let ObjectMeta { uid, resource_version, .. } = secret.metadata.clone();
+        if let Share::Keys(_) = Share::of_written(&secret) {
+            let nothing = ObjectMeta { uid, resource_version, ..ObjectMeta::default() };
+            return self.apply(delivery, &Secret { metadata: nothing, ..Secret::default() }).await.map(drop);
+        }
+        let preconditions = Preconditions { uid, resource_version };
         let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.api(delivery).delete(delivery.secret_name.as_str(), &parameters).await {
             Ok(_) => Ok(()),
@@ -360,20 +414,26 @@ fn generation_of(meta: &ObjectMeta) -> Generation {
     Generation(text.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
-fn metadata(delivery: &Delivery, generation: Generation, writer: &str) -> ObjectMeta {
+fn writer_of(meta: &ObjectMeta) -> Option<String> {
+    meta.annotations.as_ref()?.get(WRITER).cloned()
+}
+
+/// Our labels and annotations; who manages somebody else's Secret, and what is rolled by it, is theirs to say.
+fn metadata(delivery: &Delivery, share: &Share, generation: Generation, writer: &str) -> ObjectMeta {
     let annotations = [
         (CLAIM, annotation_of(&delivery.claim)),
         (SERVER, delivery.server.to_string()),
         (GENERATION, generation.to_string()),
         (WRITER, writer.to_owned()),
-        (RELOADER, "true".to_owned()),
     ];
+    let is_whole = !matches!(share, Share::Keys(_));
     let owned = |(key, value): (&str, String)| (key.to_owned(), value);
-    let managed = (MANAGED_BY.0, MANAGED_BY.1.to_owned());
-    let labels = std::iter::once(managed).chain(delivery.uid.clone().map(|uid| (OWNER, uid)));
+    let managed = is_whole.then(|| (MANAGED_BY.0, MANAGED_BY.1.to_owned()));
+    let labels = managed.into_iter().chain(delivery.uid.clone().map(|uid| (OWNER, uid)));
+    let annotations = annotations.into_iter().chain(is_whole.then(|| (RELOADER, "true".to_owned())));
     ObjectMeta {
         labels: Some(labels.map(owned).collect()),
-        annotations: Some(annotations.into_iter().map(owned).collect()),
+        annotations: Some(annotations.map(owned).collect()),
         ..ObjectMeta::default()
     }
 }
@@ -393,20 +453,9 @@ fn carries(meta: &ObjectMeta, ours: &ObjectMeta) -> bool {
     has(&meta.labels, &ours.labels) && has(&meta.annotations, &ours.annotations)
 }
 
-/// Whose it is, when it is not the delivery's, or why it can't be written.
-fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<String> {
-    if secret.immutable == Some(true) {
-        return Some("is immutable".to_owned());
-    }
-    match claim_of(&secret.metadata) {
-        None => Some("was not written by tenantdb".to_owned()),
-        Some(claim) if claim != annotation_of(&delivery.claim) => Some(format!("belongs to {claim}")),
-        Some(_) => {
-            let server = secret.metadata.annotations.as_ref().and_then(|all| all.get(SERVER));
-            let other = server.filter(|server| *server != delivery.server.as_str());
-            other.map(|server| format!("is the credential on server {server}"))
-        }
-    }
+/// Whether it was written for the claim of a delivery, and may be written.
+fn is_written_by(secret: &Secret, delivery: &Delivery) -> bool {
+    claim_of(&secret.metadata).is_some() && belongs_to_another(secret, delivery).is_none()
 }
 
 /// Whether it was written for this very declaration, and not for an earlier one of its name.
@@ -415,20 +464,10 @@ fn is_written_for(meta: &ObjectMeta, delivery: &Delivery) -> bool {
     delivery.uid.is_some() && owner == delivery.uid.as_ref()
 }
 
-/// The type of a Secret can't be changed.
-fn has_another_type(secret: &Secret, delivery: &Delivery) -> Option<String> {
-    let (found, wanted) = (secret.type_.as_deref().unwrap_or("Opaque"), delivery.secret_type.as_str());
-    (found != wanted).then(|| format!("has the type {found}, and not {wanted}, which can't be changed"))
-}
-
-/// What a Secret holds.
+/// What was written into a Secret.
 #[must_use]
 pub fn document_of(secret: &Secret) -> Document {
-    let data = secret.data.iter().flatten();
-    Document::new(data.filter_map(|(key, value)| {
-        let text = String::from_utf8(value.0.clone()).ok()?;
-        Some((key.clone(), SecretString::from(text)))
-    }))
+    Share::of_written(secret).document(secret)
 }
 
 fn data(document: &Document) -> BTreeMap<String, ByteString> {

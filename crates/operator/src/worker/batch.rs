@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::tenant_database::{Adopt, DeletionProtection};
+use tenantdb_api::tenant_database::{Adopt, DeletionProtection, SecretPolicy};
 use tenantdb_api::{DatabaseServer, Declared, TenantDatabase, TenantRole};
 use tenantdb_core::{Authority, Claim, Consent, Risk};
 use tenantdb_postgres::{Declarations, Desired, Recorded};
@@ -59,6 +59,13 @@ impl Batch {
         let databases = self.databases.iter().map(|declared| declared.resource.spec.deletion_protection);
         let roles = self.roles.iter().map(|declared| declared.resource.spec.deletion_protection);
         databases.chain(roles).any(|protection| protection == DeletionProtection::Off)
+    }
+
+    /// Whether one of them is about somebody else's Secret.
+    pub(crate) fn has_others_secrets(&self) -> bool {
+        let databases = self.databases.iter().map(|declared| declared.resource.spec.credentials.secret_policy);
+        let roles = self.roles.iter().map(|declared| declared.resource.spec.credentials.secret_policy);
+        databases.chain(roles).any(|policy| policy != SecretPolicy::Create)
     }
 
     /// What the cluster tells each of them from all others by.

@@ -108,7 +108,8 @@ impl Worker {
         let desired = desired.refusing(found.refusals(&observed));
         let namespaces = self.shared.index(|index| index.namespaces());
         let guards_protection = batch.has_unprotected() && self.shared.guard.asks_who_unprotects().await;
-        let cluster = Cluster { namespaces: &namespaces, guards_protection };
+        let guards_secrets = batch.has_others_secrets() && self.shared.guard.asks_who_writes_secrets().await;
+        let cluster = Cluster { namespaces: &namespaces, guards_protection, guards_secrets };
         let refused = allow::refusals(declarations, &authority, &observed, Some(cluster));
         if unusable.values().any(Unusable::is_taken) && batch.stand_back(refused.keys()) {
             return Box::pin(self.begin(server, declared, batch, look)).await;

@@ -6,9 +6,9 @@ use tenantdb_api::database_server::default_maintenance_database;
 use tenantdb_api::tenant_database::{Access, AccessLevel, Adopt, Create, TenantDatabaseSpec};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName, SqlName, TenantDatabase, TenantRole};
 use tenantdb_core::names::{TenantNames, check_owner};
-use tenantdb_core::{Claim, LoginScheme};
+use tenantdb_core::{Claim, Existing, LoginScheme};
 
-use super::{Recorded, Reserved, Tenant, connection_limit, formats, login_scheme, secret_name, settings};
+use super::{Recorded, Reserved, Tenant, connection_limit, existing, formats, login_scheme, secret_name, settings};
 use crate::access::Consent;
 use crate::ledger::Applied;
 
@@ -71,6 +71,7 @@ fn further_login(
         refused: None,
         init: Vec::new(),
         secret_name,
+        existing: Existing::LeftAlone,
         ..tenant.clone()
     }
 }
@@ -122,6 +123,7 @@ pub(super) fn role(
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
         secret_type: spec.credentials.secret_type(),
+        existing: existing(&spec.credentials),
         uid: None,
         origin: None,
     })

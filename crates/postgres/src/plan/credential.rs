@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tenantdb_api::ObjectName;
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Held, LoginScheme, PlaceId, PlaceView, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{Held, LoginScheme, PlaceId, PlaceView, Provenance, Refusal, RefusalKind, Slot, Version};
 use tenantdb_credentials::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
 
 use super::recovery;
@@ -67,7 +67,7 @@ pub(super) fn custody(
     // Whoever may write the Secret may name any slot in it: a login that somebody else made is not the tenant's to take.
     let of_place = named(held, names, scheme).filter(|slot| is_its_own(*slot));
     let accepted = of_place.filter(|_| place.accepted.contains(&tenant.claim));
-    let vouched = of_place.filter(|_| matches!(held, Held::Credential { vouched: true, .. }));
+    let vouched = of_place.filter(|_| matches!(held, Held::Credential { provenance: Provenance::Vouched, .. }));
     let facts: Vec<SlotFacts> = scheme
         .slots()
         .iter()

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::SqlName;
-use tenantdb_core::{CredentialStep, Digest, Generation, Held, PlaceView, Plan, Slot, Step, Task, TenantPlan, Version};
+use tenantdb_core::{
+    CredentialStep, Digest, Generation, Held, PlaceView, Plan, Provenance, Slot, Step, Task, TenantPlan, Version,
+};
 use tenantdb_credentials::{Delivered, SlotState};
 
 use super::recovery;
@@ -119,8 +121,15 @@ impl World {
                 let (next, version) = (in_hand.login.clone(), Version(u64::from(self.fresh())));
                 assert!(next.is_some(), "nothing to stage");
                 let username = username(&login);
-                let held =
-                    Held::Credential { username, generation, login, next, current: false, vouched: false, version };
+                let held = Held::Credential {
+                    username,
+                    generation,
+                    login,
+                    next,
+                    current: false,
+                    provenance: Provenance::Claimed,
+                    version,
+                };
                 self.place.held.insert(claim, Ok(held));
             }
             CredentialStep::Reuse { login: wanted, .. } => {
@@ -144,7 +153,7 @@ impl World {
                     login,
                     next: None,
                     current: true,
-                    vouched: false,
+                    provenance: Provenance::Claimed,
                     version,
                 };
                 self.place.held.insert(claim, Ok(held));

@@ -29,8 +29,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::SecretType;
 use tenantdb_core::{
-    Actor, Claim, Condition, Delivery, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Task, TenantChange,
-    TenantPlan,
+    Actor, Claim, Condition, Delivery, Existing, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Task,
+    TenantChange, TenantPlan,
 };
 use tenantdb_credentials::Delivered;
 
@@ -149,6 +149,8 @@ pub(crate) fn delivered(row: &TenantRow, desired: &Desired) -> Option<(Delivery,
         formats: Vec::new(),
         keys: BTreeMap::new(),
         secret_type: SecretType::default(),
+        // What was written says by itself how much of a Secret it is.
+        existing: Existing::Merged,
         uid: None,
     };
     Some((delivery, delivered.clone()))

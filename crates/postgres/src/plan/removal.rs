@@ -338,8 +338,11 @@ impl Planner<'_> {
             return;
         }
         self.plan.delivery = self.delivery();
-        let nothing =
-            matches!(self.place.held.get(claim), Some(Ok(Held::Nothing { version })) if *version == Version::default());
+        let nothing = match self.place.held.get(claim) {
+            Some(Ok(Held::Nothing { version })) => *version == Version::default(),
+            Some(Ok(Held::Awaited { .. })) => true,
+            _ => false,
+        };
         if self.plan.delivery.is_some() && !nothing {
             let location = self.place.locations.get(claim).cloned().unwrap_or_default();
             let step = CredentialStep::Withdraw { location };

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tenantdb_api::tenant_database::DeletionPolicy;
 use tenantdb_api::{Declared, Source, parse};
-use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, RefusalKind, Risk, lint};
+use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, Provenance, RefusalKind, Risk, lint};
 
 use super::interpreter::World;
 use super::*;
@@ -290,7 +290,15 @@ const DRIFTS: &[(&str, Drift)] = &[
         let login = tenantdb_core::Digest::from_stored("forged".to_owned());
         let (username, generation) = ("cafe_a".parse().unwrap(), tenantdb_core::Generation(1));
         let version = tenantdb_core::Version(9);
-        let held = Held::Credential { username, generation, login, next: None, current: true, vouched: false, version };
+        let held = Held::Credential {
+            username,
+            generation,
+            login,
+            next: None,
+            current: true,
+            provenance: Provenance::Claimed,
+            version,
+        };
         world.place.held.insert(claim(), Ok(held));
     }),
     ("the credential's keys changed", |world| {

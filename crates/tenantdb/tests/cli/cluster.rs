@@ -8,6 +8,7 @@ mod isolation;
 mod protection;
 mod replicas;
 mod resources;
+mod secrets;
 mod site;
 mod sources;
 mod tenants;

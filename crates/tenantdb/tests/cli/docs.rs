@@ -75,6 +75,7 @@ pages! {
     decision_0010: "docs/decisions/0010-a-lease-for-each-server-and-one-heartbeat-for-each-replica.md",
     decision_0011: "docs/decisions/0011-what-is-the-platforms-to-do-is-a-verb-on-a-kind-without-namespace.md",
     decision_0012: "docs/decisions/0012-a-claim-knows-where-it-stood.md",
+    decision_0013: "docs/decisions/0013-the-secret-tells-which-keys-are-ours.md",
 }
 
 #[test]

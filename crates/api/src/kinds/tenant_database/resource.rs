@@ -64,11 +64,13 @@ pub const RESOURCE: Resource = Resource {
         CREDENTIALS[4],
         CREDENTIALS[5],
         CREDENTIALS[6],
+        CREDENTIALS[7],
+        CREDENTIALS[8],
     ],
 };
 
 /// What must agree in `credentials`, of whatever kind.
-pub(in crate::kinds) const CREDENTIALS: [Rule; 7] = [
+pub(in crate::kinds) const CREDENTIALS: [Rule; 9] = [
     Rule::new("credentials", "self.mode == oldSelf.mode", "`mode` can't change yet"),
     Rule::new("credentials.rotation", "self.strategy == oldSelf.strategy", "`strategy` can't change yet"),
     Rule::new(
@@ -77,7 +79,21 @@ pub(in crate::kinds) const CREDENTIALS: [Rule; 7] = [
         "`every` and `grace` are not supported yet",
     ),
     Rule::new("credentials", "!has(self.passwordFrom)", "`passwordFrom` is not supported yet"),
-    Rule::new("credentials", "self.secretPolicy == 'Create'", "only `secretPolicy: Create` is supported yet"),
+    Rule::new(
+        "credentials",
+        "self.secretPolicy == 'Create' || has(self.secretName)",
+        "`secretPolicy: Merge` and `TakeOver` are about a Secret that is there: set `secretName`",
+    ),
+    Rule::new(
+        "credentials",
+        "(self.secretPolicy == 'TakeOver') == has(self.takeOverFrom)",
+        "`takeOverFrom` goes with `secretPolicy: TakeOver`, and says which field manager's Secret is taken over",
+    ),
+    Rule::new(
+        "credentials",
+        "self.secretPolicy != 'Merge' || !has(self.secretType)",
+        "`secretPolicy: Merge` leaves the type of the Secret as it is: leave `secretType` out",
+    ),
     Rule::new("credentials", "!has(self.restart) || size(self.restart) == 0", "`restart` is not supported yet"),
     Rule::new(
         "credentials",

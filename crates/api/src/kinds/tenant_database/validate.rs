@@ -21,6 +21,9 @@ const OWN_KEYS: [&str; 5] = ["username", "password", "password_next", "DB_USER",
 /// What Kubernetes allows a key of a Secret to have, in bytes.
 const MAX_KEY_BYTES: usize = 253;
 
+/// What Kubernetes allows the name of a field manager to have, in bytes.
+const MAX_MANAGER_BYTES: usize = 128;
+
 /// What Kubernetes allows a name to have, less `-secret`.
 const MAX_NAME_BYTES: usize = 253 - "-secret".len();
 
@@ -49,7 +52,7 @@ impl Kind for TenantDatabase {
         check_schemas(&spec.schemas, &mut found);
         settings::check("spec.settings", &spec.settings, &mut found);
         check_access(&spec.access, &mut found);
-        check_credentials(&spec.credentials, &mut found);
+        check_credentials(&spec.credentials, origin, &mut found);
         found
     }
 }
@@ -221,16 +224,14 @@ fn check_access_schemas(path: &str, schemas: &[SqlName], found: &mut Vec<Violati
     }
 }
 
-pub(in crate::kinds) fn check_credentials(credentials: &Credentials, found: &mut Vec<Violation>) {
+pub(in crate::kinds) fn check_credentials(credentials: &Credentials, origin: Origin, found: &mut Vec<Violation>) {
     let only_variables =
         !credentials.formats.is_empty() && credentials.formats.iter().all(|one| *one == SecretFormat::Env);
     if credentials.secret_type() != SecretType::Opaque && only_variables {
         let message = "this type of Secret promises `username` and `password`, which `formats: [env]` has not";
         found.push(Violation::new("spec.credentials.secretType", message).hint("add `default` to `formats`"));
     }
-    if credentials.secret_policy != SecretPolicy::Create {
-        found.push(not_yet("spec.credentials.secretPolicy").hint("only `Create` is"));
-    }
+    check_secret_policy(credentials, origin, found);
     for (path, given) in [
         ("spec.credentials.passwordFrom", credentials.password_from.is_some()),
         ("spec.credentials.rotation.every", credentials.rotation.every.is_some()),
@@ -247,6 +248,42 @@ pub(in crate::kinds) fn check_credentials(credentials: &Credentials, found: &mut
     }
     if credentials.mode == CredentialMode::None {
         check_without_password(credentials, found);
+    }
+}
+
+/// A Secret that is somebody else's is named, as is who has it, and its type is theirs.
+fn check_secret_policy(credentials: &Credentials, origin: Origin, found: &mut Vec<Violation>) {
+    const POLICY: &str = "spec.credentials.secretPolicy";
+    const MANAGER: &str = "spec.credentials.takeOverFrom";
+    let policy = credentials.secret_policy;
+    if policy != SecretPolicy::Create && origin == Origin::Manifest {
+        let message = format!("`secretPolicy: {policy:?}` is the operator's: credentials go into files here");
+        found.push(Violation::new(POLICY, message).hint("leave it out"));
+        return;
+    }
+    if policy != SecretPolicy::Create && credentials.secret_name.is_none() {
+        let message = format!("`secretPolicy: {policy:?}` is about a Secret that is there: `secretName` is missing");
+        found.push(Violation::new(POLICY, message).hint("set `secretName` to its name"));
+    }
+    match (&credentials.take_over_from, policy) {
+        (None, SecretPolicy::TakeOver) => {
+            let message = "`secretPolicy: TakeOver` takes a Secret from a field manager: `takeOverFrom` is missing";
+            let hint = "kubectl get secret NAME --show-managed-fields -o yaml tells who manages it";
+            found.push(Violation::new(POLICY, message).hint(hint));
+        }
+        (Some(manager), SecretPolicy::TakeOver) if manager.is_empty() || manager.len() > MAX_MANAGER_BYTES => {
+            let message = format!("{MANAGER} must have 1 to {MAX_MANAGER_BYTES} bytes");
+            found.push(Violation::new(MANAGER, message));
+        }
+        (Some(_), SecretPolicy::Create | SecretPolicy::Merge) => {
+            let message = format!("{MANAGER} is only for `secretPolicy: TakeOver`");
+            found.push(Violation::new(MANAGER, message).hint("leave it out"));
+        }
+        _ => {}
+    }
+    if policy == SecretPolicy::Merge && credentials.secret_type.is_some() {
+        let message = "`secretPolicy: Merge` leaves the type of the Secret as it is";
+        found.push(Violation::new("spec.credentials.secretType", message).hint("leave `secretType` out"));
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::kinds::Violation;
 use crate::tenant_database::SettingValue;
-use crate::{Source, parse};
+use crate::{Source, TenantDatabase, custom_resource, parse};
+use serde_json::json;
 
 fn text(spec: &str) -> String {
     format!("apiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: x}}\nspec: {{{spec}}}\n")
@@ -19,6 +20,14 @@ fn said(spec: &str) -> Vec<String> {
     messages(text(spec))
 }
 
+/// What is said about the spec of a custom resource.
+fn said_in_cluster(spec: &serde_json::Value) -> Vec<String> {
+    match custom_resource::<TenantDatabase>(json!({"metadata": {"name": "x"}, "spec": spec})) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
+    }
+}
+
 #[test]
 fn every_field_that_comes_later_is_refused_at_its_own_path() {
     for (path, spec) in [
@@ -26,8 +35,6 @@ fn every_field_that_comes_later_is_refused_at_its_own_path() {
         ("spec.sizeLimit", "sizeLimit: 10Gi"),
         ("spec.settings.search_path", "settings: {search_path: a}"),
         ("spec.credentials.passwordFrom", "credentials: {passwordFrom: {secret: {name: a, key: b}}}"),
-        ("spec.credentials.secretPolicy", "credentials: {secretPolicy: Merge}"),
-        ("spec.credentials.secretPolicy", "credentials: {secretPolicy: TakeOver}"),
         ("spec.credentials.rotation.every", "credentials: {rotation: {every: 30d}}"),
         ("spec.credentials.rotation.grace", "credentials: {rotation: {grace: 24h}}"),
         ("spec.credentials.restart", "credentials: {restart: [{kind: Deployment, name: a}]}"),
@@ -42,6 +49,39 @@ fn a_key_that_holds_the_login_is_not_overwritten() {
     for key in ["username", "password", "password_next", "DB_USER", "DB_PASSWORD"] {
         let said = said(&format!("credentials: {{keys: {{{key}: 'x{{uri}}'}}}}"));
         assert_eq!(said, [format!("`{key}` always holds the login as it is")]);
+    }
+}
+
+#[test]
+fn a_secret_that_is_there_is_named_with_who_has_it() {
+    let in_files = said("credentials: {secretName: a, secretPolicy: Merge}");
+    assert_eq!(in_files, ["`secretPolicy: Merge` is the operator's: credentials go into files here"]);
+    let said = |credentials: serde_json::Value| said_in_cluster(&json!({"credentials": credentials}));
+    assert!(said(json!({"secretPolicy": "Merge", "secretName": "a", "formats": ["env"]})).is_empty());
+    assert!(said(json!({"secretPolicy": "TakeOver", "secretName": "a", "takeOverFrom": "helm"})).is_empty());
+    for (credentials, message) in [
+        (
+            json!({"secretPolicy": "Merge"}),
+            "`secretPolicy: Merge` is about a Secret that is there: `secretName` is missing",
+        ),
+        (
+            json!({"secretPolicy": "TakeOver", "secretName": "a"}),
+            "`secretPolicy: TakeOver` takes a Secret from a field manager: `takeOverFrom` is missing",
+        ),
+        (
+            json!({"secretPolicy": "TakeOver", "secretName": "a", "takeOverFrom": ""}),
+            "spec.credentials.takeOverFrom must have 1 to 128 bytes",
+        ),
+        (
+            json!({"secretPolicy": "Merge", "secretName": "a", "takeOverFrom": "helm"}),
+            "spec.credentials.takeOverFrom is only for `secretPolicy: TakeOver`",
+        ),
+        (
+            json!({"secretPolicy": "Merge", "secretName": "a", "secretType": "Opaque"}),
+            "`secretPolicy: Merge` leaves the type of the Secret as it is",
+        ),
+    ] {
+        assert_eq!(said(credentials), [message]);
     }
 }
 
@@ -94,19 +134,13 @@ fn a_script_is_one_file_once_and_has_a_login_to_run_as() {
 
 #[test]
 fn a_custom_resource_has_its_scripts_in_maps_of_its_namespace() {
-    let said = |init: serde_json::Value| {
-        let object = serde_json::json!({"metadata": {"name": "x", "namespace": "y"}, "spec": {"init": init}});
-        match crate::custom_resource::<crate::TenantDatabase>(object) {
-            Ok(_) => Vec::new(),
-            Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
-        }
-    };
-    let map = |name: &str, key: &str| serde_json::json!({"configMap": {"name": name, "key": key}});
-    assert_eq!(said(serde_json::json!([map("a", "b"), map("a", "c"), map("c", "b")])), [""; 0]);
-    assert_eq!(said(serde_json::json!([map("a", "b"), map("a", "b")])), ["the script `a/b` is listed twice"]);
-    assert_eq!(said(serde_json::json!([map("a", "")])), ["spec.init[0].configMap.key is empty"]);
+    let said = |init: serde_json::Value| said_in_cluster(&json!({"init": init}));
+    let map = |name: &str, key: &str| json!({"configMap": {"name": name, "key": key}});
+    assert_eq!(said(json!([map("a", "b"), map("a", "c"), map("c", "b")])), [""; 0]);
+    assert_eq!(said(json!([map("a", "b"), map("a", "b")])), ["the script `a/b` is listed twice"]);
+    assert_eq!(said(json!([map("a", "")])), ["spec.init[0].configMap.key is empty"]);
     let file = "spec.init[0].file is the command line's: a custom resource has no files beside it";
-    assert_eq!(said(serde_json::json!([{"file": "seed.sql"}])), [file]);
+    assert_eq!(said(json!([{"file": "seed.sql"}])), [file]);
 }
 
 #[test]

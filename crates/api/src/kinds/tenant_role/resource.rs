@@ -37,5 +37,7 @@ pub const RESOURCE: Resource = Resource {
         CREDENTIALS[4],
         CREDENTIALS[5],
         CREDENTIALS[6],
+        CREDENTIALS[7],
+        CREDENTIALS[8],
     ],
 };

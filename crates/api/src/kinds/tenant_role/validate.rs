@@ -17,7 +17,7 @@ impl Kind for TenantRole {
         self.path().to_string()
     }
 
-    fn validate(&self, _: Origin) -> Vec<Violation> {
+    fn validate(&self, origin: Origin) -> Vec<Violation> {
         let mut found = Vec::new();
         let spec = &self.spec;
         if spec.credentials.secret_name.is_none() && self.metadata.name.as_str().len() > MAX_NAME_BYTES {
@@ -38,7 +38,7 @@ impl Kind for TenantRole {
             }
         }
         settings::check("spec.settings", &spec.settings, &mut found);
-        check_credentials(&spec.credentials, &mut found);
+        check_credentials(&spec.credentials, origin, &mut found);
         found
     }
 }

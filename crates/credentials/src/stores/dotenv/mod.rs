@@ -18,7 +18,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tenantdb_api::Namespace;
 use tenantdb_core::{
-    Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Version, failpoint,
+    Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Provenance,
+    Version, failpoint,
 };
 
 use self::lines::Lines;
@@ -109,7 +110,7 @@ impl DotenvPlace {
     /// When others than tenantdb wrote one of them, or the file can't be written.
     pub fn copy(&self, delivery: &Delivery, document: &Document, generation: Generation) -> Result<(), PlaceError> {
         let expected = match self.read_now(delivery)? {
-            Held::Foreign { what, .. } => return Err(PlaceError::Foreign(what)),
+            Held::Foreign { what, .. } | Held::Awaited { what, .. } => return Err(PlaceError::Foreign(what)),
             Held::Nothing { version } | Held::Credential { version, .. } => version,
         };
         self.put_document(delivery, &self.named(delivery, document), generation, expected).map(drop)
@@ -135,7 +136,7 @@ impl DotenvPlace {
             login: digest,
             next,
             current,
-            vouched: false,
+            provenance: Provenance::Claimed,
             version,
         })
     }

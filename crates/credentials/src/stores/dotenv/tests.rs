@@ -30,7 +30,7 @@ fn marker(generation: u64) -> Marker {
 fn deliver(place: &DotenvPlace, delivery: &Delivery, login: &Login, generation: u64) -> Version {
     let version = match place.read_now(delivery).unwrap() {
         Held::Nothing { version } | Held::Credential { version, .. } => version,
-        Held::Foreign { what, .. } => panic!("{what}"),
+        Held::Foreign { what, .. } | Held::Awaited { what, .. } => panic!("{what}"),
     };
     let version = place.fence_now(delivery, &marker(generation), version).unwrap();
     place.publish_now(delivery, login, Generation(generation), version).unwrap()

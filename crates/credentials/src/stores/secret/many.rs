@@ -9,7 +9,7 @@ use kube::api::{ListParams, ObjectList};
 use kube::{Api, ResourceExt};
 use tenantdb_core::{Delivery, Held, PlaceError};
 
-use super::{MANAGED_BY, SecretPlace};
+use super::{OWNER, SecretPlace};
 
 /// From how many on a list is less work than a request for each.
 const MANY: usize = 50;
@@ -62,8 +62,7 @@ impl SecretPlace {
             Some(only) if namespaces.len() == 1 => Api::namespaced(self.client.clone(), only),
             _ => Api::all(self.client.clone()),
         };
-        let (label, value) = MANAGED_BY;
-        let ours = ListParams::default().labels(&format!("{label}={value}"));
+        let ours = ListParams::default().labels(OWNER);
         each(
             ours,
             |page| {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tenantdb_api::TenantDatabase;
 use tenantdb_api::tenant_database::TenantDatabaseSpec;
 use tenantdb_core::{
-    Address, Authority, Claim, Delivery, Endpoint, Failure, Generation, Held, Place as _, Refusal, RefusalKind, Report,
-    TenantChange, TenantOutcome,
+    Address, Authority, Claim, Delivery, Endpoint, Existing, Failure, Generation, Held, Place as _, Refusal,
+    RefusalKind, Report, TenantChange, TenantOutcome,
 };
 use tenantdb_credentials::stores::dotenv::DotenvPlace;
 use tenantdb_kubernetes::{Stopped, TenantResource};
@@ -84,6 +84,7 @@ fn delivery(declaration: &TenantDatabase, claim: Claim) -> Delivery {
         formats: credentials.formats.clone(),
         keys: credentials.keys.clone(),
         secret_type: credentials.secret_type(),
+        existing: Existing::LeftAlone,
         uid: None,
         claim,
     }
