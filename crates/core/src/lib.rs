@@ -11,6 +11,7 @@ pub mod failpoint;
 mod failure;
 mod interrupt;
 pub mod names;
+mod note;
 mod pass;
 mod place;
 mod plan;
@@ -25,6 +26,7 @@ pub use credential::{Digest, Generation, Login, LoginScheme, Password, Slot};
 pub use engine::{AuditEntry, Depth, Engine, PlaceView, TenantSummary, Vitals};
 pub use failure::{Failure, FailureKind};
 pub use interrupt::Interrupt;
+pub use note::{By, Note, Of};
 pub use pass::{Event, Listener, Outcome, Pass, Report, TenantOutcome, Turns};
 pub use place::{Address, Delivery, Endpoint, Existing, Held, Marker, Place, PlaceError, PlaceId, Provenance, Version};
 pub use plan::{

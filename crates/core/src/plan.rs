@@ -9,7 +9,7 @@ use serde::Serialize;
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::{ObjectName, SqlName};
 
-use crate::{Claim, Delivery, Digest, Generation, Version};
+use crate::{Claim, Delivery, Digest, Generation, Note, Version};
 
 /// One thing an engine can do. It is complete: carrying it out needs no decision, only a login's secret, which is
 /// never in it.
@@ -270,7 +270,8 @@ impl Refusal {
 pub struct Condition {
     /// Its CamelCase type, such as `SystemDatabasesOpen`.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    #[schemars(with = "String")]
+    pub kind: &'static Note,
     /// What it is, and what to do about it.
     pub message: String,
 }

@@ -10,6 +10,7 @@ use tenantdb_api::API_VERSION;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::object::Key;
+use crate::reason::{Deed, Reason};
 use crate::text::shortened;
 
 /// The most that an Event's note may hold, in bytes (Kubernetes API reference, `Event` of `events.k8s.io/v1`).
@@ -19,13 +20,30 @@ const LONGEST: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Happened {
     /// Whether somebody should look at it.
-    pub(crate) is_warning: bool,
+    is_warning: bool,
     /// In one word.
-    pub(crate) reason: &'static str,
+    reason: &'static str,
     /// What the operator was doing, in one word.
-    pub(crate) action: &'static str,
+    action: &'static str,
     /// For people.
-    pub(crate) note: String,
+    note: String,
+}
+
+impl Happened {
+    /// What was done.
+    pub(crate) fn done(deed: &Deed, note: String) -> Self {
+        Self { is_warning: false, reason: deed.name, action: deed.action, note }
+    }
+
+    /// Why something is not kept.
+    pub(crate) fn not_kept(reason: &Reason, note: String) -> Self {
+        Self { is_warning: true, reason: reason.note.name, action: "Reconcile", note }
+    }
+
+    /// The same, for somebody to look at.
+    pub(crate) fn for_somebody(self) -> Self {
+        Self { is_warning: true, ..self }
+    }
 }
 
 /// Takes what is to be told.

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantdb_api::{Diagnostic, Diagnostics};
-use tenantdb_core::{Condition, Failure, FailureKind, Refusal, RefusalKind, TenantChange, TenantOutcome};
-use tenantdb_postgres::Unusable;
+use tenantdb_core::{Condition, Failure, FailureKind, Note, Refusal, RefusalKind, TenantChange, TenantOutcome};
+use tenantdb_postgres::{Unusable, notes};
 
 use crate::events::Happened;
+use crate::reason::{self, Reason, Standing};
 use crate::text::shortened;
 
 /// How many bytes of a message are told: whoever declares something decides how much there is to say, and a status has to
@@ -14,24 +15,12 @@ use crate::text::shortened;
 const LONGEST: usize = 4096;
 
 /// Whether a declaration is kept, in one word and for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Verdict {
-    standing: Standing,
-    reason: &'static str,
+    reason: &'static Reason,
     message: String,
     /// What else is to be known.
     conditions: Vec<Condition>,
-}
-
-/// How a declaration stands (kstatus).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// As declared.
-    Ready,
-    /// It is worked on, and tried again without anybody's doing.
-    Reconciling,
-    /// Somebody has to do something.
-    Stalled,
 }
 
 /// What is known of a tenant beside how it stands.
@@ -54,9 +43,9 @@ impl Verdict {
             (Some(failure), _) => Self::failed(failure),
             (None, Some(refusal)) => Self::refused(refusal),
             (None, None) => match outcome.change {
-                TenantChange::Paused => Self::new(Standing::Ready, "Paused", "it is neither looked at nor changed"),
+                TenantChange::Paused => Self::new(&reason::PAUSED, "it is neither looked at nor changed"),
                 TenantChange::Observed => Self::observed(&outcome.conditions),
-                _ => Self::new(Standing::Ready, "InSync", "it is as declared"),
+                _ => Self::new(&reason::IN_SYNC, "it is as declared"),
             },
         };
         Self { conditions, ..verdict }
@@ -64,81 +53,81 @@ impl Verdict {
 
     /// Something that stopped the work on it.
     pub(crate) fn failed(failure: &Failure) -> Self {
-        let (standing, reason) = match failure.kind {
-            FailureKind::Unreachable | FailureKind::LockLost => (Standing::Reconciling, "ServerUnreachable"),
-            FailureKind::LoginRefused => (Standing::Reconciling, "LoginRefused"),
-            FailureKind::Held => (Standing::Reconciling, "HeldByAnother"),
-            FailureKind::Interrupted | FailureKind::Stale => (Standing::Reconciling, "TriedAgain"),
-            FailureKind::Place => (Standing::Reconciling, "SecretFailed"),
-            FailureKind::Waiting => (Standing::Reconciling, "Waiting"),
-            FailureKind::Rejected => (Standing::Reconciling, "Failed"),
-            FailureKind::Conflict => (Standing::Stalled, "Conflict"),
+        let reason = match failure.kind {
+            FailureKind::Unreachable | FailureKind::LockLost => &reason::SERVER_UNREACHABLE,
+            FailureKind::LoginRefused => &reason::LOGIN_REFUSED,
+            FailureKind::Held => &reason::HELD_BY_ANOTHER,
+            FailureKind::Interrupted | FailureKind::Stale => &reason::TRIED_AGAIN,
+            FailureKind::Place => &reason::SECRET_FAILED,
+            FailureKind::Waiting => &reason::WAITING,
+            FailureKind::Rejected => &reason::FAILED,
+            FailureKind::Conflict => &reason::CONFLICT,
         };
-        Self::new(standing, reason, with_hint(&failure.to_string(), failure.hint.as_deref()))
+        Self::new(reason, with_hint(&failure.to_string(), failure.hint.as_deref()))
     }
 
     /// What is only looked at, and not as declared: somebody wants it so, and can use it unless it is not there at all.
     fn observed(conditions: &[Condition]) -> Self {
-        let told = |kind: &str| conditions.iter().find(|condition| condition.kind == kind);
-        match (told("Missing"), told("Drifted")) {
-            (Some(missing), _) => Self::new(Standing::Stalled, missing.kind, &*missing.message),
-            (None, Some(drifted)) => Self::new(Standing::Ready, drifted.kind, &*drifted.message),
-            (None, None) => Self::new(Standing::Ready, "Drifted", "it is not as declared"),
+        let told = |kind: &Note| conditions.iter().find(|condition| condition.kind == kind);
+        match (told(&notes::MISSING), told(&notes::DRIFTED)) {
+            (Some(missing), _) => Self::new(&reason::MISSING, &*missing.message),
+            (None, Some(drifted)) => Self::new(&reason::DRIFTED, &*drifted.message),
+            (None, None) => Self::new(&reason::DRIFTED, "it is not as declared"),
         }
     }
 
     /// Something that may not be done, or not yet.
     pub(crate) fn refused(refusal: &Refusal) -> Self {
-        let (standing, reason) = match refusal.kind {
-            RefusalKind::Conflict => (Standing::Stalled, "Conflict"),
-            RefusalKind::Protection => (Standing::Stalled, "Protected"),
-            RefusalKind::Policy => (Standing::Stalled, "NotAllowed"),
+        let reason = match refusal.kind {
+            RefusalKind::Conflict => &reason::CONFLICT,
+            RefusalKind::Protection => &reason::PROTECTED,
+            RefusalKind::Policy => &reason::NOT_ALLOWED,
             RefusalKind::Consent => {
                 let message = format!("{}; a custom resource consents by `adopt: Existing` only", refusal.message);
-                return Self::new(Standing::Stalled, "NeedsConsent", message);
+                return Self::new(&reason::NEEDS_CONSENT, message);
             }
-            RefusalKind::Deferral => (Standing::Reconciling, "Deferred"),
-            RefusalKind::Waiting => (Standing::Reconciling, "Waiting"),
+            RefusalKind::Deferral => &reason::DEFERRED,
+            RefusalKind::Waiting => &reason::WAITING,
         };
-        Self::new(standing, reason, with_hint(&refusal.message, refusal.hint.as_deref()))
+        Self::new(reason, with_hint(&refusal.message, refusal.hint.as_deref()))
     }
 
     /// A declaration that can't be used.
     pub(crate) fn invalid(faults: &Diagnostics) -> Self {
-        Self::new(Standing::Stalled, "Invalid", told(faults.iter()))
+        Self::new(&reason::INVALID, told(faults.iter()))
     }
 
     /// A declaration that can't be used beside the others.
     pub(crate) fn unusable(why: &Unusable) -> Self {
         match why {
-            Unusable::Wrong(faults) => Self::new(Standing::Stalled, "Invalid", told(faults.iter())),
-            Unusable::Taken(faults) => Self::new(Standing::Stalled, "Conflict", told(faults.iter())),
+            Unusable::Wrong(faults) => Self::new(&reason::INVALID, told(faults.iter())),
+            Unusable::Taken(faults) => Self::new(&reason::CONFLICT, told(faults.iter())),
         }
     }
 
     /// A server that was reached.
     pub(crate) fn server(conditions: &[Condition]) -> Self {
-        let verdict = Self::new(Standing::Ready, "Reachable", "it answers");
+        let verdict = Self::new(&reason::REACHABLE, "it answers");
         Self { conditions: conditions.to_vec(), ..verdict }
     }
 
     /// A declaration that no server is there for.
     pub(crate) fn stranded(why: String) -> Self {
-        Self::new(Standing::Reconciling, "NoServer", why)
+        Self::new(&reason::NO_SERVER, why)
     }
 
-    fn new(standing: Standing, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { standing, reason, message: message.into(), conditions: Vec::new() }
+    fn new(reason: &'static Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), conditions: Vec::new() }
     }
 
     /// Whether it is as declared.
     pub(crate) fn is_ready(&self) -> bool {
-        self.standing == Standing::Ready
+        self.reason.standing == Standing::Ready
     }
 
     /// Why it is, or is not, in one word.
     pub(crate) fn reason(&self) -> &'static str {
-        self.reason
+        self.reason.note.name
     }
 
     /// What is worth an Event, now that this follows upon the status `before`: that it is something new, and what somebody
@@ -149,24 +138,23 @@ impl Verdict {
         let earlier = ready.next().map(|ready| ready["reason"].clone()).unwrap_or_default();
         let mut all = Vec::new();
         if !outcome.done.is_empty() {
-            let (reason, action) = match outcome.change {
-                TenantChange::Create => ("Created", "Create"),
-                TenantChange::Adopt => ("Adopted", "Adopt"),
-                TenantChange::Delete => ("Deleted", "Delete"),
-                TenantChange::Orphan => ("LeftBehind", "Delete"),
-                _ => ("Changed", "Update"),
+            let deed = match outcome.change {
+                TenantChange::Create => &reason::CREATED,
+                TenantChange::Adopt => &reason::ADOPTED,
+                TenantChange::Delete => &reason::DELETED,
+                TenantChange::Orphan => &reason::LEFT_BEHIND,
+                _ => &reason::CHANGED,
             };
             let done = outcome.done.iter().map(|(sign, what, why)| format!("{sign} {what} ({why})"));
             let note = match outcome.change {
                 TenantChange::Create => format!("database {} with its credential", outcome.database),
                 _ => done.collect::<Vec<_>>().join("; "),
             };
-            all.push(Happened { is_warning: false, reason, action, note });
+            all.push(Happened::done(deed, note));
         }
         let is_to_be_known = !self.is_ready() || outcome.change == TenantChange::Observed;
-        if is_to_be_known && earlier != self.reason {
-            let note = self.message.clone();
-            all.push(Happened { is_warning: true, reason: self.reason, action: "Reconcile", note });
+        if is_to_be_known && earlier != self.reason() {
+            all.push(Happened::not_kept(self.reason, self.message.clone()));
         }
         all
     }
@@ -211,15 +199,16 @@ pub(crate) fn of_tenant(before: &Value, generation: i64, verdict: &Verdict, fact
 
 /// `Ready`, and `Reconciling` or `Stalled` while it is not, and what else is to be known.
 pub(crate) fn conditions(before: &Value, generation: i64, verdict: &Verdict, now: Timestamp) -> Value {
-    let Verdict { standing, reason, message, conditions } = verdict;
+    let (reason, message) = (verdict.reason(), verdict.message.as_str());
     let says = |holds: bool| if holds { "True" } else { "False" };
-    let mut all = vec![("Ready", says(*standing == Standing::Ready), *reason, message.as_str())];
-    match standing {
+    let mut all = vec![("Ready", says(verdict.is_ready()), reason, message)];
+    match verdict.reason.standing {
         Standing::Ready => {}
         Standing::Reconciling => all.push(("Reconciling", "True", reason, message)),
         Standing::Stalled => all.push(("Stalled", "True", reason, message)),
     }
-    all.extend(conditions.iter().map(|condition| (condition.kind, "True", condition.kind, condition.message.as_str())));
+    let notes = verdict.conditions.iter();
+    all.extend(notes.map(|condition| (condition.kind.name, "True", condition.kind.name, condition.message.as_str())));
     let mut seen = std::collections::BTreeSet::new();
     all.retain(|(kind, ..)| seen.insert(*kind));
     let told = all.into_iter().map(|(kind, status, reason, message)| {

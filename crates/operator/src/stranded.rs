@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use crate::events::Happened;
 use crate::index::Index;
 use crate::object::{Key, Tenant};
+use crate::reason;
 use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
 
@@ -45,7 +46,7 @@ fn left_behind(tenant: &Tenant) -> Option<Happened> {
          `tenantdb orphans` lists what is left on a server",
         all.join(", ")
     );
-    Some(Happened { is_warning: true, reason: "LeftBehind", action: "Delete", note })
+    Some(Happened::done(&reason::LEFT_BEHIND, note).for_somebody())
 }
 
 /// Takes our finalizer off, until that is done or its server is back.

@@ -14,6 +14,7 @@ mod engine;
 mod extension;
 mod init;
 mod ledger;
+pub mod notes;
 mod observe;
 mod ownership;
 mod plan;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tenantdb_core::{Address, Condition, Delivery, Endpoint, Failure, FailureKind, Login};
 
 use crate::connect::Connections;
+use crate::notes;
 
 /// What to do about a tenant's login that the server does not let in.
 const TENANT_REFUSED: &str =
@@ -41,7 +42,7 @@ impl Probes {
             // The limit is looked at after the password.
             Err(failure) if is_full(&failure) => {
                 let message = format!("its password was accepted, and {}: more could not be seen", failure.message);
-                conditions.push(Condition { kind: "LoginUnproved", message });
+                conditions.push(Condition { kind: &notes::LOGIN_UNPROVED, message });
             }
             Err(failure) if failure.kind == FailureKind::LoginRefused => return Err(failure.hint(TENANT_REFUSED)),
             Err(failure) => return Err(failure),
@@ -52,7 +53,7 @@ impl Probes {
         for (address, tries) in others.filter(|(address, _)| *address != source) {
             if let Err(why) = self.at(connections, address, delivery, login, tries).await? {
                 let message = format!("it could not be tried at {address}, which applications are told: {why}");
-                conditions.push(Condition { kind: "EndpointUnproved", message });
+                conditions.push(Condition { kind: &notes::ENDPOINT_UNPROVED, message });
             }
         }
         Ok(conditions)

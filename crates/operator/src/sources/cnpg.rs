@@ -7,6 +7,7 @@ use tenantdb_core::{Address, Condition, Failure};
 use tenantdb_postgres::ESTATE;
 
 use super::{Located, LoginSecret, fields, host, reached_at, secret};
+use crate::notes;
 use crate::reference::{KeyOf, Reference, waiting};
 
 /// The port of all its Services.
@@ -151,7 +152,7 @@ fn lacks_role(at: &Reference, admin: Option<&str>) -> Failure {
 fn notes(spec: &Spec, at: &Reference, admin: Option<&str>) -> Vec<Condition> {
     let loses = managed(spec, admin).filter(|role| !role.superuser && !role.in_roles.iter().any(|name| name == ESTATE));
     let note = loses.map(|role| Condition {
-        kind: "MembershipNotDeclared",
+        kind: &notes::MEMBERSHIP_NOT_DECLARED,
         message: format!(
             "{at} takes back the memberships that it does not list: add `inRoles: [{ESTATE}]` to its role {}, now that \
              {ESTATE} is there",

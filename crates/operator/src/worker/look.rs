@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{Answer, Batch, Begun, Worker, version_of};
 use crate::connect::Connected;
 use crate::index::{Look, Work};
+use crate::notes;
 use crate::object::{Key, Object};
 use crate::report::Reporter;
 use crate::scripts;
@@ -229,7 +230,7 @@ impl Worker {
 fn leave<S: Step>(tenant: &mut TenantPlan<S>, what: &[String]) {
     tenant.steps.clear();
     let message = format!("within two minutes it was put right twice, and changed back: {}", what.join("; "));
-    tenant.conditions.push(Condition { kind: "Contested", message: message.clone() });
+    tenant.conditions.push(Condition { kind: &notes::CONTESTED, message: message.clone() });
     let refusal = Refusal::new(RefusalKind::Deferral, message);
     tenant.refusal = Some(refusal.hint("find out who changes it; it is put right again in ten minutes"));
 }

@@ -46,7 +46,7 @@ fn refusal(world: &mut World, spec: &str) -> Refusal {
 }
 
 fn conditions(plan: &Plan<PostgresStep>) -> Vec<&'static str> {
-    only(plan).conditions.iter().map(|condition| condition.kind).collect()
+    only(plan).conditions.iter().map(|condition| condition.kind.name).collect()
 }
 
 #[test]

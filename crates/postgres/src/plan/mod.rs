@@ -36,6 +36,7 @@ use tenantdb_credentials::Delivered;
 
 use crate::desired::{Desired, Removal};
 use crate::ledger::{DeliveryRow, TenantRow, VERSION};
+use crate::notes;
 use crate::observe::{Database, Observed, Shared};
 use crate::sql::name;
 use crate::step::PostgresStep;
@@ -314,7 +315,7 @@ fn sorted_otherwise(observed: &Observed) -> Option<Condition> {
         name(first),
         name(first)
     );
-    Some(Condition { kind: "CollationChanged", message })
+    Some(Condition { kind: &notes::COLLATION_CHANGED, message })
 }
 
 /// Who else may act as the estate, and so do all that tenantdb may.
@@ -328,7 +329,7 @@ pub(crate) fn estate_members(shared: &Shared, admin: &str) -> Option<Condition> 
         others.join(", "),
         crate::sql::names(&others)
     );
-    (!others.is_empty()).then_some(Condition { kind: "EstateShared", message })
+    (!others.is_empty()).then_some(Condition { kind: &notes::ESTATE_SHARED, message })
 }
 
 /// Other logins that can't be let in: they are not there, or a tenant's.
@@ -350,7 +351,7 @@ pub(crate) fn unusable_visitors<'a>(
         })
         .collect();
     let message = format!("of `connectFor` {}; it is not let in", told.join(", "));
-    (!told.is_empty()).then_some(Condition { kind: "ConnectForUnusable", message })
+    (!told.is_empty()).then_some(Condition { kind: &notes::CONNECT_FOR_UNUSABLE, message })
 }
 
 /// The databases that come with every server and that every login may connect to.
@@ -380,7 +381,7 @@ pub(crate) fn strange_databases(observed: &Observed, adopted: &BTreeSet<&str>) -
         shown.join(", "),
         crate::sql::names(shown)
     );
-    Some(Condition { kind: "OtherDatabasesOpen", message })
+    Some(Condition { kind: &notes::OTHER_DATABASES_OPEN, message })
 }
 
 fn system_databases(desired: &Desired, shared: &Shared) -> Option<Condition> {
@@ -406,5 +407,5 @@ fn system_databases(desired: &Desired, shared: &Shared) -> Option<Condition> {
         if is_superuser { "" } else { &bootstrap },
         open.join(", ")
     );
-    Some(Condition { kind: "SystemDatabasesOpen", message })
+    Some(Condition { kind: &notes::SYSTEM_DATABASES_OPEN, message })
 }

@@ -13,6 +13,7 @@ use super::PostgresTenantPlan;
 use super::credential::named;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, ScriptRow, SlotRow, TenantRow, is_account};
+use crate::notes;
 use crate::observe::{Database, Observed, Role, Shared};
 use crate::step::PostgresStep;
 use crate::{ESTATE, Taking, access};
@@ -254,5 +255,5 @@ fn recover(row: &TenantRow) -> PostgresStep {
 fn assumed(row: &TenantRow) -> Option<Condition> {
     let scripts: Vec<String> = row.scripts.iter().map(|script| format!("script {}", script.name)).collect();
     let message = format!("whether {} was run is not known any more: it counts as run", scripts.join(", "));
-    (!scripts.is_empty()).then_some(Condition { kind: "InitUnknown", message })
+    (!scripts.is_empty()).then_some(Condition { kind: &notes::INIT_UNKNOWN, message })
 }

@@ -169,7 +169,7 @@ fn a_login_from_before_an_adoption_goes_on() {
     database(&mut world).grants.entry(Some("cafe".to_owned())).or_default().insert("CONNECT".to_owned());
     lose_ledger(&mut world);
     let plan = heal(&mut world, &desired("{}"));
-    assert!(only(&plan).conditions.iter().any(|condition| condition.kind == "LegacyLogin"));
+    assert!(only(&plan).conditions.iter().any(|condition| condition.kind.name == "LegacyLogin"));
     assert!(world.observed.shared.roles["cafe"].login);
 }
 

@@ -11,6 +11,7 @@ use tenantdb_core::{
 use super::{PostgresTenantPlan, departure, empty, refused};
 use crate::desired::Removal;
 use crate::ledger::{self, Applied, Phase, TenantRow};
+use crate::notes;
 use crate::observe::{Database, Observed, Tie};
 use crate::ownership;
 use crate::sql::name;
@@ -44,7 +45,7 @@ pub(super) fn plan(
              -n {}",
             claim.name, claim.namespace
         );
-        let conditions = vec![Condition { kind: "LeftBehind", message }];
+        let conditions = vec![Condition { kind: &notes::LEFT_BEHIND, message }];
         return PostgresTenantPlan { conditions, ..empty(claim, &row.database) };
     }
     let protects = row.phase != Phase::Deleting && !never_made(row) && why != Removal::Withdrawn;
@@ -126,7 +127,7 @@ fn unknown(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
 
 fn already_gone(claim: &Claim) -> PostgresTenantPlan {
     let message = "nothing of it is on the server".to_owned();
-    PostgresTenantPlan { conditions: vec![Condition { kind: "AlreadyGone", message }], ..empty(claim, "") }
+    PostgresTenantPlan { conditions: vec![Condition { kind: &notes::ALREADY_GONE, message }], ..empty(claim, "") }
 }
 
 /// Whether its creation broke off before it had roles: then nobody was ever in, and there is nothing to protect or to
@@ -326,7 +327,7 @@ impl Planner<'_> {
         let here = delivery.delivered.place == self.place.id;
         if !here {
             self.plan.conditions.push(Condition {
-                kind: "CredentialElsewhere",
+                kind: &notes::CREDENTIAL_ELSEWHERE,
                 message: format!("its credential stays in {}, and no longer logs in", delivery.delivered.location),
             });
             return;
@@ -334,7 +335,7 @@ impl Planner<'_> {
         let claim = &self.row.claim;
         if let Some(Ok(Held::Foreign { what, .. })) = self.place.held.get(claim) {
             let message = format!("{what}, and stays; it no longer logs in");
-            self.plan.conditions.push(Condition { kind: "CredentialElsewhere", message });
+            self.plan.conditions.push(Condition { kind: &notes::CREDENTIAL_ELSEWHERE, message });
             return;
         }
         self.plan.delivery = self.delivery();

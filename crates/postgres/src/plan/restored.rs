@@ -7,6 +7,7 @@ use tenantdb_core::{Claim, Condition, Refusal, RefusalKind, Risk, Task};
 
 use super::{PostgresTenantPlan, refused};
 use crate::desired::{Desired, Removal};
+use crate::notes;
 use crate::observe::Observed;
 use crate::step::PostgresStep;
 
@@ -34,7 +35,7 @@ pub(super) fn hold_back(
 /// Says that the ledger may be older than its server.
 pub(super) fn condition(desired: &Desired, observed: &Observed) -> Option<Condition> {
     let message = format!("the ledger was restored from a dump; nothing is deleted on its word: {}", way_out(desired));
-    observed.is_restored().then_some(Condition { kind: "LedgerRestored", message })
+    observed.is_restored().then_some(Condition { kind: &notes::LEDGER_RESTORED, message })
 }
 
 fn way_out(desired: &Desired) -> String {

@@ -4,6 +4,7 @@ use tenantdb_core::{Actor, Claim, Condition, Refusal, RefusalKind, Risk, Task, T
 
 use super::{PostgresTenantPlan, empty, refused, sighting};
 use crate::ledger::Phase;
+use crate::notes;
 use crate::observe::Observed;
 use crate::step::PostgresStep;
 
@@ -14,7 +15,7 @@ pub(super) fn plan(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
         return refused(claim, "", refusal.hint("`tenantdb status` lists what is there"));
     };
     let nothing = |message: String| PostgresTenantPlan {
-        conditions: vec![Condition { kind: "NothingToRetire", message }],
+        conditions: vec![Condition { kind: &notes::NOTHING_TO_RETIRE, message }],
         ..empty(claim, &row.database)
     };
     let Some(role) = row.legacy_login() else {

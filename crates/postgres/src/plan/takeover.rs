@@ -9,6 +9,7 @@ use tenantdb_credentials::SlotState;
 use super::PostgresTenantPlan;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Ledger, Phase, TenantRow};
+use crate::notes;
 use crate::observe::{Observed, Shared};
 use crate::step::PostgresStep;
 
@@ -125,7 +126,7 @@ pub(super) fn first(plan: &mut PostgresTenantPlan, orphan: &TenantRow, observed:
     plan.put_first(steps);
     plan.change = TenantChange::Adopt;
     plan.conditions.extend(orphan.deliveries.iter().map(|delivery| Condition {
-        kind: "CredentialElsewhere",
+        kind: &notes::CREDENTIAL_ELSEWHERE,
         message: format!("the credential of {from} stays in {}, and no longer logs in", delivery.delivered.location),
     }));
 }

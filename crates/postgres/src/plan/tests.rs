@@ -533,7 +533,7 @@ fn a_script_that_changed_or_came_late_is_told_and_a_new_database_begins_anew() {
     let later = with_scripts("{}", &[("a.sql", "SELECT 2"), ("b.sql", "SELECT 3")]);
     let plan = planned(&mut world, &later);
     assert!(plan.is_empty());
-    let told: Vec<&str> = only(&plan).conditions.iter().map(|condition| condition.kind).collect();
+    let told: Vec<&str> = only(&plan).conditions.iter().map(|condition| condition.kind.name).collect();
     assert_eq!(told, ["InitChanged", "InitNotRun"]);
     world.drop_database("cafe");
     heal(&mut world, &later);

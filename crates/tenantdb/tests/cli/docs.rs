@@ -1,5 +1,6 @@
 //! What README, docs and examples show is what the program does.
 
+mod conditions;
 mod fields;
 mod page;
 mod sandbox;
@@ -59,6 +60,7 @@ pages! {
     guide_recovery: "docs/guide/recovery.md",
     guide_troubleshooting: "docs/guide/troubleshooting.md",
     reference_manifests: "docs/reference/manifests.md",
+    reference_conditions: "docs/reference/conditions.md",
     reference_json: "docs/reference/json.md",
     reference_command_line: "docs/reference/command-line.md",
     chart_of_the_operator: "deploy/charts/tenantdb/README.md",
@@ -154,27 +156,41 @@ fn every_command_has_a_help_to_read() {
 #[test]
 fn the_reference_lists_every_field() {
     let schema = Command::new(env!("CARGO_BIN_EXE_tenantdb")).arg("schema").output().unwrap().stdout;
-    let path = root().join("docs/reference/manifests.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let filled = fields::filled(&page, &serde_json::from_slice(&schema).unwrap());
-    if page != filled && std::env::var_os(REWRITE).is_some() {
-        fs::write(&path, &filled).unwrap();
-    }
-    assert!(page == filled, "the tables are not those of the types; {REWRITE}=1 rewrites them");
+    is_filled("docs/reference/manifests.md", |page| fields::filled(page, &serde_json::from_slice(&schema).unwrap()));
 }
 
 /// The guide lists the kinds of drift that are tried on every server.
 #[test]
 fn the_guide_lists_every_kind_of_drift() {
-    let path = root().join("docs/guide/drift.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (before, after) = page.split_once("<!-- kinds of drift -->").expect("the table begins");
-    let (_, after) = after.split_once("<!-- end -->").expect("the table ends");
-    let filled = format!("{before}<!-- kinds of drift -->\n\n{}\n<!-- end -->{after}", kinds::table());
+    is_filled("docs/guide/drift.md", |page| with_table(page, "kinds of drift", &kinds::table()));
+}
+
+/// The reference lists what the operator says of a resource.
+#[test]
+fn the_reference_lists_every_condition() {
+    is_filled("docs/reference/conditions.md", |page| {
+        conditions::tables().iter().fold(page.to_owned(), |page, (name, table)| with_table(&page, name, table))
+    });
+}
+
+/// A page has the tables that are made for it.
+#[track_caller]
+fn is_filled(path: &str, filled: impl FnOnce(&str) -> String) {
+    let file = root().join(path);
+    let page = fs::read_to_string(&file).unwrap();
+    let filled = filled(&page);
     if page != filled && std::env::var_os(REWRITE).is_some() {
-        fs::write(&path, &filled).unwrap();
+        fs::write(&file, &filled).unwrap();
     }
-    assert!(page == filled, "the table is not that of the tests; {REWRITE}=1 rewrites it");
+    assert!(page == filled, "{path}: the tables are not those that are made; {REWRITE}=1 rewrites them");
+}
+
+/// A page with this table between a comment of its name and the next `<!-- end -->`.
+fn with_table(page: &str, name: &str, table: &str) -> String {
+    let begin = format!("<!-- {name} -->");
+    let (before, after) = page.split_once(&begin).unwrap_or_else(|| panic!("the table {name} begins"));
+    let (_, after) = after.split_once("<!-- end -->").expect("the table ends");
+    format!("{before}{begin}\n\n{table}\n<!-- end -->{after}")
 }
 
 /// The rows of the reference's list of what is not supported yet: each is still refused for that reason.

@@ -12,6 +12,7 @@ use crate::Taking;
 use crate::access::Consent;
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{KIND, Phase, ROLE_KIND, TenantRow};
+use crate::notes;
 use crate::observe::{Observed, Shared, Tie};
 use crate::plan::conflict::account_conflict;
 use crate::plan::credential::custody;
@@ -310,7 +311,7 @@ impl Planner<'_> {
                     owning.join(", "),
                     names_of(&owning)
                 );
-                self.plan.conditions.push(Condition { kind: "OwnedByOthers", message });
+                self.plan.conditions.push(Condition { kind: &notes::OWNED_BY_OTHERS, message });
             }
         }
     }

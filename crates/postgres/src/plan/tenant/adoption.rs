@@ -3,6 +3,7 @@
 use tenantdb_core::{Actor, Condition, Refusal, RefusalKind, Risk, Task};
 
 use super::Planner;
+use crate::notes;
 use crate::observe::{Database, Foreign};
 use crate::plan::{adoption, sighting};
 use crate::sql::name;
@@ -132,7 +133,7 @@ impl Planner<'_> {
              that any more: tenantdb rotate {} -n {} --retire",
             claim.name, claim.namespace
         );
-        self.plan.conditions.push(Condition { kind: "LegacyLogin", message });
+        self.plan.conditions.push(Condition { kind: &notes::LEGACY_LOGIN, message });
     }
 
     /// The only login there is has a password that nobody told us.
@@ -165,6 +166,6 @@ impl Planner<'_> {
         });
         let told: Vec<String> = told.collect();
         let message = format!("not the tenant's in its database, and left so: {}", told.join(", "));
-        self.plan.conditions.push(Condition { kind: "ForeignObjects", message });
+        self.plan.conditions.push(Condition { kind: &notes::FOREIGN_OBJECTS, message });
     }
 }

@@ -8,6 +8,7 @@ use super::Planner;
 use super::extensions::NewExtension;
 use crate::Taking;
 use crate::ledger::Phase;
+use crate::notes;
 use crate::observe::Inside;
 use crate::ownership;
 use crate::step::PostgresStep;
@@ -78,7 +79,7 @@ impl Planner<'_> {
             "schema public of database {} stays a superuser's: before PostgreSQL 15 only a superuser can give it away",
             self.names.database
         );
-        self.plan.conditions.push(Condition { kind: "PublicSchemaShared", message });
+        self.plan.conditions.push(Condition { kind: &notes::PUBLIC_SCHEMA_SHARED, message });
     }
 
     fn own_schema(&mut self, schema: String, found: &str) {

@@ -4,6 +4,7 @@ use tenantdb_core::{Actor, Condition, CredentialStep, Risk, Slot, Task};
 use tenantdb_credentials::{Decision, SlotState};
 
 use super::Planner;
+use crate::notes;
 use crate::step::PostgresStep;
 
 impl Planner<'_> {
@@ -94,14 +95,14 @@ impl Planner<'_> {
         let works = self.custody.slots.values().any(|slot| slot.logs_in);
         let (kind, message) = if works {
             (
-                "CredentialElsewhere",
+                &notes::CREDENTIAL_ELSEWHERE,
                 format!(
                     "its credential was delivered to {location}; this run leaves it alone (--reissue delivers a new one here)"
                 ),
             )
         } else {
             (
-                "LoginLost",
+                &notes::LOGIN_LOST,
                 format!(
                     "its login was taken away, and its credential is in {location}: apply it from there to repair it"
                 ),

@@ -6,6 +6,7 @@ use tenantdb_credentials::Decision;
 use super::Planner;
 use crate::init::{self, InitScript, MARKED};
 use crate::ledger::Phase;
+use crate::notes;
 use crate::step::PostgresStep;
 
 impl Planner<'_> {
@@ -69,7 +70,7 @@ impl Planner<'_> {
                 self.tenant.claim.name,
                 self.tenant.claim.namespace
             );
-            self.plan.conditions.push(Condition { kind: "InitChanged", message });
+            self.plan.conditions.push(Condition { kind: &notes::INIT_CHANGED, message });
         }
         if !self.is_being_made() {
             self.tell_not_run("scripts run when a database is made, and this one is there");
@@ -81,7 +82,7 @@ impl Planner<'_> {
         let scripts: Vec<String> = scripts.filter(|script| self.marked_by(script).is_none()).map(shown).collect();
         if !scripts.is_empty() {
             let message = format!("{} was not run: {why}", scripts.join(", "));
-            self.plan.conditions.push(Condition { kind: "InitNotRun", message });
+            self.plan.conditions.push(Condition { kind: &notes::INIT_NOT_RUN, message });
         }
     }
 

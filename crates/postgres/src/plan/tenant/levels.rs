@@ -9,6 +9,7 @@ use super::Planner;
 use crate::access::{self, Level};
 use crate::extension::Making;
 use crate::ledger::Phase;
+use crate::notes;
 use crate::observe::{Privileges, Tie};
 use crate::plan::departure;
 use crate::step::PostgresStep;
@@ -137,7 +138,7 @@ impl Planner<'_> {
              REASSIGN OWNED BY {role_name} TO {owner}",
             self.names.database, self.names.owner
         );
-        self.plan.conditions.push(Condition { kind: "OwnedByOthers", message });
+        self.plan.conditions.push(Condition { kind: &notes::OWNED_BY_OTHERS, message });
     }
 
     /// Why nobody else can be let into this database, or not where the declaration says.
@@ -211,7 +212,7 @@ impl Planner<'_> {
              a superuser run there: DROP OWNED BY {}",
             crate::sql::name(role)
         );
-        self.plan.conditions.push(Condition { kind: "LevelStays", message });
+        self.plan.conditions.push(Condition { kind: &notes::LEVEL_STAYS, message });
     }
 
     fn wanted_levels(&self) -> BTreeMap<String, Level> {

@@ -6,6 +6,7 @@ use tenantdb_core::{Actor, Condition, Risk, Task};
 
 use super::Planner;
 use crate::Taking;
+use crate::notes;
 use crate::observe::{Granted, Role};
 use crate::step::{self, PostgresStep};
 
@@ -76,7 +77,7 @@ impl Planner<'_> {
                 "{member} is a member of {role}, which nothing declares; that stays while it logs in as before: declare \
                  `memberOf: [{role}]` to keep it"
             );
-            self.plan.conditions.push(Condition { kind: "MoreThanItsOwn", message });
+            self.plan.conditions.push(Condition { kind: &notes::MORE_THAN_ITS_OWN, message });
             return;
         }
         let Some(taking) = Taking::of_granted(self.shared, granted) else {
@@ -85,7 +86,7 @@ impl Planner<'_> {
                 "{member} is a member of {}, which nothing declares; as a superuser run: {statement}",
                 granted.role
             );
-            self.plan.conditions.push(Condition { kind: "MoreThanItsOwn", message });
+            self.plan.conditions.push(Condition { kind: &notes::MORE_THAN_ITS_OWN, message });
             return;
         };
         let is_tenant = member == self.names.owner.as_str();

@@ -27,6 +27,7 @@ use super::credential::{Custody, custody};
 use super::{PostgresTenantPlan, Room, offer, refused};
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Applied, Phase, TenantRow};
+use crate::notes;
 use crate::observe::{Database, Inside, Observed, Shared};
 use crate::step::PostgresStep;
 use crate::trap::Trap;
@@ -92,7 +93,7 @@ fn paused(tenant: &Tenant, observed: &Observed) -> PostgresTenantPlan {
     let row = super::row(observed, &tenant.claim);
     let database = row.map_or(tenant.names.database.as_str(), |row| row.database.as_str());
     let message = "`reconcile` is Paused: it is neither looked at nor changed".to_owned();
-    let conditions = vec![Condition { kind: "Paused", message }];
+    let conditions = vec![Condition { kind: &notes::PAUSED, message }];
     TenantPlan { change: TenantChange::Paused, conditions, ..super::empty(&tenant.claim, database) }
 }
 
@@ -103,8 +104,8 @@ fn told_only(mut plan: PostgresTenantPlan) -> PostgresTenantPlan {
     }
     let changes: Vec<String> = plan.shown().map(|step| step.task.describe()).collect();
     let (kind, what) = match plan.change {
-        TenantChange::Create => ("Missing", "it is not there, and"),
-        _ => ("Drifted", "it is not as declared, and"),
+        TenantChange::Create => (&notes::MISSING, "it is not there, and"),
+        _ => (&notes::DRIFTED, "it is not as declared, and"),
     };
     let message = format!("{what} `reconcile: Observe` leaves it so: {}", changes.join("; "));
     plan.conditions.push(Condition { kind, message });
@@ -402,7 +403,7 @@ impl<'a> Planner<'a> {
             .collect();
         if !told.is_empty() {
             let message = format!("it was made with {}; `create` counts only when it is made", told.join(", "));
-            self.plan.conditions.push(Condition { kind: "MadeOtherwise", message });
+            self.plan.conditions.push(Condition { kind: &notes::MADE_OTHERWISE, message });
         }
     }
 

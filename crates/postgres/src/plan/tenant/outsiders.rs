@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tenantdb_core::{Actor, Condition, Risk, Task};
 
 use super::Planner;
+use crate::notes;
 use crate::observe::{Database, Granted};
 use crate::plan::sighting;
 use crate::step::{self, PostgresStep};
@@ -75,7 +76,7 @@ impl Planner<'_> {
         }
         if !told.is_empty() {
             let message = format!("{}; nothing declares that", told.join(", "));
-            self.plan.conditions.push(Condition { kind: "OthersHaveAccess", message });
+            self.plan.conditions.push(Condition { kind: &notes::OTHERS_HAVE_ACCESS, message });
         }
     }
 

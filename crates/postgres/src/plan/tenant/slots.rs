@@ -8,6 +8,7 @@ use tenantdb_credentials::{Decision, SlotState};
 use super::{Planner, shown_limit};
 use crate::access;
 use crate::ledger::TenantRow;
+use crate::notes;
 use crate::observe::{Granted, Role, Tie};
 use crate::plan::credential::SlotPlan;
 use crate::step::{self, PostgresStep, Proof};
@@ -218,7 +219,7 @@ impl Planner<'_> {
         let Some(taking) = Taking::of_granted(self.shared, granted) else {
             let statement = step::leave(&role, member, grantor.as_deref());
             let message = format!("{member} is a member of {role} with {options}; as a superuser run: {statement}");
-            self.plan.conditions.push(Condition { kind: "MoreThanItsOwn", message });
+            self.plan.conditions.push(Condition { kind: &notes::MORE_THAN_ITS_OWN, message });
             return false;
         };
         let step = PostgresStep::LeaveRole { role, member: member.to_owned(), grantor, taking: taking.clone() };
@@ -283,7 +284,7 @@ impl Planner<'_> {
             let statement = step::reset(role, database.as_deref(), &parameter);
             let message =
                 format!("login {role}: {parameter} is {value}, which is not declared; as a superuser run: {statement}");
-            self.plan.conditions.push(Condition { kind: "SettingStays", message });
+            self.plan.conditions.push(Condition { kind: &notes::SETTING_STAYS, message });
             return;
         };
         let step = PostgresStep::Reset { role: role.to_owned(), database, parameter, taking: taking.clone() };

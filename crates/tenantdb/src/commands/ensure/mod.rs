@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use tenantdb_api::{DatabaseServer, Declared};
 use tenantdb_core::{
-    Claim, CredentialStep, Depth, Failure, FailureKind, Plan, Refusal, RefusalKind, Report, Risk, Step as _, Task,
+    Claim, CredentialStep, Depth, Failure, FailureKind, Note, Plan, Refusal, RefusalKind, Report, Risk, Step as _, Task,
 };
 use tenantdb_credentials::environment;
 use tenantdb_credentials::stores::dotenv::{self, DotenvPlace};
-use tenantdb_postgres::{Desired, PostgresStep};
+use tenantdb_postgres::{Desired, PostgresStep, notes};
 
 use self::github::GithubEnvironment;
 use self::service::Service;
@@ -195,7 +195,7 @@ async fn ensure(
     let asking = if consents { Asking::Consented } else { Asking::Nobody };
     let mut report = apply::work(context, server, connected, looked, asking).await?;
     for tenant in &mut report.tenants {
-        let elsewhere = |kind: &str| kind == "CredentialElsewhere" || kind == "LoginLost";
+        let elsewhere = |kind: &Note| [&notes::CREDENTIAL_ELSEWHERE, &notes::LOGIN_LOST].contains(&kind);
         let found = tenant.conditions.iter().position(|condition| elsewhere(condition.kind));
         if let Some(condition) = found.map(|at| tenant.conditions.remove(at)) {
             let hint = "take the variables from there; --reissue makes a new password, and the earlier one ends";
