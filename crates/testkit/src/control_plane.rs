@@ -80,6 +80,12 @@ impl Cluster {
         self.plane().kubeconfig()
     }
 
+    /// The folder with kubectl and helm.
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        &self.plane().programs
+    }
+
     /// Asks it as its administrator, or as the user of another context.
     ///
     /// # Panics
@@ -356,8 +362,8 @@ impl ControlPlane {
             let mut parts = key.trim_start_matches("/registry/").split('/');
             let kind = parts.next().unwrap_or_default();
             let is_made = match kind {
-                "secrets" | "configmaps" | "events" | "leases" | "tenantdb.dev" | "postgresql.cnpg.io"
-                | "stackgres.io" => !key.contains("/kube-"),
+                "secrets" | "configmaps" | "events" | "leases" | "roles" | "rolebindings" | "deployments"
+                | "tenantdb.dev" | "postgresql.cnpg.io" | "stackgres.io" => !key.contains("/kube-"),
                 "apiextensions.k8s.io" | "validatingadmissionpolicies" | "validatingadmissionpolicybindings" => true,
                 "namespaces" => parts.next().is_some_and(|name| !STANDING.contains(&name)),
                 "flowschemas" | "prioritylevelconfigurations" => key.ends_with("/throttled"),

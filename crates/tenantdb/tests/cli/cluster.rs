@@ -12,3 +12,4 @@ mod secrets;
 mod site;
 mod sources;
 mod tenants;
+mod walkthrough;

@@ -142,13 +142,18 @@ impl Site {
 
     /// Starts an operator.
     pub fn start(&mut self) {
+        let sharing = ["--namespace", OPERATOR, "--lease-duration", "1s", "--log-format", self.log_format];
+        self.start_with(&[&["operator", "--cluster-id", "test"], &sharing[..]].concat());
+    }
+
+    /// Starts one with these arguments.
+    pub fn start_with(&mut self, arguments: &[&str]) {
         let log = std::fs::File::options().create(true).append(true).open(self.world.folder().join("operator.log"));
         let log = log.unwrap();
         let port = PortLease::take();
         let listen = format!("127.0.0.1:{}", port.port());
-        let arguments = ["operator", "--cluster-id", "test", "--lease-duration", "1s", "--listen", &listen];
-        let mut command = self.world.command(&arguments);
-        command.args(["--context", "operator", "--namespace", OPERATOR, "--log-format", self.log_format]);
+        let mut command = self.world.command(arguments);
+        command.args(["--context", "operator", "--listen", &listen]);
         command.env("TENANTDB_LOG", self.level);
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.operators.push((command.spawn().unwrap(), port));

@@ -31,6 +31,7 @@ pub struct Declaration {
 }
 
 /// A command and what a page says that it prints.
+#[derive(Clone)]
 pub struct Command {
     /// The line it begins at.
     pub line: usize,
@@ -54,17 +55,31 @@ impl Page {
                 "yaml server" => part("DatabaseServer", &block.text),
                 _ => return None,
             };
-            let name = block.text.lines().next().and_then(|line| line.strip_prefix("# "));
-            let name = name.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"));
             let refused = block.info == "yaml refused";
-            Some(Declaration { line: block.line, name: name.map(str::to_owned), text, refused })
+            Some(Declaration { line: block.line, name: block.name().map(str::to_owned), text, refused })
         });
         shown.collect()
+    }
+
+    /// The files for kubectl that its commands know by a name.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let of_cluster = self.blocks.iter().filter(|block| block.info == "yaml cluster");
+        of_cluster.filter_map(|block| Some((block.name()?, block.text.as_str())))
+    }
+
+    /// Whether its commands need a cluster.
+    pub fn is_of_cluster(&self) -> bool {
+        self.blocks.iter().any(|block| block.info == "console cluster")
     }
 
     /// Its commands, in their order.
     pub fn commands(&self) -> Vec<Command> {
         self.blocks.iter().flat_map(Block::commands).collect()
+    }
+
+    /// The same, each block's by itself.
+    pub fn transcripts(&self) -> Vec<Vec<Command>> {
+        self.blocks.iter().map(Block::commands).filter(|commands| !commands.is_empty()).collect()
     }
 
     /// Writes the page with its transcripts as these outputs have them.
@@ -79,7 +94,7 @@ impl Page {
                 let lines = ["$ ", &command.text, "\n", output, if output.is_empty() { "" } else { "\n" }];
                 transcript += &lines.concat();
             }
-            if block.info == "console" {
+            if block.is_transcript() {
                 let first = block.line;
                 lines[first] = Some(transcript.trim_end().to_owned());
                 lines[first + 1..first + block.text.lines().count()].fill(None);
@@ -90,20 +105,30 @@ impl Page {
 }
 
 impl Block {
+    /// The file that its first line names.
+    fn name(&self) -> Option<&str> {
+        let name = self.text.lines().next().and_then(|line| line.strip_prefix("# "));
+        name.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "yaml"))
+    }
+
+    fn is_transcript(&self) -> bool {
+        matches!(self.info.as_str(), "console" | "console cluster")
+    }
+
     fn commands(&self) -> Vec<Command> {
         let mut commands: Vec<Command> = Vec::new();
         let mut continues = false;
         for (index, line) in self.text.lines().enumerate() {
             let begins = match self.info.as_str() {
                 "sh" => (!line.is_empty() && !line.starts_with('#')).then_some(line),
-                "console" => line.strip_prefix("$ "),
+                _ if self.is_transcript() => line.strip_prefix("$ "),
                 _ => return commands,
             };
             let last = commands.last_mut();
             match (begins, last) {
                 (_, Some(command)) if continues => command.text += &["\n", line].concat(),
                 (Some(text), _) => {
-                    let output = (self.info == "console").then(String::new);
+                    let output = self.is_transcript().then(String::new);
                     commands.push(Command { line: self.line + 1 + index, text: text.to_owned(), output });
                 }
                 (None, Some(Command { output: Some(output), .. })) => *output += &[line, "\n"].concat(),

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use tempfile::TempDir;
-use tenantdb_testkit::{Admin, TestServer};
+use tenantdb_testkit::{Admin, Cluster, TestServer};
 
 use super::page;
 
@@ -20,12 +20,23 @@ const WORK: &str = "/home/me/work";
 const MACHINE: &str = "laptop";
 /// Somebody else's server, as the pages show it.
 const ELSEWHERE: (&str, &str) = ("db.example.org", "5432");
+/// What a reader's kubeconfig calls the cluster.
+const CONTEXT: &str = "staging";
 
 /// A reader's machine.
 pub struct Sandbox {
     folder: TempDir,
     bin: PathBuf,
-    elsewhere: Option<TestServer>,
+    server: Option<TestServer>,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Where somebody else's server really is, and who gets in.
+struct Elsewhere {
+    host: String,
+    port: String,
+    superuser_password: String,
+    admin_password: String,
 }
 
 impl Sandbox {
@@ -41,20 +52,47 @@ impl Sandbox {
         fs::create_dir(folder.path().join("work")).unwrap();
         symlink(env!("CARGO_BIN_EXE_tenantdb"), folder.path().join("bin/tenantdb")).unwrap();
         symlink(root().join("examples"), folder.path().join("work/examples")).unwrap();
-        Self { folder, bin: tenantdb_testkit::bin_dir(major), elsewhere: None }
+        Self { folder, bin: tenantdb_testkit::bin_dir(major), server: None, elsewhere: None }
     }
 
     /// The same, with a server that somebody else runs, and that has a superuser and a reporting tool so far.
     pub fn with_elsewhere(mut self, major: u32) -> Self {
         let server = TestServer::start(major, Admin::Superuser);
         server.psql("postgres", "CREATE ROLE metabase LOGIN; CREATE ROLE payroll LOGIN");
-        self.elsewhere = Some(server);
+        self = self.reaching(&server, "chosen-by-the-reader");
+        self.server = Some(server);
         self
+    }
+
+    /// The same, with this server, whose administrator has this password.
+    pub fn reaching(mut self, server: &TestServer, admin_password: &str) -> Self {
+        self.elsewhere = Some(Elsewhere {
+            host: server.host().to_owned(),
+            port: server.port().to_string(),
+            superuser_password: server.superuser_password().to_owned(),
+            admin_password: admin_password.to_owned(),
+        });
+        self
+    }
+
+    /// The same, with the way to a cluster and the programs for it.
+    pub fn with_cluster(self, cluster: &Cluster) -> Self {
+        for program in ["kubectl", "helm"] {
+            symlink(cluster.programs().join(program), self.folder.path().join("bin").join(program)).unwrap();
+        }
+        symlink(root().join("deploy"), self.folder.path().join("work/deploy")).unwrap();
+        fs::copy(cluster.kubeconfig(), self.kubeconfig()).unwrap();
+        self.shell(&format!("kubectl config rename-context test {CONTEXT}"));
+        self
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
     }
 
     /// Somebody made a database on that server, and others use it.
     pub fn makes_by_hand(&self) {
-        let Some(server) = &self.elsewhere else { return };
+        let Some(server) = &self.server else { return };
         server.psql("postgres", "CREATE ROLE bookings_user LOGIN PASSWORD 'from-before'");
         server.psql("postgres", "CREATE DATABASE bookings OWNER bookings_user");
         server.psql("postgres", "GRANT CONNECT ON DATABASE bookings TO payroll");
@@ -76,7 +114,7 @@ impl Sandbox {
     /// A text that speaks of the other server where it is.
     fn placed(&self, text: &str) -> String {
         match &self.elsewhere {
-            Some(server) => text.replace(ELSEWHERE.0, server.host()).replace(ELSEWHERE.1, &server.port().to_string()),
+            Some(server) => text.replace(ELSEWHERE.0, &server.host).replace(ELSEWHERE.1, &server.port),
             None => text.to_owned(),
         }
     }
@@ -116,14 +154,19 @@ impl Sandbox {
             .env("TENANTDB_HOME", self.home())
             .env("TENANTDB_POSTGRES_BIN", &self.bin)
             .env("NO_COLOR", "1")
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("KUBECACHEDIR", self.folder.path().join("cache"))
+            .env("HELM_CACHE_HOME", self.folder.path().join("cache"))
+            .env("HELM_CONFIG_HOME", self.folder.path().join("cache"))
+            .env("HELM_DATA_HOME", self.folder.path().join("cache"))
             .env_remove("COLUMNS")
             .env_remove("TENANTDB_LOG")
             .stdin(Stdio::null())
             .stderr(Stdio::inherit());
         if let Some(server) = &self.elsewhere {
             command
-                .env("POSTGRES_ADMIN_PASSWORD", "chosen-by-the-reader")
-                .env("PGPASSWORD", server.superuser_password());
+                .env("POSTGRES_ADMIN_PASSWORD", &server.admin_password)
+                .env("PGPASSWORD", &server.superuser_password);
         }
         let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
         let folder = |name: &str| self.folder.path().join(name).display().to_string();
@@ -131,15 +174,13 @@ impl Sandbox {
         let output = output.replace(&format!("{}:{WORK}", tenantdb_core::host()), &format!("{MACHINE}:{WORK}"));
         match &self.elsewhere {
             Some(server) => {
-                let address = format!("{}:{}", server.host(), server.port());
-                let name = format!("{}-{}", server.host(), server.port());
+                let Elsewhere { host, port, .. } = server;
+                let address = format!("{host}:{port}");
+                let name = format!("{host}-{port}");
                 let variables = |host: &str, port: &str| format!("DB_HOST={host}\nDB_PORT={port}\n");
                 let output = output.replace(&address, &format!("{}:{}", ELSEWHERE.0, ELSEWHERE.1));
                 let output = output.replace(&name, ELSEWHERE.0);
-                output.replace(
-                    &variables(server.host(), &server.port().to_string()),
-                    &variables(ELSEWHERE.0, ELSEWHERE.1),
-                )
+                output.replace(&variables(host, port), &variables(ELSEWHERE.0, ELSEWHERE.1))
             }
             None => output,
         }
@@ -191,9 +232,12 @@ pub fn normalise(text: &str) -> Vec<String> {
             (r"\bDone in [\d.]+ s", "Done in N s"),
             (r"\b\d+(\.\d)? ([KMGTP]i)?B\b", "SIZE"),
             (r"\b\d+ (s|min|h|d)\b", "AGE"),
+            (r"\b(\d+m)?\d+s$", "AGE"),
+            (r"\b\d+ bytes\b", "SIZE"),
+            (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UID"),
             (r#""(size|sessions)": \d+"#, "\"$1\": NUMBER"),
             (r#""seconds": [\d.]+"#, "\"seconds\": N"),
-            (r"\btenantdb \S+:\d+@[\w.-]+", "tenantdb PROCESS@HOST"),
+            (r"\b\w+:\d+@[\w.-]+", "PROCESS@HOST"),
             (r"\b\d{4,}\b", "NUMBER"),
             (r" {2,}", "  "),
             // A session that was just closed may still count.
