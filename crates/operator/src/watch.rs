@@ -146,7 +146,11 @@ pub(crate) async fn secrets(
                 let _ = seen.send(Seen::Complete("Secret"));
             }
             Ok(Event::Apply(object)) => {
-                let Some((name, secret)) = Known::of(&object, authority) else { continue };
+                let (before, now) = (known.remove(&path(&object)), Known::of(&object, authority));
+                // Somebody marked it as another's: whose it was has none any more.
+                let is_lost = |before: &&Known| now.as_ref().is_none_or(|(_, now)| now.of != before.of);
+                before.as_ref().filter(is_lost).into_iter().for_each(changed);
+                let Some((name, secret)) = now else { continue };
                 known.insert(name, secret.clone());
                 if !place.is_as_written(&object.metadata) {
                     let (place, seen) = (place.clone(), seen.clone());
@@ -181,9 +185,13 @@ impl Known {
     /// One that is this authority's, with its namespace and name.
     fn of(object: &PartialObjectMeta<Secret>, authority: &Authority) -> Option<(String, Self)> {
         let claim = claim(object, authority)?;
-        let name = format!("{}/{}", claim.namespace, object.name_any());
-        Some((name, Self { of: Key::of(&claim), version: object.resource_version() }))
+        Some((path(object), Self { of: Key::of(&claim), version: object.resource_version() }))
     }
+}
+
+/// Its namespace and name.
+fn path(secret: &PartialObjectMeta<Secret>) -> String {
+    format!("{}/{}", secret.namespace().unwrap_or_default(), secret.name_any())
 }
 
 /// Why a watch broke, in the API server's words.
