@@ -61,10 +61,9 @@ impl Events {
     pub(crate) fn tell(&self, key: &Key, uid: &str, happened: Happened) {
         let happened = Happened { note: shortened(happened.note, LONGEST), ..happened };
         let (Key { kind, namespace, name }, Happened { is_warning, reason, note, .. }) = (key, &happened);
-        if *is_warning {
-            tracing::warn!(kind, namespace = namespace.as_str(), name = name.as_str(), reason, "{note}");
-        } else {
-            tracing::info!(kind, namespace = namespace.as_str(), name = name.as_str(), reason, "{note}");
+        // How a resource stands is logged with its status.
+        if !is_warning {
+            tracing::info!(kind, namespace = namespace.as_str(), name = name.as_str(), reason, note, "it is changed");
         }
         let _ = self.0.send((key.clone(), uid.to_owned(), happened));
     }

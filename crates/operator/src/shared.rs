@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::Client;
+use serde_json::Value;
 use tenantdb_core::{Authority, Interrupt};
 use tenantdb_credentials::stores::secret::SecretPlace;
 use tokio::sync::Notify;
@@ -89,11 +90,12 @@ impl Shared {
         work(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has a tenant's status written, if it says something new, and as long as it is ours to say.
+    /// Has a tenant's status written and logged, if it says something new, and as long as it is ours to say.
     pub(crate) fn tell(&self, key: &Key, tenant: &Tenant, verdict: &Verdict, facts: &Facts) {
         let before = &tenant.meta().status;
         let status = status::of_tenant(before, tenant.meta().generation, verdict, facts, Timestamp::now());
         if status != *before && !self.interrupt.tenure().is_over() {
+            log(key, verdict, before, &status);
             let Key { kind, namespace, name } = key.clone();
             self.statuses.write(Target { kind, namespace: Some(namespace), name }, status);
         }
@@ -105,4 +107,18 @@ impl Shared {
             self.events.tell(key, &tenant.meta().uid, happened);
         }
     }
+}
+
+/// Logs of whom something is refused, or not there yet: each time that there is something else to say of it. What a
+/// declaration holds is quoted, so that nobody writes lines of their own.
+fn log(key: &Key, verdict: &Verdict, before: &Value, status: &Value) {
+    let ready = |status: &Value| status["conditions"][0].clone();
+    let is_as_declared = matches!(verdict.reason(), "InSync" | "Paused");
+    if is_as_declared || ready(before) == ready(status) {
+        return;
+    }
+    let Key { kind, namespace, name } = key;
+    let told = status["conditions"][0]["message"].as_str().unwrap_or_default();
+    let reason = verdict.reason();
+    tracing::warn!(kind, namespace = namespace.as_str(), name = name.as_str(), reason, told, "it is not as declared");
 }

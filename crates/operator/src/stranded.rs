@@ -25,6 +25,14 @@ pub(crate) fn strand(shared: &Arc<Shared>, letting_go: &mut JoinSet<()>) {
             shared.tell(&key, &tenant, &verdict, &Facts::default());
         } else if tenant.meta().is_held() {
             if let Some(happened) = left_behind(&tenant) {
+                let Key { kind, namespace, name } = &key;
+                tracing::warn!(
+                    kind,
+                    namespace = namespace.as_str(),
+                    name = name.as_str(),
+                    note = happened.note,
+                    "it is let go"
+                );
                 shared.happened(&key, &tenant, happened);
             }
             letting_go.spawn(let_go(shared.clone(), key, tenant));
