@@ -4,6 +4,7 @@ mod charts;
 mod command_line;
 mod guide;
 mod hardship;
+mod hostile;
 mod isolation;
 mod protection;
 mod replicas;
