@@ -26,7 +26,7 @@ pub(crate) struct Happened {
     /// What the operator was doing, in one word.
     action: &'static str,
     /// For people.
-    note: String,
+    pub(crate) note: String,
 }
 
 impl Happened {
