@@ -62,6 +62,7 @@ pages! {
     guide_your_server: "docs/guide/your-server.md",
     guide_adoption: "docs/guide/adoption.md",
     guide_kubernetes: "docs/guide/kubernetes.md",
+    guide_operator: "docs/guide/operator.md",
     guide_walkthrough: "docs/guide/walkthrough.md",
     guide_protection: "docs/guide/protection.md",
     guide_build_scripts: "docs/guide/build-scripts.md",

@@ -30,7 +30,7 @@ fn every_metric_is_in_the_guide() {
     site.apply(&tenant("cafe", "{}"));
     site.ready("default", "cafe");
     site.wait_for("dbs", "", "shared", "Ready", "True", "Reachable");
-    let guide = std::fs::read_to_string(root().join("docs/guide/kubernetes.md")).unwrap();
+    let guide = std::fs::read_to_string(root().join("docs/guide/operator.md")).unwrap();
     let (_, text) = site.ask("/metrics");
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();

@@ -211,6 +211,9 @@ fn helm_installs_upgrades_and_removes_it() {
     let upgrade = ["upgrade", "tenantdb", &chart(CHART), "-n", OPERATOR, "--reuse-values", "--set", "replicas=3"];
     site.cluster.helm(&upgrade);
     assert_eq!(site.get("deployment", OPERATOR, "tenantdb").unwrap()["spec"]["replicas"], 3);
+    site.cluster.helm(&["rollback", "tenantdb", "-n", OPERATOR]);
+    assert_eq!(site.get("deployment", OPERATOR, "tenantdb").unwrap()["spec"]["replicas"], 2);
+    refuses_a_newer_ledger(&site);
     site.cluster.helm(&[&upgrade[..], &["--set", "crds.install=false"]].concat());
     let definition = site.get("crd", "", "tenantdatabases.tenantdb.dev").unwrap();
     assert!(definition["metadata"]["deletionTimestamp"].is_null());
@@ -218,11 +221,31 @@ fn helm_installs_upgrades_and_removes_it() {
     site.cluster.helm(&["uninstall", "tenantdb", "-n", OPERATOR]);
     assert_eq!(site.get("deployment", OPERATOR, "tenantdb"), None);
     assert_eq!(site.get("validatingadmissionpolicy", "", "tenantdb-protection"), None);
-    let credential = site.secret("default", "orders-secret").unwrap();
-    let question = "SELECT current_database()";
-    assert_eq!(query(&site.server, &credential, question), Ok("orders".to_owned()));
+    assert_logs_in(&site);
+    let definition = ["delete", "crd", "tenantdatabases.tenantdb.dev", "--dry-run=server"];
+    wait_until(PATIENCE, || site.cluster.try_kubectl(&definition, "").status.success());
     install(&site);
     site.ready("default", "orders");
+}
+
+/// What went back finds a ledger that the newer one wrote.
+fn refuses_a_newer_ledger(site: &Site) {
+    let set_version =
+        |version: u32| site.server.psql("tenantdb", &format!("UPDATE ledger.server SET version = {version}"));
+    let version = site.server.psql("tenantdb", "SELECT version FROM ledger.server").parse().unwrap();
+    set_version(version + 1);
+    let _ = site.cluster.kubectl(&["annotate", "dbs", "shared", "tenantdb.dev/refresh=back"]);
+    site.wait_for("dbs", "", "shared", "Reconciling", "True", "Failed");
+    site.wait_to_hear("dbs", "", "shared", &format!("the ledger has version {}", version + 1));
+    assert_logs_in(site);
+    set_version(version);
+    site.ready_server();
+}
+
+#[track_caller]
+fn assert_logs_in(site: &Site) {
+    let credential = site.secret("default", "orders-secret").unwrap();
+    assert_eq!(query(&site.server, &credential, "SELECT current_database()"), Ok("orders".to_owned()));
 }
 
 /// Installs it by helm.
