@@ -1,7 +1,7 @@
 //! What is in deploy/, as helm and a real API server take it.
 
 mod argo;
-mod operator;
+pub mod operator;
 mod team;
 
 use std::io::Write as _;

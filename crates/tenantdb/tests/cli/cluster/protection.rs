@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use tenantdb_testkit::{Admin, wait_until};
+use tenantdb_testkit::{Admin, TestServer, wait_until};
 
-use super::site::{PATIENCE, Site};
+use super::charts::operator::install;
+use super::site::{OPERATOR, PATIENCE, Site};
 use crate::world::{query, tenant_in};
 
 /// Somebody who does something to the namespace `shop`.
@@ -75,19 +76,50 @@ fn outcome(site: &Site, person: &Person, arguments: &[&str]) -> &'static str {
     all.extend(arguments.iter().map(|argument| if *argument == "NAME" { person.database } else { *argument }));
     let output = site.cluster.try_kubectl(&all, "");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    match (output.status.success(), error.contains("ValidatingAdmissionPolicy 'tenantdb-")) {
-        (true, _) => "done",
-        (false, true) => "refused",
-        (false, false) => {
-            assert!(error.contains("Forbidden") && error.contains("cannot"), "{error}");
-            "no right"
-        }
+    if output.status.success() { "done" } else { why_not(&error) }
+}
+
+/// Why something was not done, in a few words.
+fn why_not(error: &str) -> &'static str {
+    if error.contains("ValidatingAdmissionPolicy 'tenantdb-") {
+        return "refused";
     }
+    assert!(error.contains("forbidden: User") && error.contains("cannot"), "{error}");
+    "no right"
+}
+
+/// How it comes out when somebody has helm uninstall the operator; afterwards it is there again.
+fn uninstalled(site: &mut Site, person: &Person) -> &'static str {
+    let user = format!("--kube-as-user={}", person.user);
+    let output = site.cluster.try_helm(&["uninstall", "tenantdb", "-n", OPERATOR, &user]);
+    if !output.status.success() {
+        return why_not(&String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(site.get("deployment", OPERATOR, "tenantdb"), None);
+    assert_eq!(site.get("validatingadmissionpolicy", "", "tenantdb-protection"), None);
+    for person in &PEOPLE {
+        let found =
+            site.get("tdb", "shop", person.database).expect("its definition stays, and so does what is declared");
+        assert!(found["metadata"]["deletionTimestamp"].is_null(), "{found}");
+        logs_in(site, person);
+    }
+    site.install_again(install);
+    "done"
+}
+
+/// Everybody's database is there, with the credential that was delivered.
+#[track_caller]
+fn logs_in(site: &Site, person: &Person) {
+    let login = site.secret("shop", &format!("{}-secret", person.database)).unwrap();
+    assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok(person.database.to_owned()));
 }
 
 #[test]
 fn who_may_do_what_to_a_protected_database() {
-    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    let start = || TestServer::try_start(18, Admin::Plain);
+    let Some(mut site) = Site::installed(start, install) else { return };
+    site.declare_server();
+    site.start();
     site.namespace("shop");
     site.apply(BINDINGS);
     let spec = "{dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
@@ -103,13 +135,14 @@ fn who_may_do_what_to_a_protected_database() {
         let outcomes = PEOPLE.map(|person| outcome(&site, &person, arguments));
         writeln!(table, "| {what} | {} |", outcomes.join(" | ")).unwrap();
     }
+    let outcomes = PEOPLE.map(|person| uninstalled(&mut site, &person));
+    writeln!(table, "| `helm uninstall` | {} |", outcomes.join(" | ")).unwrap();
     let guide = include_str!("../../../../../docs/guide/protection.md");
     assert!(guide.contains(&table), "the guide has another table than\n{table}");
 
     // Nothing was lost by any of it, and the operator puts right what it says.
     for person in &PEOPLE {
-        let login = site.secret("shop", &format!("{}-secret", person.database)).unwrap();
-        assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok(person.database.to_owned()));
+        logs_in(&site, person);
     }
     let held = |name: &str| {
         let finalizers = site.get("tdb", "shop", name).unwrap()["metadata"]["finalizers"].clone();

@@ -90,6 +90,13 @@ impl Site {
         self.apply(&self.world.run(&["install", "--cluster-id", "test"]).exits(0).stdout);
     }
 
+    /// Brings again what the operator needs and somebody took away, and has it work.
+    pub fn install_again(&mut self, install: impl FnOnce(&Self)) {
+        self.stop();
+        self.prepare(install);
+        self.start();
+    }
+
     /// Another cluster takes the place of the one that is lost, with nothing in it but the operator and the server.
     pub fn lose_cluster(&mut self) -> Cluster {
         self.stop();
