@@ -13,4 +13,5 @@ mod secrets;
 mod site;
 mod sources;
 mod tenants;
+mod upgrade;
 mod walkthrough;

@@ -107,7 +107,7 @@ fn uninstalled(site: &mut Site, person: &Person) -> &'static str {
     "done"
 }
 
-/// Everybody's database is there, with the credential that was delivered.
+/// Their database is there, with the credential that was delivered.
 #[track_caller]
 fn logs_in(site: &Site, person: &Person) {
     let login = site.secret("shop", &format!("{}-secret", person.database)).unwrap();
