@@ -39,15 +39,18 @@ impl Batch {
         self.refused.len() > before
     }
 
-    /// Of two that want the same name the one gets it that may have it, then whose it is, else the older.
+    /// Of two that want the same name the one gets it that may have it, then whose it is, then who may adopt it, else the
+    /// older: a database that somebody else made is nothing to who asked for it before.
     pub(crate) fn put_first_come_first(&mut self, recorded: &Recorded, authority: &Authority) {
         let (tenants, refused) = (&self.tenants, &self.refused);
-        let age = |claim: Claim| {
+        let age = |claim: Claim, adopts: bool| {
             let created = tenants.get(&claim).map(|(_, tenant)| tenant.meta().created);
-            (refused.contains(&claim), !recorded.contains_key(&claim), created, claim)
+            (refused.contains(&claim), !recorded.contains_key(&claim), !adopts, created, claim)
         };
-        self.databases.sort_by_cached_key(|declared| age(Desired::claim(authority, &declared.resource)));
-        self.roles.sort_by_cached_key(|declared| age(Desired::claim_of_role(authority, &declared.resource)));
+        self.databases.sort_by_cached_key(|Declared { resource, .. }| {
+            age(Desired::claim(authority, resource), resource.spec.adopt == Adopt::Existing)
+        });
+        self.roles.sort_by_cached_key(|declared| age(Desired::claim_of_role(authority, &declared.resource), false));
     }
 
     pub(crate) fn declarations<'a>(&'a self, server: &'a Declared<DatabaseServer>) -> Declarations<'a> {

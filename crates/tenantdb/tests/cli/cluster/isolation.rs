@@ -5,7 +5,7 @@ use tenantdb_testkit::{Admin, Options, wait_until};
 use super::site::{PATIENCE, Site};
 use crate::canary::Secrets;
 use crate::isolation::{declarations, each_reaches_what_is_its_own_and_nothing_else, tenants};
-use crate::world::{query, tenant};
+use crate::world::{query, tenant, tenant_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_resource_reaches_what_is_its_own_and_nothing_else() {
@@ -124,18 +124,24 @@ fn a_message_that_is_too_long_keeps_no_status_from_being_written() {
     }
 }
 
-/// A name is not had by asking for what one may not have.
+/// A name is not had by asking for what one may not have, nor a database that somebody made by hand by asking first.
 #[test]
 fn who_may_not_have_a_name_keeps_it_from_nobody() {
-    let Some(mut site) = Site::without_operator(Options::new(18, Admin::Plain)) else { return };
-    site.apply(&site.server_yaml("").replace("unprotected: true", "names: '*', namespaces: {names: [default]}"));
+    let Some(mut site) = Site::without_operator(Options::new(18, Admin::Superuser)) else { return };
+    let allow = "names: '*', adopt: Existing, namespaces: {names: [default, evil]}";
+    site.apply(&site.server_yaml("").replace("unprotected: true", allow));
     site.namespace("evil");
-    let squat =
-        tenant("squat", "{database: cafe, owner: cafe}").replace("{name: squat}", "{name: squat, namespace: evil}");
-    site.apply(&squat);
+    site.namespace("outside");
+    site.server.psql("postgres", "CREATE ROLE legacy LOGIN");
+    site.server.psql("postgres", "CREATE DATABASE legacy OWNER legacy");
+    site.apply(
+        &(tenant_in("outside", "squat", "{database: cafe, owner: cafe}")
+            + &tenant_in("evil", "squat", "{database: legacy}")),
+    );
     std::thread::sleep(std::time::Duration::from_secs(1));
-    site.apply(&tenant("cafe", "{}"));
+    site.apply(&(tenant("cafe", "{}") + &tenant("legacy", "{adopt: Existing}")));
     site.start();
-    site.ready("default", "cafe");
-    site.wait_for("tdb", "evil", "squat", "Ready", "False", "NotAllowed");
+    site.all_ready(&["cafe", "legacy"]);
+    site.wait_for("tdb", "outside", "squat", "Ready", "False", "NotAllowed");
+    site.wait_for("tdb", "evil", "squat", "Ready", "False", "Conflict");
 }
