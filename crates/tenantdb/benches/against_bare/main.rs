@@ -1,8 +1,8 @@
 //! How long the program takes, compared with the bare work: the same statements and logins by a plain parallel client
 //! that keeps no ledger and delivers nothing. What is compared, and what came of it, is in `docs/performance.md`.
 //!
-//! `cargo bench -p tenantdb` runs it. `BENCH_ONLY` (create,adopt,delete,deep,quick,claim,burst), `BENCH_TENANTS` (200,1000),
-//! `BENCH_ROUNDS` (4: each side goes first once), `BENCH_WORKERS` (2,4,8: those of the plain client, of which the best
+//! `cargo bench -p tenantdb` runs it. `BENCH_ONLY` (create,adopt,delete,deep,quick,claim,burst,fleet), `BENCH_TENANTS` (200,1000),
+//! `BENCH_FLEET` (2000: on eight servers), `BENCH_ROUNDS` (4: each side goes first once), `BENCH_WORKERS` (2,4,8: those of the plain client, of which the best
 //! counts) and `BENCH_SERVERS` (18,16) change it.
 
 mod adopt;
@@ -21,7 +21,7 @@ use std::str::FromStr;
 type Measure = fn(u32, usize);
 
 fn main() {
-    let only: Vec<String> = listed("BENCH_ONLY", "create,adopt,delete,deep,quick,claim,burst");
+    let only: Vec<String> = listed("BENCH_ONLY", "create,adopt,delete,deep,quick,claim,burst,fleet");
     let is_wanted = |what: &str| only.iter().any(|wanted| wanted == what);
     for major in listed("BENCH_SERVERS", "18,16") {
         if !tenantdb_testkit::available(major) {
@@ -49,6 +49,9 @@ fn main() {
         }
         if is_wanted("claim") {
             cluster::claim(major);
+        }
+        if is_wanted("fleet") {
+            cluster::fleet(major, listed("BENCH_FLEET", "2000")[0]);
         }
     }
 }

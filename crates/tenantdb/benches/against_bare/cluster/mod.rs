@@ -3,9 +3,11 @@
 
 mod burst;
 mod claim;
+mod fleet;
 mod plain;
 mod site;
 mod watch;
 
 pub use burst::measure as burst;
 pub use claim::measure as claim;
+pub use fleet::measure as fleet;

@@ -68,7 +68,7 @@ pub async fn write_all(site: &std::sync::Arc<Site>, tenants: usize) {
     .await;
 }
 
-async fn each<F: Future<Output = ()> + Send + 'static>(tenants: usize, work: impl Fn(usize) -> F) {
+pub async fn each<F: Future<Output = ()> + Send + 'static>(tenants: usize, work: impl Fn(usize) -> F) {
     let mut running = JoinSet::new();
     for number in 0..tenants {
         if running.len() == AT_A_TIME {

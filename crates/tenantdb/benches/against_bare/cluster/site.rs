@@ -46,15 +46,21 @@ impl Site {
 
     /// Starts the operator, and waits until it keeps the server.
     pub async fn operator(&self) -> Operator {
+        let operator = self.start(&[]);
+        operator.wait_for("tenantdb_server_up", 1).await;
+        operator
+    }
+
+    /// Starts an operator with this in its environment.
+    pub fn start(&self, environment: &[(String, String)]) -> Operator {
         let port = PortLease::take();
         let listen = format!("127.0.0.1:{}", port.port());
         let mut command =
             program(self.folder.path(), &self.server, &["operator", "--cluster-id", "bench", "--listen", &listen]);
         command.env("KUBECONFIG", self.cluster.kubeconfig()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         let process = command.spawn().expect("the program starts");
-        let operator = Operator { process, port };
-        operator.wait_for("tenantdb_server_up", 1).await;
-        operator
+        Operator { process, port }
     }
 
     /// Our databases in the namespace `default`.
@@ -93,9 +99,20 @@ impl Operator {
 
     /// The sum of a metric over all its labels; 0 while it does not answer.
     pub async fn metric(&self, name: &str) -> u64 {
+        self.metric_where(name, "").await
+    }
+
+    /// The same, over what has this label.
+    pub async fn metric_where(&self, name: &str, label: &str) -> u64 {
         let text = self.metrics().await.unwrap_or_default();
-        let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        let samples = text.lines().filter(|line| line.split(['{', ' ']).next() == Some(name) && line.contains(label));
         samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
+    /// Ends without a word, as its machine would.
+    pub fn kill(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 
     /// Waits until a metric is at least so much; how long that took.
