@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tenantdb_api::ObjectName;
-use tenantdb_core::{Claim, Event, Failure, FailureKind, Listener, Refusal, TenantOutcome};
+use tenantdb_core::{Claim, Condition, Event, Failure, FailureKind, Listener, Refusal, TenantOutcome};
 
 use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
@@ -44,6 +44,13 @@ impl Reporter {
                 let failure = open.failure.clone().map(|failure| failure.within(login.clone()));
                 whole = TenantOutcome { failure, refusal: open.refusal.as_ref().map(told), ..whole };
             }
+            let others = outcomes.iter().filter(|outcome| outcome.claim != claim);
+            whole.conditions.extend(others.flat_map(|login| {
+                let path = login.claim.path();
+                let told =
+                    move |note: &Condition| Condition { message: format!("{path}: {}", note.message), ..note.clone() };
+                login.conditions.iter().map(told)
+            }));
             whole.done = outcomes.iter().flat_map(|outcome| outcome.done.iter().cloned()).collect();
             self.tell(&whole);
         }

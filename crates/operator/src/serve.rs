@@ -26,7 +26,7 @@ pub(crate) struct Health {
     began: Instant,
     /// When the dispatcher last went round, in seconds since the beginning.
     beat: AtomicU64,
-    /// Whether it works, or stands by: what it watches is complete, or another operator has the Lease.
+    /// Whether what it watches is complete.
     is_ready: AtomicBool,
     pub(crate) metrics: Metrics,
 }

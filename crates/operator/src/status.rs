@@ -207,10 +207,8 @@ pub(crate) fn conditions(before: &Value, generation: i64, verdict: &Verdict, now
         Standing::Reconciling => all.push(("Reconciling", "True", reason, message)),
         Standing::Stalled => all.push(("Stalled", "True", reason, message)),
     }
-    let notes = verdict.conditions.iter();
-    all.extend(notes.map(|condition| (condition.kind.name, "True", condition.kind.name, condition.message.as_str())));
-    let mut seen = std::collections::BTreeSet::new();
-    all.retain(|(kind, ..)| seen.insert(*kind));
+    let notes = joined(&verdict.conditions);
+    all.extend(notes.iter().map(|(kind, message)| (*kind, "True", *kind, message.as_str())));
     let told = all.into_iter().map(|(kind, status, reason, message)| {
         let earlier = before["conditions"].as_array().into_iter().flatten().find(|earlier| earlier["type"] == kind);
         let since =
@@ -226,6 +224,18 @@ pub(crate) fn conditions(before: &Value, generation: i64, verdict: &Verdict, now
         })
     });
     told.collect()
+}
+
+/// One of each kind, with all that it tells: a resource has no two conditions of a type.
+fn joined(notes: &[Condition]) -> Vec<(&'static str, String)> {
+    let mut all: Vec<(&'static str, String)> = Vec::new();
+    for Condition { kind, message } in notes {
+        match all.iter_mut().find(|(known, _)| *known == kind.name) {
+            Some((_, told)) => *told = format!("{told}; {message}"),
+            None => all.push((kind.name, message.clone())),
+        }
+    }
+    all
 }
 
 /// Kubernetes keeps whole seconds.

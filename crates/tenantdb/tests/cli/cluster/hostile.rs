@@ -34,10 +34,14 @@ subjects: [{kind: User, name: eve, apiGroup: rbac.authorization.k8s.io}]
 
 /// A server that allows little, and one that leaves nearly everything to the namespaces.
 const LITTLE: &str = "namespaces: {names: [shop, lair, evil]}, connectionLimit: 5, perNamespace: 1";
-const MUCH: &str = "names: '*', memberOf: [orders], templates: [orders], unprotected: true";
+const MUCH: &str =
+    "names: '*', memberOf: [orders], templates: [orders], unprotected: true, secretPolicies: [Create, Merge, TakeOver]";
 
 const DATABASE: &str = "TenantDatabase";
 const ROLE: &str = "TenantRole";
+
+const MERGE: &str = "{credentials: {secretName: app, secretPolicy: Merge}}";
+const TAKE_OVER: &str = "{credentials: {secretName: app, secretPolicy: TakeOver, takeOverFrom: helm}}";
 
 /// A key of `allow`; where somebody asks for more, by which kind and how; and what they are told.
 const REQUESTS: [(&str, &str, &str, &str, &str); 25] = [
@@ -53,10 +57,9 @@ const REQUESTS: [(&str, &str, &str, &str, &str); 25] = [
     ("extensions", "evil", DATABASE, "{extensions: [pageinspect]}", "spec.extensions[0]"),
     ("settings", "evil", DATABASE, "{settings: {timezone: UTC}}", "spec.settings.timezone"),
     ("settings", "evil", ROLE, "{settings: {timezone: UTC}}", "spec.settings.timezone"),
-    // What comes of a Secret that is there already is tried below, in `forges_secrets`.
-    ("secretPolicies", "evil", DATABASE, "{credentials: {secretPolicy: Merge}}", "secretPolicy"),
-    ("secretPolicies", "evil", DATABASE, "{credentials: {secretPolicy: TakeOver}}", "secretPolicy"),
-    ("secretPolicies", "evil", ROLE, "{credentials: {secretPolicy: TakeOver}}", "secretPolicy"),
+    ("secretPolicies", "evil", DATABASE, MERGE, "spec.credentials.secretPolicy"),
+    ("secretPolicies", "evil", DATABASE, TAKE_OVER, "spec.credentials.secretPolicy"),
+    ("secretPolicies", "evil", ROLE, TAKE_OVER, "spec.credentials.secretPolicy"),
     ("deliver", "evil", DATABASE, "{credentials: {deliver: [{store: vault}]}}", "deliver"),
     ("deliver", "evil", ROLE, "{credentials: {deliver: [{store: vault}]}}", "deliver"),
     ("init", "evil", DATABASE, "{init: [{configMap: {name: seeds, key: a.sql}}]}", "spec.init"),
@@ -248,7 +251,8 @@ impl Scene {
     fn is_logged(&self, kind: &str, namespace: &str, name: &str, told: &str) {
         let who = format!("kind={kind:?} namespace={namespace:?} name={name:?}");
         let is_it = |line: &str| line.contains(&who) && line.contains(told);
-        let waited = std::panic::catch_unwind(|| wait_until(PATIENCE, || self.site.log().lines().any(is_it)));
+        let is_so = || self.site.log().lines().any(is_it);
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait_until(PATIENCE, is_so)));
         assert!(waited.is_ok(), "the log does not say that {who} tried: {told}");
     }
 
@@ -342,6 +346,8 @@ fn forges_secrets(scene: &Scene) {
         Attempt::new(DATABASE, name, &format!("{{credentials: {{{credentials}}}}}"), told)
     };
     scene.are_refused(&[Attempt::new(DATABASE, "orders", "{}", "belongs to TenantDatabase shop/orders")]);
+    let merged = "secretName: orders-secret, secretPolicy: Merge";
+    scene.are_refused(&[asked("merged", merged, "Secret evil/orders-secret belongs to")]);
     scene.are_refused(&[
         asked("copied", "secretName: orders-secret", "Secret evil/orders-secret"),
         asked("web", "secretName: web", "Secret evil/web was not written by tenantdb"),

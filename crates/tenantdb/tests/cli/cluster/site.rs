@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, Cluster, Options, PortLease, TestServer, available, run_blocking, wait_until};
 
+use super::reader::Reader;
 use crate::world::World;
 
 /// How long the operator may take on a busy machine.
@@ -36,6 +37,7 @@ pub struct Site {
     /// What their logs look like.
     pub log_format: &'static str,
     world: World,
+    reader: Reader,
     pub server: TestServer,
     pub cluster: Cluster,
 }
@@ -71,7 +73,9 @@ impl Site {
         let server = start()?;
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
-        let mut site = Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster };
+        let reader = Reader::new(&cluster);
+        let mut site =
+            Self { operators: Vec::new(), level: "debug", log_format: "text", world, reader, server, cluster };
         site.prepare(install);
         Some(site)
     }
@@ -101,6 +105,7 @@ impl Site {
     pub fn lose_cluster(&mut self) -> Cluster {
         self.stop();
         let lost = std::mem::replace(&mut self.cluster, Cluster::get().unwrap());
+        self.reader = Reader::new(&self.cluster);
         self.world.set("KUBECONFIG", self.cluster.kubeconfig().to_str().unwrap());
         self.prepare(Self::install);
         self.declare_server();
@@ -280,6 +285,10 @@ impl Site {
 
     /// An object, if it is there.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let ours = [("tdb", "TenantDatabase"), ("tenantrole", "TenantRole"), ("dbs", "DatabaseServer")];
+        if let Some((_, kind)) = ours.iter().find(|(short, _)| *short == kind) {
+            return self.reader.get(kind, namespace, name);
+        }
         let output = self.cluster.try_kubectl(&["get", kind, "-n", namespace, name, "-o", "json"], "");
         serde_json::from_slice(&output.stdout).ok()
     }

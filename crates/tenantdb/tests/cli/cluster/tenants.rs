@@ -89,6 +89,18 @@ fn a_further_login_that_can_not_be_delivered_is_told_by_its_database() {
 }
 
 #[test]
+fn what_is_to_be_known_of_a_further_login_is_told_by_its_database() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}"));
+    site.ready("default", "cafe");
+    site.server.psql("postgres", "CREATE ROLE readers");
+    site.server.psql("postgres", "GRANT readers TO cafe_reporting_a");
+    site.look_closely_at("cafe");
+    site.wait_to_hear("tdb", "default", "cafe", "default/cafe:reporting: ");
+    site.wait_for("tdb", "default", "cafe", "MoreThanItsOwn", "True", "MoreThanItsOwn");
+}
+
+#[test]
 fn what_somebody_takes_away_comes_back() {
     let Some(site) = Site::with(16, Admin::Plain) else { return };
     site.apply(&tenant("cafe", "{}"));
