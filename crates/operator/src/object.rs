@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
-use tenantdb_api::tenant_database::DeletionProtection;
+use tenantdb_api::tenant_database::{DeletionProtection, SecretPolicy};
 use tenantdb_api::{
     Declared, Diagnostics, Kind, Namespace, ObjectName, ObjectPath, TenantDatabase, TenantRole, tenant_database,
     tenant_role,
@@ -170,6 +170,15 @@ impl Tenant {
             Self::Role(object) => object.declared.as_ref().map(|declared| declared.resource.spec.deletion_protection),
         };
         protection.ok() != Some(DeletionProtection::Off)
+    }
+
+    /// The Secret of somebody else that its keys are added to, if it is declared so.
+    pub(crate) fn merged_secret(&self) -> Option<&ObjectName> {
+        let credentials = match self {
+            Self::Database(object) => &object.declared.as_ref().ok()?.resource.spec.credentials,
+            Self::Role(object) => &object.declared.as_ref().ok()?.resource.spec.credentials,
+        };
+        credentials.secret_name.as_ref().filter(|_| credentials.secret_policy == SecretPolicy::Merge)
     }
 
     /// What is wrong with its declaration.

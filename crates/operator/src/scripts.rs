@@ -10,7 +10,6 @@ use tenantdb_postgres::{Fault, InitScript, Observed, Postgres, Scripts};
 
 use crate::object::{Key, Tenant};
 use crate::reference::{KeyOf, Reader, Reference, ReferredKind, waiting};
-use crate::shared::Shared;
 use crate::worker::Batch;
 
 /// How many requests are under way.
@@ -20,39 +19,42 @@ const AT_A_TIME: usize = 16;
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) scripts: Scripts,
+    /// What those that can't be used wait for.
+    pub(crate) awaited: BTreeMap<Claim, BTreeSet<Reference>>,
     /// Why those of the others can't be used.
     missing: BTreeMap<Claim, Failure>,
 }
 
 impl Found {
     /// Those that have to wait: a database that is there needs no script any more.
-    pub(crate) fn refusals(self, observed: &Observed) -> BTreeMap<Claim, Refusal> {
+    pub(crate) fn refusals(&self, observed: &Observed) -> BTreeMap<Claim, Refusal> {
         let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Claimed");
         let made: Vec<Claim> = all.map(|tenant| tenant.claim).collect();
-        let waiting = self.missing.into_iter().filter(|(claim, _)| !made.contains(claim));
-        let refusal = |failure: Failure| {
+        let waiting = self.missing.iter().filter(|(claim, _)| !made.contains(claim));
+        let refusal = |failure: &Failure| {
             let refusal = Refusal::new(RefusalKind::Waiting, failure.to_string());
-            refusal.hint(failure.hint.unwrap_or_default())
+            refusal.hint(failure.hint.clone().unwrap_or_default())
         };
-        waiting.map(|(claim, failure)| (claim, refusal(failure))).collect()
+        waiting.map(|(claim, failure)| (claim.clone(), refusal(failure))).collect()
     }
 }
 
-/// Reads the scripts of a batch; what is not there is followed.
-pub(crate) async fn read(shared: &Shared, batch: &Batch) -> Found {
+/// Reads the scripts of a batch.
+pub(crate) async fn read(client: &Client, batch: &Batch) -> Found {
     let reads = with_scripts(batch).into_iter().map(|(claim, key, tenant)| async move {
-        let (scripts, read) = of_tenant(&shared.client, &key, &tenant).await;
+        let (scripts, read) = of_tenant(client, &key, &tenant).await;
         (claim, key, scripts, read)
     });
     let reads: Vec<_> = reads.collect();
     let mut reading = stream::iter(reads).buffer_unordered(AT_A_TIME);
     let mut found = Found::default();
     while let Some((claim, key, scripts, read)) = reading.next().await {
-        let awaited = if scripts.is_ok() { BTreeSet::new() } else { read };
-        shared.index(|index| index.waits(&key, awaited));
         match scripts {
             Ok(scripts) => drop(found.scripts.insert((key.namespace, key.name), scripts)),
-            Err(failure) => drop(found.missing.insert(claim, failure)),
+            Err(failure) => {
+                found.awaited.insert(claim.clone(), read);
+                found.missing.insert(claim, failure);
+            }
         }
     }
     found

@@ -102,8 +102,8 @@ impl SecretPlace {
         };
         let login = |document: &Document| read_logins(document).map(|(login, _)| login.digest());
         let is_it = || login(&document_of(&found)) == login(document);
-        let whole = Delivery { existing: Existing::LeftAlone, ..delivery.clone() };
-        let foreign = Share::of(&found, &whole).err().map(|foreign| foreign.what);
+        let unmarked = || claim_of(&found.metadata).is_none().then(|| "was not written by tenantdb".to_owned());
+        let foreign = belongs_to_another(&found, delivery).or_else(unmarked);
         let what = foreign.or_else(|| (!is_it()).then(|| "holds another login".to_owned()));
         what.map_or(Ok(()), |what| Err(PlaceError::Foreign(format!("{} {what}", self.location(delivery)))))
     }
@@ -206,7 +206,8 @@ impl SecretPlace {
 
     async fn find_login(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
         let Some(secret) = self.get(delivery).await? else { return Ok(None) };
-        let Ok(share) = Share::of(&secret, delivery) else { return Ok(None) };
+        let written = is_written_by(&secret, delivery).then(|| Share::of_written(&secret));
+        let Some(share) = written.or_else(|| Share::of(&secret, delivery).ok()) else { return Ok(None) };
         let logins = read_logins(&share.document(&secret));
         let mut logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
         Ok(logins.find(|login| login.digest() == *digest))

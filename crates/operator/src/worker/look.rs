@@ -8,7 +8,7 @@ use tenantdb_core::policy::Cluster;
 use tenantdb_core::{
     Claim, Condition, Depth, Engine as _, Failure, FailureKind, Origin, Plan, Refusal, RefusalKind, Step, TenantPlan,
 };
-use tenantdb_postgres::{Desired, Observed, Postgres, PostgresStep, Recorded, Unusable, allow};
+use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, PostgresStep, Recorded, Unusable, allow};
 use tokio::time::Instant;
 
 use super::{Answer, Batch, Begun, Worker, version_of};
@@ -16,8 +16,10 @@ use crate::connect::Connected;
 use crate::index::{Look, Work};
 use crate::notes;
 use crate::object::{Key, Object};
+use crate::reference::{Reference, ReferredKind};
 use crate::report::Reporter;
 use crate::scripts;
+use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
 
 impl Worker {
@@ -100,18 +102,14 @@ impl Worker {
             Desired::resolve_each(declarations, &authority, &connected.way.admin.username, endpoint, &recorded);
         let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
         let desired = desired.standing_at(self.shared.origins.of(&self.shared, &batch).await?);
-        let found = scripts::read(&self.shared, &batch).await;
+        let mut found = scripts::read(&self.shared.client, &batch).await;
         let observed = pass.engine.observe(&desired, depth).await?;
         self.check_that_no_other_is_this_server(&observed)?;
         let elsewhere = self.take_in(&observed, &batch);
         let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
         let desired = desired.without_a_word_of(self.lost(&observed).await?);
         let desired = desired.refusing(found.refusals(&observed));
-        let namespaces = self.shared.index(|index| index.namespaces());
-        let guards_protection = batch.has_unprotected() && self.shared.guard.asks_who_unprotects().await;
-        let guards_secrets = batch.has_others_secrets() && self.shared.guard.asks_who_writes_secrets().await;
-        let cluster = Cluster { namespaces: &namespaces, guards_protection, guards_secrets };
-        let refused = allow::refusals(declarations, &authority, &observed, Some(cluster));
+        let refused = self.not_allowed(declarations, &batch, &observed).await;
         if unusable.values().any(Unusable::is_taken) && batch.stand_back(refused.keys()) {
             return Box::pin(self.begin(server, declared, batch, look)).await;
         }
@@ -120,6 +118,7 @@ impl Worker {
         let desired = desired.refusing(refused);
         let batch = Arc::new(batch);
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
+        self.follow_awaited(&plan, &batch, std::mem::take(&mut found.awaited));
         self.leave_contested(&mut plan, &batch);
         self.hold(&plan, &batch, &desired.strangers(&observed)).await?;
 
@@ -142,6 +141,47 @@ impl Worker {
             report
         });
         Ok(())
+    }
+
+    /// What of a batch the server does not allow, and why.
+    async fn not_allowed(
+        &self,
+        declarations: Declarations<'_>,
+        batch: &Batch,
+        observed: &Observed,
+    ) -> BTreeMap<Claim, Refusal> {
+        let Shared { authority, guard, .. } = &*self.shared;
+        let namespaces = self.shared.index(|index| index.namespaces());
+        let guards_protection = batch.has_unprotected() && guard.asks_who_unprotects().await;
+        let guards_secrets = batch.has_others_secrets() && guard.asks_who_writes_secrets().await;
+        let cluster = Cluster { namespaces: &namespaces, guards_protection, guards_secrets };
+        allow::refusals(declarations, authority, observed, Some(cluster))
+    }
+
+    /// Follows what these wait for, and nothing of those that wait no more: their scripts, and Secrets that keys are to be
+    /// added to.
+    fn follow_awaited(
+        &self,
+        plan: &Plan<PostgresStep>,
+        batch: &Batch,
+        mut awaited: BTreeMap<Claim, BTreeSet<Reference>>,
+    ) {
+        let waits = |planned: &TenantPlan<PostgresStep>| {
+            planned.refusal.as_ref().is_some_and(|refusal| refusal.kind == RefusalKind::Waiting)
+        };
+        for planned in plan.tenants.iter().filter(|planned| waits(planned)) {
+            let Some((key, tenant)) = batch.tenants.get(&planned.claim) else { continue };
+            if let Some(name) = tenant.merged_secret() {
+                let secret =
+                    Reference { kind: ReferredKind::Secret, namespace: key.namespace.clone(), name: name.clone() };
+                awaited.entry(planned.claim.clone()).or_default().insert(secret);
+            }
+        }
+        self.shared.index(|index| {
+            for (claim, (key, _)) in &batch.tenants {
+                index.waits(key, awaited.remove(claim).unwrap_or_default());
+            }
+        });
     }
 
     /// Tells those that can't be planned for beside the others; that one may not have what it asks for comes first.

@@ -49,6 +49,8 @@ impl Share {
             (Some(Some(_)), _) => {
                 Err(Foreign::new("is somebody else's, and has keys that were added", "set `secretPolicy: Merge` again"))
             }
+            // Nobody asks for a type who adds keys to what there is, or takes it away.
+            (Some(None), Existing::Merged) => Ok(Self::Whole),
             (Some(None), _) => typed(secret, delivery).map(|()| Self::Whole),
             (None, Existing::Merged) => merged(secret, delivery, BTreeSet::new()),
             (None, Existing::TakenOver { from }) => taken_over(secret, delivery, from).map(|()| Self::TakenOver),

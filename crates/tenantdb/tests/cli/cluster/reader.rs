@@ -26,9 +26,9 @@ impl Reader {
     /// A resource of ours, if it is there and the API server answers.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tenantdb.dev", "v1alpha1", kind));
-        let api: Api<DynamicObject> = match namespace {
-            "" => Api::all_with(self.client.clone(), &kind),
-            namespace => Api::namespaced_with(self.client.clone(), namespace, &kind),
+        let api: Api<DynamicObject> = match kind.kind.as_str() {
+            "DatabaseServer" => Api::all_with(self.client.clone(), &kind),
+            _ => Api::namespaced_with(self.client.clone(), namespace, &kind),
         };
         let mut found = blocking(api.get_opt(name)).ok().flatten()?;
         // What kubectl does not show either.

@@ -53,6 +53,7 @@ fn keys_are_added_to_the_secret_of_somebody_else_and_taken_out_in_the_end() {
         message(&site, "cafe"),
         "there is no Secret default/app-env to add its keys to; have it made, or leave `secretPolicy: Merge` out"
     );
+    wait_until(PATIENCE, || site.log().contains("/namespaces/default/secrets?&fieldSelector=metadata.name%3Dapp-env"));
     made_by(&site, "helm", "app-env", &[("SESSION_KEY", "abc"), ("username", "eve"), ("password", "hers")]);
     site.ready("default", "cafe");
     let found = site.secret("default", "app-env").unwrap();

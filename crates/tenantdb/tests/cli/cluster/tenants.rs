@@ -121,7 +121,8 @@ fn what_somebody_takes_away_comes_back() {
 #[test]
 fn a_deleted_resource_leaves_behind_what_its_policies_say() {
     let Some(site) = Site::with(15, Admin::Plain) else { return };
-    let gone = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
+    let gone = "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete, \
+                credentials: {formats: [cnpg]}}";
     let kept = "{dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}";
     site.apply(&(tenant("cafe", gone) + &tenant("blog", kept)));
     site.ready("default", "cafe");
