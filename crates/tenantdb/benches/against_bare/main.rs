@@ -1,9 +1,12 @@
 //! How long the program takes, compared with the bare work: the same statements and logins by a plain parallel client
 //! that keeps no ledger and delivers nothing. What is compared, and what came of it, is in `docs/performance.md`.
 //!
-//! `cargo bench -p tenantdb` runs it. `BENCH_ONLY` (create,adopt,delete,deep,quick,claim,burst,fleet), `BENCH_TENANTS` (200,1000),
-//! `BENCH_FLEET` (2000: on eight servers), `BENCH_ROUNDS` (4: each side goes first once), `BENCH_WORKERS` (2,4,8: those of the plain client, of which the best
-//! counts) and `BENCH_SERVERS` (18,16) change it.
+//! `cargo bench -p tenantdb` runs it. These change it:
+//!
+//! - `BENCH_ONLY` (create,adopt,delete,deep,quick,claim,burst,fleet,synthetic), `BENCH_SERVERS` (18,16);
+//! - `BENCH_TENANTS` (200,1000), `BENCH_FLEET` (2000: on eight servers), `BENCH_SYNTHETIC` (10000);
+//! - `BENCH_ROUNDS` (4: each side goes first once), `BENCH_CLUSTER_ROUNDS` (3), `BENCH_WORKERS` (2,4,8: those of the plain
+//!   client, of which the best counts).
 
 mod adopt;
 mod bare;
@@ -21,7 +24,7 @@ use std::str::FromStr;
 type Measure = fn(u32, usize);
 
 fn main() {
-    let only: Vec<String> = listed("BENCH_ONLY", "create,adopt,delete,deep,quick,claim,burst,fleet");
+    let only: Vec<String> = listed("BENCH_ONLY", "create,adopt,delete,deep,quick,claim,burst,fleet,synthetic");
     let is_wanted = |what: &str| only.iter().any(|wanted| wanted == what);
     for major in listed("BENCH_SERVERS", "18,16") {
         if !tenantdb_testkit::available(major) {
@@ -52,6 +55,9 @@ fn main() {
         }
         if is_wanted("fleet") {
             cluster::fleet(major, listed("BENCH_FLEET", "2000")[0]);
+        }
+        if is_wanted("synthetic") {
+            cluster::synthetic(major, listed("BENCH_SYNTHETIC", "10000")[0]);
         }
     }
 }

@@ -85,7 +85,7 @@ async fn burst(major: u32, tenants: usize, is_last: bool) -> Duration {
 }
 
 /// What an operator needs that has nothing to do, and one that begins.
-async fn peace(site: &Site, operator: Operator, tenants: usize) {
+pub async fn peace(site: &Site, operator: Operator, tenants: usize) {
     let before = operator.processor();
     tokio::time::sleep(PEACE).await;
     let idle = operator.processor().saturating_sub(before).as_secs_f64() / PEACE.as_secs_f64();

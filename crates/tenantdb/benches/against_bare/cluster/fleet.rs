@@ -3,13 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use kube::api::{DynamicObject, PostParams};
-use serde_json::json;
+use kube::api::PostParams;
 use tenantdb_testkit::{ADMIN_PASSWORD_VARIABLE, Admin, TestServer, server_manifest};
 
-use super::plain::each;
-use super::site::{Operator, Site, database};
-use crate::bare::{CONNECTION_LIMIT, name};
+use super::plain::{each, object};
+use super::site::{Operator, Site};
 use crate::measure::{settle, start};
 
 /// How many servers are shared.
@@ -84,9 +82,8 @@ impl Fleet {
         each(tenants, |number| {
             let databases = self.site.databases();
             async move {
-                let spec =
-                    json!({"spec": {"server": server_name(number % SERVERS), "connectionLimit": CONNECTION_LIMIT}});
-                let object = DynamicObject::new(&name(number), &database()).data(spec);
+                let mut object = object(number);
+                object.data["spec"]["server"] = server_name(number % SERVERS).into();
                 databases.create(&PostParams::default(), &object).await.expect("it is made");
             }
         })

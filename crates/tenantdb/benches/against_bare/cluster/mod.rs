@@ -6,8 +6,10 @@ mod claim;
 mod fleet;
 mod plain;
 mod site;
+mod synthetic;
 mod watch;
 
 pub use burst::measure as burst;
 pub use claim::measure as claim;
 pub use fleet::measure as fleet;
+pub use synthetic::measure as synthetic;

@@ -14,9 +14,13 @@ pub const AT_A_TIME: usize = 16;
 
 /// Makes the resource of a database.
 pub async fn declare(databases: &Api<DynamicObject>, number: usize) {
+    databases.create(&PostParams::default(), &object(number)).await.expect("it is made");
+}
+
+/// The resource of a database.
+pub fn object(number: usize) -> DynamicObject {
     let spec = json!({"spec": {"connectionLimit": CONNECTION_LIMIT}});
-    let object = DynamicObject::new(&name(number), &database()).data(spec);
-    databases.create(&PostParams::default(), &object).await.expect("it is made");
+    DynamicObject::new(&name(number), &database()).data(spec)
 }
 
 /// Makes those of many.
