@@ -22,7 +22,7 @@ use tenantdb_core::{
     PlaceId, Provenance, Version,
 };
 
-use self::share::{Foreign, Share, belongs_to_another};
+use self::share::{Foreign, Share, why_not_written};
 
 use crate::format::{Document, read_logins, render, stage};
 
@@ -102,9 +102,7 @@ impl SecretPlace {
         };
         let login = |document: &Document| read_logins(document).map(|(login, _)| login.digest());
         let is_it = || login(&document_of(&found)) == login(document);
-        let unmarked = || claim_of(&found.metadata).is_none().then(|| "was not written by tenantdb".to_owned());
-        let foreign = belongs_to_another(&found, delivery).or_else(unmarked);
-        let what = foreign.or_else(|| (!is_it()).then(|| "holds another login".to_owned()));
+        let what = why_not_written(&found, delivery).or_else(|| (!is_it()).then(|| "holds another login".to_owned()));
         what.map_or(Ok(()), |what| Err(PlaceError::Foreign(format!("{} {what}", self.location(delivery)))))
     }
 
@@ -118,10 +116,10 @@ impl SecretPlace {
         let share = Share::of_written(&secret);
         let document = share.document(&secret);
         let has_it = read_logins(&document).is_some_and(|(found, _)| found.digest() == *login);
-        if !has_it || is_written_by(&secret, &after) {
+        if !has_it || why_not_written(&secret, &after).is_none() {
             return Ok(has_it);
         }
-        if !is_written_by(&secret, delivery) {
+        if why_not_written(&secret, delivery).is_some() {
             return Ok(false);
         }
         let generation = generation_of(&secret.metadata);
@@ -206,7 +204,7 @@ impl SecretPlace {
 
     async fn find_login(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
         let Some(secret) = self.get(delivery).await? else { return Ok(None) };
-        let written = is_written_by(&secret, delivery).then(|| Share::of_written(&secret));
+        let written = why_not_written(&secret, delivery).is_none().then(|| Share::of_written(&secret));
         let Some(share) = written.or_else(|| Share::of(&secret, delivery).ok()) else { return Ok(None) };
         let logins = read_logins(&share.document(&secret));
         let mut logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
@@ -315,7 +313,7 @@ impl SecretPlace {
 
     async fn remove(&self, delivery: &Delivery) -> Result<(), PlaceError> {
         let Some(secret) = self.get(delivery).await? else { return Ok(()) };
-        if !is_written_by(&secret, delivery) {
+        if why_not_written(&secret, delivery).is_some() {
             return Ok(());
         }
         let ObjectMeta { uid, resource_version, .. } = secret.metadata.clone();
@@ -452,11 +450,6 @@ fn carries(meta: &ObjectMeta, ours: &ObjectMeta) -> bool {
         wanted.all(|(key, value)| found.as_ref().and_then(|found| found.get(key)) == Some(value))
     };
     has(&meta.labels, &ours.labels) && has(&meta.annotations, &ours.annotations)
-}
-
-/// Whether it was written for the claim of a delivery, and may be written.
-fn is_written_by(secret: &Secret, delivery: &Delivery) -> bool {
-    claim_of(&secret.metadata).is_some() && belongs_to_another(secret, delivery).is_none()
 }
 
 /// Whether it was written for this very declaration, and not for an earlier one of its name.

@@ -102,7 +102,7 @@ impl Worker {
             Desired::resolve_each(declarations, &authority, &connected.way.admin.username, endpoint, &recorded);
         let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
         let desired = desired.standing_at(self.shared.origins.of(&self.shared, &batch).await?);
-        let mut found = scripts::read(&self.shared.client, &batch).await;
+        let found = scripts::read(&self.shared.client, &batch).await;
         let observed = pass.engine.observe(&desired, depth).await?;
         self.check_that_no_other_is_this_server(&observed)?;
         let elsewhere = self.take_in(&observed, &batch);
@@ -118,7 +118,7 @@ impl Worker {
         let desired = desired.refusing(refused);
         let batch = Arc::new(batch);
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
-        self.follow_awaited(&plan, &batch, std::mem::take(&mut found.awaited));
+        self.follow_awaited(&plan, &batch, found.awaited);
         self.leave_contested(&mut plan, &batch);
         self.hold(&plan, &batch, &desired.strangers(&observed)).await?;
 

@@ -34,6 +34,9 @@ impl Foreign {
     }
 }
 
+/// What is said of a Secret without a mark of ours.
+const UNMARKED: &str = "was not written by tenantdb";
+
 /// What to do about a Secret that nobody gives away.
 const CHOOSE_ANOTHER: &str = "delete it, or choose another `credentials.secretName`";
 
@@ -44,7 +47,7 @@ impl Share {
             return Err(Foreign::new(what, CHOOSE_ANOTHER));
         }
         let meta = &secret.metadata;
-        match (claim_of(meta).and(Some(added_keys(meta))), &delivery.existing) {
+        match (claim_of(meta).map(|_| added_keys(meta)), &delivery.existing) {
             (Some(Some(added)), Existing::Merged) => merged(secret, delivery, added),
             (Some(Some(_)), _) => {
                 Err(Foreign::new("is somebody else's, and has keys that were added", "set `secretPolicy: Merge` again"))
@@ -54,7 +57,7 @@ impl Share {
             (Some(None), _) => typed(secret, delivery).map(|()| Self::Whole),
             (None, Existing::Merged) => merged(secret, delivery, BTreeSet::new()),
             (None, Existing::TakenOver { from }) => taken_over(secret, delivery, from).map(|()| Self::TakenOver),
-            (None, Existing::LeftAlone) => Err(Foreign::new("was not written by tenantdb", CHOOSE_ANOTHER)),
+            (None, Existing::LeftAlone) => Err(Foreign::new(UNMARKED, CHOOSE_ANOTHER)),
         }
     }
 
@@ -81,7 +84,7 @@ impl Share {
 }
 
 /// Whose it is, when it is not the delivery's, or why nobody can write it.
-pub(super) fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<String> {
+fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<String> {
     if secret.immutable == Some(true) {
         return Some("is immutable".to_owned());
     }
@@ -92,6 +95,12 @@ pub(super) fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option
     let server = secret.metadata.annotations.as_ref().and_then(|all| all.get(SERVER));
     let other = server.filter(|server| *server != delivery.server.as_str());
     other.map(|server| format!("is the credential on server {server}"))
+}
+
+/// Why a Secret is none that was written for the claim of a delivery, or nobody can write it.
+pub(super) fn why_not_written(secret: &Secret, delivery: &Delivery) -> Option<String> {
+    let unmarked = || claim_of(&secret.metadata).is_none().then(|| UNMARKED.to_owned());
+    belongs_to_another(secret, delivery).or_else(unmarked)
 }
 
 /// Keys are added where nobody else has them.

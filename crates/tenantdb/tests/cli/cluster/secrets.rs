@@ -39,8 +39,8 @@ fn message(site: &Site, name: &str) -> String {
     site.cluster.kubectl(&["get", "tdb", name, "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].message}"])
 }
 
-/// Of these variables, those that a credential has.
-fn variables(found: &BTreeMap<String, String>) -> Vec<&str> {
+/// The keys of a Secret.
+fn keys_of(found: &BTreeMap<String, String>) -> Vec<&str> {
     found.keys().map(String::as_str).collect()
 }
 
@@ -58,7 +58,7 @@ fn keys_are_added_to_the_secret_of_somebody_else_and_taken_out_in_the_end() {
     site.ready("default", "cafe");
     let found = site.secret("default", "app-env").unwrap();
     let ours = ["DATABASE_URL", "DB_HOST", "DB_NAME", "DB_PASSWORD", "DB_PORT", "DB_USER"];
-    assert_eq!(variables(&found), [&ours[..], &["SESSION_KEY", "password", "username"]].concat());
+    assert_eq!(keys_of(&found), [&ours[..], &["SESSION_KEY", "password", "username"]].concat());
     assert_eq!((found["username"].as_str(), found["SESSION_KEY"].as_str()), ("eve", "abc"));
     let logged_in =
         site.server.psql_as(&found["DB_USER"], &found["DB_PASSWORD"], &found["DB_NAME"], "SELECT current_user");
@@ -71,7 +71,7 @@ fn keys_are_added_to_the_secret_of_somebody_else_and_taken_out_in_the_end() {
     // Whoever has the Secret goes on writing theirs.
     made_by(&site, "helm", "app-env", &[("SESSION_KEY", "def")]);
     let kept = site.secret("default", "app-env").unwrap();
-    assert_eq!(variables(&kept), [&ours[..], &["SESSION_KEY"]].concat());
+    assert_eq!(keys_of(&kept), [&ours[..], &["SESSION_KEY"]].concat());
     assert_eq!(kept["DB_PASSWORD"], found["DB_PASSWORD"]);
     // What of ours somebody takes out comes back as it was, without the others'.
     let _ = site.cluster.kubectl(&["patch", "secret", "app-env", "-p", r#"{"data": {"DB_HOST": null}}"#]);
