@@ -26,9 +26,6 @@ pub fn custom_resource_definitions() -> Vec<Value> {
 fn definition<Spec: JsonSchema, Status: JsonSchema>(resource: &Resource) -> Value {
     let Resource { kind, plural, short_names, scope, description, columns, rules } = resource;
     let mut spec = schema::<Spec>();
-    for rule in *rules {
-        add_rule(&mut spec, rule);
-    }
     let (scope, required) = match scope {
         Scope::Cluster => ("Cluster", json!(["spec"])),
         Scope::Namespaced => {
@@ -36,6 +33,21 @@ fn definition<Spec: JsonSchema, Status: JsonSchema>(resource: &Resource) -> Valu
             ("Namespaced", json!([]))
         }
     };
+    let mut whole = json!({
+        "type": "object",
+        "description": description,
+        "required": required,
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": schema::<Status>(),
+        },
+    });
+    for rule in *rules {
+        add_rule(&mut whole, rule);
+    }
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -57,18 +69,7 @@ fn definition<Spec: JsonSchema, Status: JsonSchema>(resource: &Resource) -> Valu
                 "storage": true,
                 "subresources": {"status": {}},
                 "additionalPrinterColumns": columns.iter().map(column).collect::<Vec<_>>(),
-                "schema": {"openAPIV3Schema": {
-                    "type": "object",
-                    "description": description,
-                    "required": required,
-                    "properties": {
-                        "apiVersion": {"type": "string"},
-                        "kind": {"type": "string"},
-                        "metadata": {"type": "object"},
-                        "spec": spec,
-                        "status": schema::<Status>(),
-                    },
-                }},
+                "schema": {"openAPIV3Schema": whole},
             }],
         },
     })
@@ -88,9 +89,9 @@ fn column(column: &Column) -> Value {
 }
 
 /// Lays a rule over the part of a schema that it is about.
-fn add_rule(spec: &mut Value, rule: &Rule) {
+fn add_rule(whole: &mut Value, rule: &Rule) {
     let fields = rule.path.split('.').filter(|part| !part.is_empty());
-    let field = fields.fold(spec, |node, part| match part.strip_suffix("[]") {
+    let field = fields.fold(whole, |node, part| match part.strip_suffix("[]") {
         Some(list) => &mut node["properties"][list]["items"],
         None => &mut node["properties"][part],
     });

@@ -206,6 +206,11 @@ impl Index {
         self.tenants.keys().filter(|key| self.server_of(key).as_ref() == Some(server)).cloned().collect()
     }
 
+    /// What waits for a server.
+    pub(crate) fn waiting_for(&self, server: &ObjectName) -> Work {
+        self.dirty.get(server).cloned().unwrap_or_default()
+    }
+
     /// How many declarations wait for a server.
     pub(crate) fn waiting(&self, server: &ObjectName) -> usize {
         self.dirty.get(server).map_or(0, BTreeMap::len)

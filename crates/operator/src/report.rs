@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use tenantdb_api::ObjectName;
 use tenantdb_core::{Claim, Condition, Event, Failure, FailureKind, Listener, Refusal, TenantOutcome};
 
+use crate::object::Tenant;
 use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
 use crate::worker::Batch;
@@ -18,13 +19,21 @@ pub(crate) struct Reporter {
     pub(crate) server: ObjectName,
     /// The server's version.
     pub(crate) version: String,
+    /// Those that have something on the server already.
+    pub(crate) held: BTreeSet<Claim>,
     /// Those that were told of.
     told: Mutex<BTreeSet<Claim>>,
 }
 
 impl Reporter {
-    pub(crate) fn new(shared: Arc<Shared>, batch: Arc<Batch>, server: ObjectName, version: String) -> Self {
-        Self { shared, batch, server, version, told: Mutex::default() }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        batch: Arc<Batch>,
+        server: ObjectName,
+        version: String,
+        held: BTreeSet<Claim>,
+    ) -> Self {
+        Self { shared, batch, server, version, held, told: Mutex::default() }
     }
 
     /// Tells of all that were not told of: each with its further logins, of which one that failed comes first.
@@ -71,18 +80,27 @@ impl Reporter {
         if meta.is_deleted && verdict.is_ready() {
             return;
         }
+        let facts = if self.is_unmade(outcome) { Facts::default() } else { self.facts(tenant, outcome) };
+        self.shared.tell(key, tenant, &verdict, &facts);
+    }
+
+    /// Whether there is nothing of it: the names that it asks for may be somebody else's.
+    fn is_unmade(&self, outcome: &TenantOutcome) -> bool {
+        let is_open = outcome.failure.is_some() || outcome.refusal.is_some();
+        is_open && outcome.done.is_empty() && !self.held.contains(&outcome.claim)
+    }
+
+    fn facts(&self, tenant: &Tenant, outcome: &TenantOutcome) -> Facts {
         // A role's status has no database: what the API server prunes would be written again with every look.
         let role = tenant.role();
-        let database = Some(outcome.database.clone()).filter(|database| !database.is_empty() && role.is_none());
-        let facts = Facts {
+        Facts {
             server: Some(self.server.to_string()),
             server_version: Some(self.version.clone()),
-            database,
+            database: Some(outcome.database.clone()).filter(|database| !database.is_empty() && role.is_none()),
             role,
             owner: outcome.owner.clone(),
             secret_name: outcome.secret_name.as_ref().map(ToString::to_string),
-        };
-        self.shared.tell(key, tenant, &verdict, &facts);
+        }
     }
 }
 

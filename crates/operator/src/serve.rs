@@ -20,6 +20,9 @@ use crate::metrics::Metrics;
 /// How long the dispatcher may be silent.
 const SILENCE: Duration = Duration::from_mins(1);
 
+/// What `/readyz` says at first.
+const NOT_READY: &str = "it does not know yet all that is declared; where that lasts, its log tells why\n";
+
 /// How the operator is.
 #[derive(Debug)]
 pub(crate) struct Health {
@@ -63,10 +66,13 @@ pub(crate) async fn serve(address: SocketAddr, health: Arc<Health>) -> Result<()
     })?;
     let routes = Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(async |State(health): State<Arc<Health>>| answer(health.is_alive())))
+        .route(
+            "/healthz",
+            get(async |State(health): State<Arc<Health>>| answer(health.is_alive(), "it stands still\n")),
+        )
         .route(
             "/readyz",
-            get(async |State(health): State<Arc<Health>>| answer(health.is_ready.load(Ordering::Relaxed))),
+            get(async |State(health): State<Arc<Health>>| answer(health.is_ready.load(Ordering::Relaxed), NOT_READY)),
         )
         .with_state(health);
     tokio::spawn(async move {
@@ -82,6 +88,6 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, kind)], health.metrics.text())
 }
 
-fn answer(is_so: bool) -> (StatusCode, &'static str) {
-    if is_so { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not yet\n") }
+fn answer(is_so: bool, otherwise: &'static str) -> (StatusCode, &'static str) {
+    if is_so { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, otherwise) }
 }

@@ -133,9 +133,6 @@ impl Verdict {
     /// What is worth an Event, now that this follows upon the status `before`: that it is something new, and what somebody
     /// else had changed.
     pub(crate) fn happened(&self, before: &Value, outcome: &TenantOutcome) -> Vec<Happened> {
-        let mut ready =
-            before["conditions"].as_array().into_iter().flatten().filter(|earlier| earlier["type"] == "Ready");
-        let earlier = ready.next().map(|ready| ready["reason"].clone()).unwrap_or_default();
         let mut all = Vec::new();
         if !outcome.done.is_empty() {
             let deed = match outcome.change {
@@ -153,11 +150,17 @@ impl Verdict {
             all.push(Happened::done(deed, note));
         }
         let is_to_be_known = !self.is_ready() || outcome.change == TenantChange::Observed;
-        if is_to_be_known && earlier != self.reason() {
+        if is_to_be_known && reason(before) != Some(self.reason()) {
             all.push(Happened::not_kept(self.reason, self.message.clone()));
         }
         all
     }
+}
+
+/// Why a resource was as declared, or was not, by its status.
+pub(crate) fn reason(status: &Value) -> Option<&str> {
+    let mut conditions = status["conditions"].as_array()?.iter();
+    conditions.find(|condition| condition["type"] == "Ready")?["reason"].as_str()
 }
 
 fn told<'a>(faults: impl Iterator<Item = &'a Diagnostic>) -> String {

@@ -12,7 +12,7 @@ use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Error, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tenantdb_api::kinds::resource::Resource;
 use tenantdb_api::{database_server, tenant_database, tenant_role};
@@ -194,9 +194,15 @@ fn path(secret: &PartialObjectMeta<Secret>) -> String {
     format!("{}/{}", secret.namespace().unwrap_or_default(), secret.name_any())
 }
 
-/// Why a watch broke, in the API server's words.
+/// Why a watch broke, in the API server's words, and what to do about a right that is missing.
 pub(crate) fn why(error: &watcher::Error) -> String {
     match error {
+        watcher::Error::InitialListFailed(Error::Api(status))
+        | watcher::Error::WatchStartFailed(Error::Api(status))
+            if status.is_forbidden() =>
+        {
+            format!("{}; the chart, or what `tenantdb install` prints, brings its rights", status.message)
+        }
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => told(error),

@@ -60,7 +60,7 @@ impl Column {
 /// Something that must agree, in the Common Expression Language of Kubernetes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// The field of the spec that `self` is, such as `access[]`; the whole spec when empty.
+    /// The field that `self` is, such as `spec.access[]`; the whole resource when empty.
     pub(crate) path: &'static str,
     pub(crate) expression: &'static str,
     pub(crate) message: &'static str,
@@ -71,3 +71,26 @@ impl Rule {
         Self { path, expression, message }
     }
 }
+
+/// A field of the spec that can't become another than its status tells, which says what was made.
+macro_rules! kept {
+    ($field:literal) => {
+        concat!(
+            "!has(self.spec.",
+            $field,
+            ") || has(oldSelf.spec.",
+            $field,
+            ") && oldSelf.spec.",
+            $field,
+            " == self.spec.",
+            $field,
+            " || !has(self.status) || !has(self.status.",
+            $field,
+            ") || self.status.",
+            $field,
+            " == self.spec.",
+            $field
+        )
+    };
+}
+pub(in crate::kinds) use kept;

@@ -120,7 +120,8 @@ impl Worker {
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
         self.follow_awaited(&plan, &batch, found.awaited);
         self.leave_contested(&mut plan, &batch);
-        self.hold(&plan, &batch, &desired.strangers(&observed)).await?;
+        let held = self.held(&batch, &desired.strangers(&observed));
+        self.hold(&plan, &batch, &held).await?;
 
         let answer = Answer::of(&observed, &connected, &authority);
         let version = answer.version.clone();
@@ -133,7 +134,7 @@ impl Worker {
             taken,
             since: self.looked,
         };
-        let reporter = Arc::new(Reporter::new(self.shared.clone(), batch.clone(), self.name.clone(), version));
+        let reporter = Arc::new(Reporter::new(self.shared.clone(), batch.clone(), self.name.clone(), version, held));
         self.in_hand.begin(begun, async move {
             let consent = batch.consent(&authority);
             let report = connected.pass.apply(&desired, observed, plan, consent, reporter.clone()).await;
@@ -249,12 +250,15 @@ impl Worker {
         }
     }
 
-    /// Puts our finalizer on what the ledger has; others get it before their first step, and who is somebody else's never
-    /// does.
-    async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch, strangers: &BTreeSet<Claim>) -> Result<(), Failure> {
+    /// Those of a batch that the ledger has, and that are nobody else's.
+    fn held(&self, batch: &Batch, strangers: &BTreeSet<Claim>) -> BTreeSet<Claim> {
         let is_recorded = |claim: &Claim| self.recorded.as_ref().is_some_and(|recorded| recorded.contains_key(claim));
-        let is_ours = |claim: &Claim| is_recorded(claim) && !strangers.contains(claim);
-        let idle = plan.tenants.iter().filter(|tenant| tenant.steps.is_empty() && is_ours(&tenant.claim));
+        batch.tenants.keys().filter(|claim| is_recorded(claim) && !strangers.contains(*claim)).cloned().collect()
+    }
+
+    /// Puts our finalizer on what is held; others get it before their first step, and who is somebody else's never does.
+    async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch, held: &BTreeSet<Claim>) -> Result<(), Failure> {
+        let idle = plan.tenants.iter().filter(|tenant| tenant.steps.is_empty() && held.contains(&tenant.claim));
         let free = idle.filter_map(|planned| {
             let (key, tenant) = batch.tenants.get(&planned.claim)?;
             // One that is refused is as protected as it was.

@@ -22,7 +22,8 @@ use tokio::time::Instant;
 use crate::backoff::pause;
 use crate::connect::{Connected, Way};
 use crate::index::{Look, Work};
-use crate::object::{Key, Object, Tenant};
+use crate::object::{Key, Meta, Object, Tenant};
+use crate::reason;
 use crate::reference::Reader;
 use crate::replicas::Term;
 use crate::shared::Shared;
@@ -84,6 +85,7 @@ struct Failed {
     until: Instant,
     /// The declaration that it was worked on by.
     generation: i64,
+    why: Verdict,
 }
 
 impl Worker {
@@ -116,7 +118,7 @@ impl Worker {
             let next = self.next_look();
             if Instant::now() < next {
                 tokio::select! {
-                    () = self.wake.notified() => {}
+                    () = self.wake.notified() => self.tell_newcomers(),
                     () = tokio::time::sleep_until(next) => {}
                     Some((begun, report)) = self.in_hand.next() => self.conclude(begun, report).await,
                 }
@@ -222,14 +224,24 @@ impl Worker {
         }
         let times = self.failed.as_ref().map_or(0, |failed| failed.times) + 1;
         let until = Instant::now() + pause(times, LONGEST);
-        self.failed = Some(Failed { times, until, generation: server.meta.generation });
+        self.failed = Some(Failed { times, until, generation: server.meta.generation, why: verdict });
     }
 
-    /// Tells those that wait for something new; the others stay as they are.
+    /// Tells those why they wait that came while the server could not be worked on.
+    fn tell_newcomers(&self) {
+        if let Some(failed) = &self.failed {
+            let waiting = self.shared.index(|index| index.waiting_for(&self.name));
+            self.tell_waiting(&waiting, &failed.why);
+        }
+    }
+
+    /// Tells those that wait for something new, or had no server; the others stay as they are.
     fn tell_waiting(&self, asked: &Work, verdict: &Verdict) {
         for key in asked.keys() {
             let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
-            if tenant.meta().status["observedGeneration"] != tenant.meta().generation {
+            let Meta { status, generation, .. } = tenant.meta();
+            let is_stranded = status::reason(status) == Some(reason::NO_SERVER.note.name);
+            if is_stranded || status["observedGeneration"] != *generation {
                 self.shared.tell(key, &tenant, verdict, &Facts::default());
             }
         }

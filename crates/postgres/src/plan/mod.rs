@@ -400,7 +400,8 @@ fn system_databases(desired: &Desired, shared: &Shared) -> Option<Condition> {
     let keep = if as_anyone { format!("GRANT CONNECT ON DATABASE {here} TO {}; ", name(login)) } else { String::new() };
     // Who is a superuser already has no administrator of its own to make ready.
     let is_superuser = shared.admin().superuser;
-    let bootstrap = format!("`tenantdb server bootstrap {}` closes them, or ", desired.server);
+    let bootstrap =
+        format!("`tenantdb server bootstrap {} -f FILE` with its declaration closes them, or ", desired.server);
     let message = format!(
         "every login may connect to {}; {}as their owner run: {keep}REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
         open.join(" and "),

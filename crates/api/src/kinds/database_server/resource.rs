@@ -20,53 +20,57 @@ pub const RESOURCE: Resource = Resource {
         Column::AGE,
     ],
     rules: &[
-        Rule::new("", "self.engine == 'PostgreSQL'", "only `engine: PostgreSQL` is supported yet"),
-        Rule::new("", "!has(self.source.endpoint) || has(self.admin)", "an endpoint needs an administrator: `admin`"),
+        Rule::new("spec", "self.engine == 'PostgreSQL'", "only `engine: PostgreSQL` is supported yet"),
         Rule::new(
-            "source",
+            "spec",
+            "!has(self.source.endpoint) || has(self.admin)",
+            "an endpoint needs an administrator: `admin`",
+        ),
+        Rule::new(
+            "spec.source",
             "[has(self.endpoint), has(self.local), has(self.cnpg), has(self.stackgres)].exists_one(given, given)",
             "exactly one of `endpoint`, `local`, `cnpg` and `stackgres`",
         ),
         Rule::new(
-            "source",
+            "spec.source",
             "!has(self.local)",
             "`local` is the command line's: a cluster has no place to keep its data",
         ),
         Rule::new(
-            "",
+            "spec",
             "!has(self.admin) || has(self.source.cnpg) || has(self.source.stackgres) || \
              (has(self.admin.passwordFrom) && size(self.admin.passwordFrom) > 0)",
             "`admin.passwordFrom` needs at least one place",
         ),
         Rule::new(
-            "admin.passwordFrom[]",
+            "spec.admin.passwordFrom[]",
             "(has(self.env) ? 1 : 0) + (has(self.file) ? 1 : 0) + (has(self.secret) ? 1 : 0) == 1",
             "exactly one of `env`, `file` and `secret`",
         ),
         Rule::new(
-            "admin.passwordFrom[]",
+            "spec.admin.passwordFrom[]",
             "!has(self.secret) || has(self.secret.namespace)",
             "a DatabaseServer has no namespace, so its `secret` names one",
         ),
         Rule::new(
-            "",
+            "spec",
             "!has(self.tls) || !has(self.tls.mode) || \
              (self.tls.mode in ['verify-ca', 'verify-full']) == has(self.tls.caFrom) || \
              (!has(self.tls.caFrom) && (has(self.source.cnpg) || has(self.source.stackgres)))",
             "`caFrom` belongs to the modes that verify, `verify-ca` and `verify-full`",
         ),
         Rule::new(
-            "tls.caFrom",
+            "spec.tls.caFrom",
             "[has(self.file), has(self.secret), has(self.configMap)].exists_one(given, given)",
             "exactly one of `file`, `secret` and `configMap`",
         ),
         Rule::new(
-            "allow.namespaces",
+            "spec.allow.namespaces",
             "has(self.selector) != (has(self.names) && size(self.names) > 0)",
             "either `names` or a `selector`",
         ),
         Rule::new(
-            "allow.namespaces.selector.matchExpressions[]",
+            "spec.allow.namespaces.selector.matchExpressions[]",
             "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
             "`In` and `NotIn` have values, and the others none",
         ),

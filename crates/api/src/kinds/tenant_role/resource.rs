@@ -1,6 +1,6 @@
 //! `TenantRole` as a resource of a cluster.
 
-use crate::kinds::resource::{Column, Resource, Rule, Scope};
+use crate::kinds::resource::{Column, Resource, Rule, Scope, kept};
 use crate::kinds::tenant_database::CREDENTIALS;
 
 /// What Kubernetes is told of it.
@@ -20,16 +20,8 @@ pub const RESOURCE: Resource = Resource {
         Column::AGE,
     ],
     rules: &[
-        Rule::new(
-            "",
-            "!has(oldSelf.server) || !has(self.server) || self.server == oldSelf.server",
-            "`server` can't change: a role can't move",
-        ),
-        Rule::new(
-            "",
-            "!has(oldSelf.role) || !has(self.role) || self.role == oldSelf.role",
-            "`role` can't change: it is in what others granted",
-        ),
+        Rule::new("", kept!("server"), "`server` can't change: a role can't move"),
+        Rule::new("", kept!("role"), "`role` can't change: it is in what others granted"),
         CREDENTIALS[0],
         CREDENTIALS[1],
         CREDENTIALS[2],

@@ -29,22 +29,29 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
-    fn new(what: impl Into<String>, hint: &str) -> Self {
-        Self { what: what.into(), hint: hint.to_owned() }
+    fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: hint.into() }
     }
 }
 
 /// What is said of a Secret without a mark of ours.
 const UNMARKED: &str = "was not written by tenantdb";
 
-/// What to do about a Secret that nobody gives away.
-const CHOOSE_ANOTHER: &str = "delete it, or choose another `credentials.secretName`";
+/// What to do about a Secret that is another's: what is in it may be the only copy.
+const CHOOSE_ANOTHER: &str = "choose another `credentials.secretName`";
+
+/// What to do about a Secret of which nobody said what may become of it.
+const CHOOSE_ANOTHER_OR_POLICY: &str =
+    "choose another `credentials.secretName`, or say with `credentials.secretPolicy` what may become of it";
+
+/// What to do about a Secret that can't be changed.
+const CHOOSE_ANOTHER_OR_DELETE: &str = "delete it, or choose another `credentials.secretName`";
 
 impl Share {
     /// What of a Secret is the delivery's, or may become it.
     pub(super) fn of(secret: &Secret, delivery: &Delivery) -> Result<Self, Foreign> {
-        if let Some(what) = belongs_to_another(secret, delivery) {
-            return Err(Foreign::new(what, CHOOSE_ANOTHER));
+        if let Some(foreign) = belongs_to_another(secret, delivery) {
+            return Err(foreign);
         }
         let meta = &secret.metadata;
         match (claim_of(meta).map(|_| added_keys(meta)), &delivery.existing) {
@@ -54,10 +61,10 @@ impl Share {
             }
             // Nobody asks for a type who adds keys to what there is, or takes it away.
             (Some(None), Existing::Merged) => Ok(Self::Whole),
-            (Some(None), _) => typed(secret, delivery).map(|()| Self::Whole),
+            (Some(None), _) => typed(secret, delivery, CHOOSE_ANOTHER_OR_DELETE).map(|()| Self::Whole),
             (None, Existing::Merged) => merged(secret, delivery, BTreeSet::new()),
             (None, Existing::TakenOver { from }) => taken_over(secret, delivery, from).map(|()| Self::TakenOver),
-            (None, Existing::LeftAlone) => Err(Foreign::new(UNMARKED, CHOOSE_ANOTHER)),
+            (None, Existing::LeftAlone) => Err(Foreign::new(UNMARKED, CHOOSE_ANOTHER_OR_POLICY)),
         }
     }
 
@@ -84,23 +91,24 @@ impl Share {
 }
 
 /// Whose it is, when it is not the delivery's, or why nobody can write it.
-fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<String> {
+fn belongs_to_another(secret: &Secret, delivery: &Delivery) -> Option<Foreign> {
     if secret.immutable == Some(true) {
-        return Some("is immutable".to_owned());
+        return Some(Foreign::new("is immutable", CHOOSE_ANOTHER_OR_DELETE));
     }
     let claim = claim_of(&secret.metadata)?;
     if claim != annotation_of(&delivery.claim) {
-        return Some(format!("belongs to {claim}"));
+        return Some(Foreign::new(format!("belongs to {claim}"), CHOOSE_ANOTHER));
     }
     let server = secret.metadata.annotations.as_ref().and_then(|all| all.get(SERVER));
-    let other = server.filter(|server| *server != delivery.server.as_str());
-    other.map(|server| format!("is the credential on server {server}"))
+    let other = server.filter(|server| *server != delivery.server.as_str())?;
+    let hint = format!("it is the way into what is there: name `server: {other}` again, or {CHOOSE_ANOTHER}");
+    Some(Foreign::new(format!("is the credential on server {other}"), hint))
 }
 
 /// Why a Secret is none that was written for the claim of a delivery, or nobody can write it.
 pub(super) fn why_not_written(secret: &Secret, delivery: &Delivery) -> Option<String> {
     let unmarked = || claim_of(&secret.metadata).is_none().then(|| UNMARKED.to_owned());
-    belongs_to_another(secret, delivery).or_else(unmarked)
+    belongs_to_another(secret, delivery).map(|foreign| foreign.what).or_else(unmarked)
 }
 
 /// Keys are added where nobody else has them.
@@ -117,7 +125,7 @@ fn merged(secret: &Secret, delivery: &Delivery, added: BTreeSet<String>) -> Resu
 
 /// A Secret is taken from the one that has each of its keys, and none is lost.
 fn taken_over(secret: &Secret, delivery: &Delivery, from: &str) -> Result<(), Foreign> {
-    typed(secret, delivery)?;
+    typed(secret, delivery, "name its type in `credentials.secretType`, or choose another `credentials.secretName`")?;
     let managed = secret.metadata.managed_fields.iter().flatten();
     let theirs: BTreeSet<String> =
         managed.filter(|entry| entry.manager.as_deref() == Some(from)).flat_map(keys_of).collect();
@@ -127,7 +135,7 @@ fn taken_over(secret: &Secret, delivery: &Delivery, from: &str) -> Result<(), Fo
             let other = manager_of(&secret.metadata, key).unwrap_or_else(|| "somebody else".to_owned());
             return Err(Foreign::new(
                 format!("has the key `{key}`, which is {other}'s, and not {from}'s"),
-                "kubectl get secret NAME --show-managed-fields -o yaml tells who manages what",
+                format!("{} tells who manages what", show_managers(&secret.metadata)),
             ));
         }
         if !wanted.contains(key.as_str()) {
@@ -140,14 +148,20 @@ fn taken_over(secret: &Secret, delivery: &Delivery, from: &str) -> Result<(), Fo
     Ok(())
 }
 
+/// The command that shows who manages what of a Secret.
+fn show_managers(meta: &ObjectMeta) -> String {
+    let (namespace, name) = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+    format!("kubectl get secret {name} -n {namespace} --show-managed-fields -o yaml")
+}
+
 /// The type of a Secret can't be changed.
-fn typed(secret: &Secret, delivery: &Delivery) -> Result<(), Foreign> {
+fn typed(secret: &Secret, delivery: &Delivery, hint: &str) -> Result<(), Foreign> {
     let (found, wanted) = (secret.type_.as_deref().unwrap_or("Opaque"), delivery.secret_type.as_str());
     if found == wanted {
         return Ok(());
     }
     let what = format!("has the type {found}, and not {wanted}, which can't be changed");
-    Err(Foreign::new(what, CHOOSE_ANOTHER))
+    Err(Foreign::new(what, hint))
 }
 
 /// The keys that were added, where that is how it was written: server-side apply remembers them (Kubernetes documentation,

@@ -94,9 +94,16 @@ fn what_can_not_change_is_kept_by_the_api_server() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     assert_eq!(apply("{}"), "");
-    assert_eq!(apply("{server: shared, database: cafe, owner: cafe}"), "");
+    for spec in ["{server: mistyped, database: taken, owner: taken}", "{server: shared, database: cafe, owner: cafe}"] {
+        assert_eq!(apply(spec), "", "nothing was made of it yet");
+    }
+    let made = r#"{"status": {"server": "shared", "database": "cafe", "owner": "cafe"}}"#;
+    let _ = cluster.kubectl(&["patch", "tdb", "cafe", "--subresource=status", "--type=merge", "-p", made]);
     for spec in ["{server: other}", "{database: other}", "{owner: other}"] {
         assert!(apply(spec).contains("can't change"), "{spec}");
+        assert_eq!(apply("{}"), "");
+        assert!(apply(spec).contains("can't change"), "{spec} by a detour");
     }
+    assert_eq!(apply("{server: shared, database: cafe, owner: cafe}"), "");
     assert!(apply("{credentials: {rotation: {strategy: InPlace}}}").contains("`strategy` can't change yet"));
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use serde_json::Value;
-use tenantdb_testkit::{Admin, Options, TestServer, wait_until};
+use tenantdb_testkit::{Admin, Options, PortLease, TestServer, wait_until};
 
 use super::site::{PATIENCE, Site};
 use crate::access::role;
@@ -207,8 +207,32 @@ fn a_database_stays_with_its_server_when_that_is_the_default_no_more() {
     site.ready("default", "cafe");
     site.wait_for("tdb", "default", "blog", "Ready", "False", "NoServer");
     site.wait_to_hear("tdb", "default", "blog", "it names no `server`, and no DatabaseServer is the default");
-    site.apply(&tenant("shop", "{server: nope}"));
-    site.wait_to_hear("tdb", "default", "shop", "there is no DatabaseServer `nope`");
+}
+
+#[test]
+fn what_waits_for_a_server_tells_why_and_can_name_another() {
+    let Some(site) = Site::with(18, Admin::Plain) else { return };
+    site.apply(&tenant("shop", "{server: late}"));
+    site.wait_for("tdb", "default", "shop", "Ready", "False", "NoServer");
+    site.wait_to_hear("tdb", "default", "shop", "there is no DatabaseServer `late`");
+    let dead = PortLease::take();
+    let here = format!("port: {}", site.server.port());
+    let late = site.server_yaml("").replace("name: shared", "name: late").replace("default: true", "default: false");
+    site.apply(&late.replace(&here, &format!("port: {}", dead.port())));
+    site.wait_for("tdb", "default", "shop", "Ready", "False", "ServerUnreachable");
+    site.apply(&tenant("blog", "{server: late}"));
+    site.wait_for("tdb", "default", "blog", "Ready", "False", "ServerUnreachable");
+    site.apply(&tenant("shop", "{server: shared}"));
+    site.ready("default", "shop");
+    site.apply(&tenant("erp", "{server: shared, database: shop}"));
+    site.wait_for("tdb", "default", "erp", "Ready", "False", "Conflict");
+    let status = site.get("tdb", "default", "erp").unwrap()["status"].take();
+    assert_eq!(
+        (&status["server"], &status["database"], &status["secretName"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    site.apply(&tenant("erp", "{server: shared, database: erp}"));
+    site.ready("default", "erp");
 }
 
 #[test]

@@ -138,6 +138,7 @@ fn values_that_it_can_not_use_are_refused_with_the_reason() {
         ("{clusterId: a, replica: 3}", "additional properties 'replica' not allowed"),
         ("{clusterId: a, image: {name: x}}", "additional properties 'name' not allowed"),
         ("{clusterId: a, automation: argocd}", "at '/automation'"),
+        ("{clusterId: a, leaseDuration: fast}", "'/leaseDuration'"),
     ] {
         is_refused(CHART, values, told);
     }
@@ -209,6 +210,12 @@ fn helm_installs_upgrades_and_removes_it() {
     site.apply(&tenant("orders", "{}"));
     site.ready("default", "orders");
     let upgrade = ["upgrade", "tenantdb", &chart(CHART), "-n", OPERATOR, "--reuse-values", "--set", "replicas=3"];
+    for (set, told) in
+        [("clusterId=other", "clusterId is test since it was installed"), ("clusterId=", "--set clusterId=test")]
+    {
+        let refused = site.cluster.try_helm(&[&upgrade[..], &["--set", set]].concat());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(told), "{refused:?}");
+    }
     site.cluster.helm(&upgrade);
     assert_eq!(site.get("deployment", OPERATOR, "tenantdb").unwrap()["spec"]["replicas"], 3);
     site.cluster.helm(&["rollback", "tenantdb", "-n", OPERATOR]);

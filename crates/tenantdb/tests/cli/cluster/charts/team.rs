@@ -1,9 +1,11 @@
 //! The chart of a team's databases.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, TestServer, wait_until};
 
-use super::{chart, is_refused, is_taken, is_well_formed, make_namespace, objects, operator, rendered, values};
+use super::{
+    chart, definitions, is_refused, is_taken, is_well_formed, make_namespace, objects, operator, rendered, values,
+};
 use crate::cluster::site::{OPERATOR, PATIENCE, Site, with_our_kinds};
 use crate::world::query;
 
@@ -48,6 +50,7 @@ fn values_that_it_can_not_use_are_refused_with_the_reason() {
         ("tenantDatabases: [{name: a, schemas: [app]}]", "additional properties 'schemas'"),
         ("tenantDatabases: [{name: a, dbDeletionPolicy: Keep}]", "must be one of 'Orphan', 'Delete'"),
         ("tenantDatabases: [{name: a, deletionProtection: 'no'}]", "want boolean"),
+        ("tenantDatabases: [{name: a, spec: {shemas: [app]}}]", "invalid propertyName 'shemas'"),
         ("tenantDatabases: [{name: a}, {name: a, namespace: tenantdb}]", "is listed twice"),
         (
             "tenantDatabases: [{name: a, deletionProtection: true, spec: {deletionProtection: false}}]",
@@ -56,6 +59,18 @@ fn values_that_it_can_not_use_are_refused_with_the_reason() {
     ] {
         is_refused(CHART, values, told);
     }
+}
+
+#[test]
+fn it_knows_the_fields_of_a_database() {
+    let schema: Value =
+        serde_json::from_str(&std::fs::read_to_string(format!("{}/values.schema.json", chart(CHART))).unwrap())
+            .unwrap();
+    let known = &schema["properties"]["tenantDatabases"]["items"]["properties"]["spec"]["propertyNames"]["enum"];
+    let definitions = definitions();
+    let of_databases = definitions.iter().find(|found| found["spec"]["names"]["kind"] == "TenantDatabase").unwrap();
+    let spec = &of_databases["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    assert_eq!(*known, json!(spec.as_object().unwrap().keys().collect::<Vec<_>>()));
 }
 
 #[test]
