@@ -1,10 +1,11 @@
 //! A tenant's credential and its login slots, as the rules of custody decide.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use tenantdb_api::ObjectName;
+use tenantdb_api::{ObjectName, SqlName};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Held, LoginScheme, PlaceId, PlaceView, Provenance, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{Held, Login, LoginScheme, PlaceId, PlaceView, Provenance, Refusal, RefusalKind, Slot, Version};
 use tenantdb_credentials::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
 
 use super::recovery;
@@ -61,6 +62,8 @@ pub(super) fn custody(
         None => &nothing,
     };
     let scheme = tenant.applied.logins;
+    let held = without_blank(held, scheme);
+    let held = held.as_ref();
     let is_its_own = |slot: Slot| {
         is_standing(slot, scheme, row) || is_free(slot, names, shared) || recovery::is_slot(tenant, slot, shared)
     };
@@ -99,6 +102,22 @@ pub(super) fn custody(
 pub(super) fn named(held: &Held, names: &TenantNames, scheme: LoginScheme) -> Option<Slot> {
     let Held::Credential { username, .. } = held else { return None };
     scheme.slots().iter().copied().find(|slot| names.slot(*slot) == *username)
+}
+
+/// What a place holds, where a login that lost its password is none.
+fn without_blank(held: &Held, scheme: LoginScheme) -> Cow<'_, Held> {
+    match held {
+        Held::Credential { version, next: None, .. } if is_blank(held, scheme) => {
+            Cow::Owned(Held::Nothing { version: *version })
+        }
+        held => Cow::Borrowed(held),
+    }
+}
+
+/// Whether a place names a login without a password where each has one: it lets nobody in, and so proves nothing.
+pub(super) fn is_blank(held: &Held, scheme: LoginScheme) -> bool {
+    let blank = |username: &SqlName| Login { username: username.clone(), password: None }.digest();
+    matches!(held, Held::Credential { username, login, .. } if scheme.has_password() && *login == blank(username))
 }
 
 /// Whoever reads a credential reads it by its name; nothing moves it yet.

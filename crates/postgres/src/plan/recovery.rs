@@ -10,7 +10,7 @@ use tenantdb_core::{Actor, Claim, Condition, Generation, Held, PlaceView, Planne
 use tenantdb_credentials::SlotState;
 
 use super::PostgresTenantPlan;
-use super::credential::named;
+use super::credential::{is_blank, named};
 use crate::desired::{Desired, Tenant};
 use crate::ledger::{Phase, ScriptRow, SlotRow, TenantRow, is_account};
 use crate::notes;
@@ -55,13 +55,19 @@ pub(crate) fn doubtful(desired: &Desired, observed: &Observed, place: &PlaceView
     let all = desired.looked_at().chain(desired.looked_at_accounts());
     let is_doubtful = |claim: &Claim, tenant: &Tenant| {
         let Some(Ok(held @ Held::Credential { login, .. })) = place.held.get(claim) else { return false };
+        let scheme = tenant.applied.logins;
+        if is_blank(held, scheme) {
+            return false;
+        }
         let recorded = super::row(observed, claim).map(Cow::Borrowed);
-        let Some(row) = recorded.or_else(|| lost(tenant, observed).map(Cow::Owned)) else { return false };
+        // Who logs in without a password has nothing to prove whose something is: anybody may write a name.
+        let lost = || lost(tenant, observed).filter(|_| scheme.has_password());
+        let Some(row) = recorded.or_else(|| lost().map(Cow::Owned)) else { return false };
         if row.slots.values().any(|known| known.login.as_ref() == Some(login)) {
             return false;
         }
         let names = row.names().unwrap_or_else(|| tenant.names.clone());
-        let slot = named(held, &names, tenant.applied.logins);
+        let slot = named(held, &names, scheme);
         let logs_in = |slot: Slot| observed.shared.roles.get(names.slot(slot).as_str()).is_some_and(|role| role.login);
         let database = place.deliveries.get(claim).map(|delivery| delivery.database.as_str());
         let database = database.and_then(|database| observed.shared.databases.get(database));

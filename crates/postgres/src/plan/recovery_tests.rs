@@ -21,10 +21,10 @@ fn held(world: &World) -> (String, Digest) {
     }
 }
 
-/// Every tenant there can be, with what it is declared as.
+/// Every tenant there can be that has a password, with what it is declared as.
 fn every_tenant() -> Vec<Desired> {
     let sharing = "{access: [{name: reporting, level: ReadOnly}, {role: default/watcher, level: ReadWrite, schemas: [app]}], schemas: [app]}";
-    let specs = ["{}", FULL, &full_with(IN_PLACE), &full_with(PASSWORDLESS)].map(desired);
+    let specs = ["{}", FULL, &full_with(IN_PLACE)].map(desired);
     let others = [with_scripts("{}", &[("a.sql", "SELECT 1")]), with_a_role(sharing)];
     specs.into_iter().chain(others).collect()
 }
@@ -100,6 +100,30 @@ fn what_nothing_here_proves_is_left_alone_until_somebody_says_that_it_is_theirs(
             assert_eq!(slots[&Slot::A].state, SlotState::Draining);
         }
     }
+}
+
+#[test]
+fn a_name_without_a_password_proves_nothing() {
+    let spec = full_with(PASSWORDLESS);
+    let mut world = applied(&desired(&spec));
+    lose_ledger(&mut world);
+    let plan = planned(&mut world, &desired(&spec));
+    let refusal = only(&plan).refusal.clone().unwrap();
+    assert_eq!((refusal.kind, plan.is_empty()), (RefusalKind::Conflict, true));
+
+    // Nor does it where each login has one: it is as if nothing were there.
+    let mut world = applied(&desired("{}"));
+    let Some(Ok(Held::Credential { username, login, current, .. })) = world.place.held.get_mut(&claim()) else {
+        panic!("no credential")
+    };
+    *login = tenantdb_core::Login { username: username.clone(), password: None }.digest();
+    *current = false;
+    let mut lost = world.clone();
+    lose_ledger(&mut lost);
+    assert_eq!(only(&planned(&mut lost, &desired("{}"))).refusal.clone().unwrap().kind, RefusalKind::Conflict);
+    heal(&mut world, &desired("{}"));
+    let (username, login) = held(&world);
+    assert_eq!((username.as_str(), world.accepted.get("cafe_b")), ("cafe_b", Some(&login)));
 }
 
 #[test]

@@ -110,6 +110,62 @@ fn a_forged_secret_takes_nobodys_login() {
     assert_eq!(site.server.psql("postgres", before), theirs);
 }
 
+/// A name alone lets nobody in, and proves nothing: neither does `mode: None`, where there is nothing to prove.
+#[test]
+fn a_secret_without_a_password_gets_nobody_what_the_ledger_has_lost() {
+    let Some(mut site) = Site::with(18, Admin::Superuser) else { return };
+    site.apply(&site.server_yaml("").replace("unprotected: true", "names: '*'"));
+    let trusted = "{owner: trusted, credentials: {mode: None}}";
+    site.apply(&(tenant("orders", "{}") + &tenant("trusted", trusted)));
+    site.all_ready(&["orders", "trusted"]);
+    let orders = site.secret("default", "orders-secret").unwrap();
+    site.stop();
+    site.server.psql("postgres", "DROP DATABASE tenantdb WITH (FORCE)");
+    let _lost = site.lose_cluster();
+
+    site.namespace("evil");
+    let forge = |name: &str, username: &str| {
+        let annotations = serde_json::json!({
+            "tenantdb.dev/claim": format!("cluster:test TenantDatabase/{name}"), "tenantdb.dev/server": "shared",
+        });
+        let metadata = serde_json::json!({
+            "name": format!("{name}-secret"), "namespace": "evil", "annotations": annotations,
+        });
+        let data = serde_json::json!({"username": username});
+        let secret =
+            serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
+        site.apply(&secret.to_string());
+    };
+    forge("orders", "orders_a");
+    forge("trusted", "trusted");
+    site.apply(&(tenant_in("evil", "orders", "{}") + &tenant_in("evil", "trusted", trusted)));
+    site.start();
+    for name in ["orders", "trusted"] {
+        site.wait_to_hear("tdb", "evil", name, "is there as tenantdb makes it");
+        let _ = site.cluster.kubectl(&["delete", "secret", &format!("{name}-secret"), "-n", "evil"]);
+        let refresh = format!("tenantdb.dev/refresh={name}");
+        let _ = site.cluster.kubectl(&["annotate", "tdb", name, "-n", "evil", &refresh]);
+        site.wait_for("tdb", "evil", name, "Ready", "False", "Conflict");
+    }
+    assert_eq!(site.secrets("evil"), std::collections::BTreeMap::new());
+    assert_eq!(query(&site.server, &orders, "SELECT current_user"), Ok("orders".to_owned()));
+}
+
+#[test]
+fn a_secret_that_lost_its_password_gets_a_login_that_works() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    site.apply(&tenant("cafe", "{}"));
+    site.ready("default", "cafe");
+    let gone = r#"{"data": {"password": null, "DB_PASSWORD": null}}"#;
+    let _ = site.cluster.kubectl(&["patch", "secret", "cafe-secret", "-p", gone]);
+    let works = || {
+        let found = site.secret("default", "cafe-secret").unwrap();
+        found.contains_key("password") && query(&site.server, &found, "SELECT 1").is_ok()
+    };
+    wait_until(PATIENCE, works);
+    site.ready("default", "cafe");
+}
+
 /// What somebody declares decides how much there is to say of it.
 #[test]
 fn a_message_that_is_too_long_keeps_no_status_from_being_written() {
