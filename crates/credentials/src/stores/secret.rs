@@ -42,6 +42,8 @@ const SERVER: &str = "tenantdb.dev/server";
 const GENERATION: &str = "tenantdb.dev/generation";
 /// By whom.
 const WRITER: &str = "tenantdb.dev/writer";
+/// On a Secret that is somebody else's, and has keys that were added.
+const ADDED: &str = "tenantdb.dev/added";
 /// Lets Reloader roll what reads the Secret when it changes.
 const RELOADER: &str = "reloader.stakater.com/match";
 
@@ -429,7 +431,8 @@ fn metadata(delivery: &Delivery, share: &Share, generation: Generation, writer: 
     let owned = |(key, value): (&str, String)| (key.to_owned(), value);
     let managed = is_whole.then(|| (MANAGED_BY.0, MANAGED_BY.1.to_owned()));
     let labels = managed.into_iter().chain(delivery.uid.clone().map(|uid| (OWNER, uid)));
-    let annotations = annotations.into_iter().chain(is_whole.then(|| (RELOADER, "true".to_owned())));
+    let of_share = (if is_whole { RELOADER } else { ADDED }, "true".to_owned());
+    let annotations = annotations.into_iter().chain([of_share]);
     ObjectMeta {
         labels: Some(labels.map(owned).collect()),
         annotations: Some(annotations.map(owned).collect()),

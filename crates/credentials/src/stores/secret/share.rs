@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use secrecy::SecretString;
 use tenantdb_core::{Delivery, Existing};
 
-use super::{FIELD_MANAGER, SERVER, annotation_of, claim_of};
+use super::{ADDED, FIELD_MANAGER, SERVER, annotation_of, claim_of};
 use crate::format::{Document, NEXT_PASSWORD, key_names};
 
 /// How much of a Secret is a delivery's.
@@ -54,6 +54,12 @@ impl Share {
             return Err(foreign);
         }
         let meta = &secret.metadata;
+        if has_lost_track(meta) {
+            return Err(Foreign::new(
+                "has keys that were added, and lost track of which they are: it was made again, or its managedFields were",
+                "take them out, and its annotations tenantdb.dev/*, or delete it and have it made; they are added anew",
+            ));
+        }
         match (claim_of(meta).map(|_| added_keys(meta)), &delivery.existing) {
             (Some(Some(added)), Existing::Merged) => merged(secret, delivery, added),
             (Some(Some(_)), _) => {
@@ -70,7 +76,9 @@ impl Share {
 
     /// What was written into a Secret, how much of it that may be.
     pub(super) fn of_written(secret: &Secret) -> Self {
-        added_keys(&secret.metadata).map_or(Self::Whole, Self::Keys)
+        let meta = &secret.metadata;
+        let added = added_keys(meta).or_else(|| has_lost_track(meta).then(BTreeSet::new));
+        added.map_or(Self::Whole, Self::Keys)
     }
 
     /// What of the Secret's content it is.
@@ -171,6 +179,13 @@ fn added_keys(meta: &ObjectMeta) -> Option<BTreeSet<String>> {
         entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
     };
     meta.managed_fields.iter().flatten().find(is_ours).map(|entry| keys_of(entry).collect())
+}
+
+/// Whether keys were added of which the Secret does not know any more that they are ours. Whoever makes it again, from a
+/// backup or as a copy, takes labels and annotations along, and no managed fields: that is no Secret that we made.
+fn has_lost_track(meta: &ObjectMeta) -> bool {
+    let is_marked = meta.annotations.as_ref().is_some_and(|all| all.contains_key(ADDED));
+    is_marked && added_keys(meta).is_none()
 }
 
 /// Who has a key.

@@ -13,6 +13,10 @@ use crate::world::{World, query, tenant, tenant_in};
 
 const ALLOWED: &str = "    secretPolicies: [Create, Merge, TakeOver]\n";
 
+/// With which all of a database goes.
+const GOES: &str =
+    r#"{"spec": {"deletionProtection": false, "dbDeletionPolicy": "Delete", "roleDeletionPolicy": "Delete"}}"#;
+
 /// A site whose server lets others' Secrets be written.
 fn site(major: u32) -> Option<Site> {
     let site = Site::with(major, Admin::Plain)?;
@@ -78,9 +82,7 @@ fn keys_are_added_to_the_secret_of_somebody_else_and_taken_out_in_the_end() {
     wait_until(PATIENCE, || site.secret("default", "app-env").is_some_and(|found| found.contains_key("DB_HOST")));
     assert_eq!(site.secret("default", "app-env").unwrap(), kept);
 
-    let gone =
-        r#"{"spec": {"deletionProtection": false, "dbDeletionPolicy": "Delete", "roleDeletionPolicy": "Delete"}}"#;
-    let _ = site.cluster.kubectl(&["patch", "tdb", "cafe", "--type=merge", "-p", gone]);
+    let _ = site.cluster.kubectl(&["patch", "tdb", "cafe", "--type=merge", "-p", GOES]);
     let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--timeout=60s"]);
     let left = site.get("secret", "default", "app-env").unwrap();
     assert_eq!(left["data"].as_object().unwrap().keys().collect::<Vec<_>>(), ["SESSION_KEY"]);
@@ -115,6 +117,63 @@ fn a_key_that_somebody_else_has_is_left_to_them() {
     let _ = site.cluster.kubectl(&["patch", "secret", "app-env", "--field-manager=eve", "-p", theirs]);
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
     assert!(message(&site, "cafe").contains("which is eve's"), "{}", message(&site, "cafe"));
+}
+
+/// As a backup has it: with labels and annotations, and without what the API server knows of who wrote what.
+fn made_again(site: &Site, name: &str) {
+    let mut secret = site.get("secret", "default", name).unwrap();
+    let metadata = secret["metadata"].as_object_mut().unwrap();
+    metadata.retain(|field, _| ["name", "labels", "annotations"].contains(&field.as_str()));
+    let _ = site.cluster.kubectl(&["delete", "secret", name]);
+    let _ = site.cluster.kubectl_with(&["create", "-f", "-"], &secret.to_string());
+}
+
+#[test]
+fn a_secret_that_lost_track_of_whose_each_key_is_keeps_all_of_them() {
+    let Some(mut site) = site(18) else { return };
+    let lost = "has keys that were added, and lost track of which they are";
+    for name in ["cafe", "blog"] {
+        made_by(&site, "helm", &format!("{name}-env"), &[("SESSION_KEY", "abc")]);
+        site.apply(&merging(name, &format!("{name}-env")));
+    }
+    site.all_ready(&["cafe", "blog"]);
+
+    let kept = site.secret("default", "cafe-env").unwrap();
+    let strip = r#"[{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]"#;
+    for lose in [&(|| made_again(&site, "cafe-env")) as &dyn Fn(), &|| {
+        let _ = site.cluster.kubectl(&["patch", "secret", "cafe-env", "--type=json", "-p", strip]);
+    }] {
+        lose();
+        site.look_closely_at("cafe");
+        site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
+        assert!(message(&site, "cafe").contains(lost), "{}", message(&site, "cafe"));
+        assert_eq!(site.secret("default", "cafe-env").unwrap(), kept);
+    }
+    assert_eq!(query(&site.server, &login_of(&kept), "SELECT current_user"), Ok("cafe".to_owned()));
+    // What is somebody else's is not deleted either.
+    let _ = site.cluster.kubectl(&["patch", "tdb", "blog", "--type=merge", "-p", GOES]);
+    site.stop();
+    let kept = site.secret("default", "blog-env").unwrap();
+    made_again(&site, "blog-env");
+    let _ = site.cluster.kubectl(&["delete", "tdb", "blog", "--wait=false"]);
+    site.start();
+    wait_until(PATIENCE, || site.get("tdb", "default", "blog").is_none());
+    assert_eq!(site.secret("default", "blog-env").unwrap(), kept);
+
+    // As the message says: without ours in it, it gets them anew.
+    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-env"]);
+    made_by(&site, "helm", "cafe-env", &[("SESSION_KEY", "def")]);
+    site.look_closely_at("cafe");
+    site.ready("default", "cafe");
+    let found = site.secret("default", "cafe-env").unwrap();
+    assert_eq!(found["SESSION_KEY"], "def");
+    assert_eq!(query(&site.server, &login_of(&found), "SELECT current_user"), Ok("cafe".to_owned()));
+}
+
+/// The login in the variables of an application.
+fn login_of(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let keys = [("username", "DB_USER"), ("password", "DB_PASSWORD"), ("database", "DB_NAME")];
+    keys.map(|(key, variable)| (key.to_owned(), variables[variable].clone())).into()
 }
 
 #[test]
