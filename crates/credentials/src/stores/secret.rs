@@ -277,9 +277,15 @@ impl SecretPlace {
         let ours = metadata(delivery, share, generation, writer);
         if let Share::Keys(_) = share {
             let data = Some(data(document));
-            let version = secret.metadata.resource_version;
-            let metadata = ObjectMeta { resource_version: version, ..ours };
+            // Without its UID, one that was deleted meanwhile would be made, with nothing but our keys in it (measured,
+            // Kubernetes 1.34).
+            let ObjectMeta { uid, resource_version, .. } = secret.metadata;
+            let metadata = ObjectMeta { uid, resource_version, ..ours };
             return self.apply(delivery, &Secret { metadata, data, ..Secret::default() }).await;
+        }
+        if *share == Share::TakenOver {
+            // It would go with what it belonged to.
+            secret.metadata.owner_references = None;
         }
         lay_over(&mut secret.metadata, ours);
         secret.data = Some(data(document));
@@ -470,3 +476,7 @@ pub fn document_of(secret: &Secret) -> Document {
 fn data(document: &Document) -> BTreeMap<String, ByteString> {
     document.iter().map(|(key, value)| (key.to_owned(), ByteString(value.as_bytes().to_vec()))).collect()
 }
+
+#[cfg(test)]
+#[path = "secret_tests.rs"]
+mod tests;

@@ -177,6 +177,22 @@ fn login_of(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 #[test]
+fn a_secret_that_is_taken_over_stays_when_what_it_belonged_to_goes() {
+    let Some(site) = site(16) else { return };
+    site.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: claim}}");
+    let owner = site.get("configmap", "default", "claim").unwrap()["metadata"]["uid"].take();
+    made_by(&site, "crossplane", "cafe-conn", &[("username", "cafe"), ("password", "theirs")]);
+    let owners = serde_json::json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "claim", "uid": owner}]);
+    let owned = serde_json::json!({"metadata": {"ownerReferences": owners}}).to_string();
+    let _ = site.cluster.kubectl(&["patch", "secret", "cafe-conn", "-p", &owned]);
+    let credentials = "{secretName: cafe-conn, secretPolicy: TakeOver, takeOverFrom: crossplane}";
+    site.apply(&tenant("cafe", &format!("{{credentials: {credentials}}}")));
+    site.ready("default", "cafe");
+    let taken = site.get("secret", "default", "cafe-conn").unwrap();
+    assert_eq!(taken["metadata"]["ownerReferences"], serde_json::Value::Null);
+}
+
+#[test]
 fn a_secret_is_taken_over_from_the_one_that_has_all_of_it() {
     let Some(site) = site(15) else { return };
     let keys = [("username", "cafe"), ("password", "theirs"), ("endpoint", "old.example.org"), ("port", "5432")];
