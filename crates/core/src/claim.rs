@@ -45,6 +45,18 @@ impl Authority {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id of the project, if it is one's.
+    #[must_use]
+    pub fn project_id(&self) -> Option<&str> {
+        self.0.strip_prefix("project:")
+    }
+
+    /// The id of the cluster, if it is one's.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.0.strip_prefix("cluster:")
+    }
 }
 
 impl FromStr for Authority {

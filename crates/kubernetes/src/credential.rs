@@ -69,5 +69,6 @@ fn not_ready(resource: &TenantResource) -> Failure {
 fn foreign(resource: &TenantResource, what: &str) -> Failure {
     let State { reason, message, .. } = &resource.state;
     let message = format!("{what}, and is not the credential of {} ({reason}: {message})", resource.path());
-    Failure::new(FailureKind::Place, message).hint("choose another `credentials.secretName` for the resource")
+    Failure::new(FailureKind::Place, message)
+        .hint("delete it if nobody needs it, else choose another `credentials.secretName` for the resource")
 }

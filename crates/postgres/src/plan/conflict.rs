@@ -144,9 +144,11 @@ fn level_is_taken(
 fn on_another_server(tenant: &Tenant, desired: &Desired) -> Option<Refusal> {
     let holder = desired.elsewhere.get(&tenant.claim)?;
     let message = format!("`server` is `{holder}` since it was made, and can't become `{}`", desired.server);
+    let is_of_project = tenant.claim.authority.project_id().is_some();
+    let folder = if is_of_project { ", or its folder a project of its own (`tenantdb init`)" } else { "" };
     Some(Refusal::new(RefusalKind::Conflict, message).hint(format!(
         "set `server: {holder}` (moving to another server is a migration); if it is another application, give it \
-                 another name or `namespace`, or its folder a project of its own (`tenantdb init`)"
+         another name or `namespace`{folder}"
     )))
 }
 
@@ -238,14 +240,12 @@ fn of_an_orphan(tenant: &Tenant, names: &TenantNames, ledger: &Ledger, free: &st
 /// What to do about a name that another claim has: it may be the same declaration, in another project.
 fn of_another(claim: &Claim, holder: &Claim, free: &str, desired: &Desired) -> String {
     if holder.namespace == claim.namespace && holder.name == claim.name {
-        let authority = &holder.authority;
-        let project = authority.as_str().strip_prefix("project:");
-        let same = project.map_or_else(String::new, |id| format!("put `project: {id}` into tenantdb.yaml, or "));
-        let server = &desired.server;
-        return format!(
-            "if that is the same project, {same}run `tenantdb server takeover {server} --from {authority}`; else set \
-             `{free}`"
-        );
+        let (authority, server) = (&holder.authority, &desired.server);
+        let project = |id| format!("if that is the same project, put `project: {id}` into tenantdb.yaml");
+        let cluster = |id| format!("if that is the same cluster, give its operator `--cluster-id {id}` again");
+        let same = authority.project_id().map(project).or_else(|| authority.cluster_id().map(cluster));
+        let same = same.unwrap_or_default();
+        return format!("{same}, or run `tenantdb server takeover {server} --from {authority}`; else set `{free}`");
     }
     let naming = if holder.namespace == claim.namespace { "" } else { ", or use {namespace} in the server's `naming`" };
     format!("set `{free}`{naming}")

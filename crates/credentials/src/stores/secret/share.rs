@@ -41,8 +41,8 @@ const UNMARKED: &str = "was not written by tenantdb";
 const CHOOSE_ANOTHER: &str = "choose another `credentials.secretName`";
 
 /// What to do about a Secret of which nobody said what may become of it.
-const CHOOSE_ANOTHER_OR_POLICY: &str =
-    "choose another `credentials.secretName`, or say with `credentials.secretPolicy` what may become of it";
+const CHOOSE_ANOTHER_OR_POLICY: &str = "delete it if nobody needs it, else choose another `credentials.secretName`, or say with `credentials.secretPolicy` what \
+     may become of it";
 
 /// What to do about a Secret that can't be changed.
 const CHOOSE_ANOTHER_OR_DELETE: &str = "delete it, or choose another `credentials.secretName`";

@@ -183,8 +183,8 @@ fn a_secret_that_is_taken_over_stays_when_what_it_belonged_to_goes() {
     let owner = site.get("configmap", "default", "claim").unwrap()["metadata"]["uid"].take();
     made_by(&site, "crossplane", "cafe-conn", &[("username", "cafe"), ("password", "theirs")]);
     let owners = serde_json::json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "claim", "uid": owner}]);
-    let owned = serde_json::json!({"metadata": {"ownerReferences": owners}}).to_string();
-    let _ = site.cluster.kubectl(&["patch", "secret", "cafe-conn", "-p", &owned]);
+    let patch = serde_json::json!({"metadata": {"ownerReferences": owners}}).to_string();
+    let _ = site.cluster.kubectl(&["patch", "secret", "cafe-conn", "-p", &patch]);
     let credentials = "{secretName: cafe-conn, secretPolicy: TakeOver, takeOverFrom: crossplane}";
     site.apply(&tenant("cafe", &format!("{{credentials: {credentials}}}")));
     site.ready("default", "cafe");

@@ -225,7 +225,7 @@ fn what_waits_for_a_server_tells_why_and_can_name_another() {
     site.apply(&tenant("shop", "{server: shared}"));
     site.ready("default", "shop");
     site.apply(&tenant("erp", "{server: shared, database: shop}"));
-    site.wait_for("tdb", "default", "erp", "Ready", "False", "Conflict");
+    site.wait_for("tdb", "default", "erp", "Ready", "False", "NotAllowed");
     let status = site.get("tdb", "default", "erp").unwrap()["status"].take();
     assert_eq!(
         (&status["server"], &status["database"], &status["secretName"]),
