@@ -5,6 +5,7 @@ pub mod writer;
 
 use tenantdb_testkit::{Admin, TestServer, on_every_server, on_servers};
 
+use crate::crash::{is_worth_a_kill, traced};
 use crate::world::{Run, World, query, tenant};
 use writer::Writer;
 
@@ -266,12 +267,10 @@ on_servers! {
         let world = World::on(&server);
         made_by_hand(&server, "first");
         world.declare(&tenant("first", ADOPT));
-        let mut traced = world.command_on(&["apply", "--yes"]);
-        let traced = Run::of(traced.env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
-        let passed = traced.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: "));
-        let passed: std::collections::BTreeSet<&str> = passed.map(|(_, name)| name).filter(|name| !name.contains("ledger") && !name.contains("estate")).collect();
-        assert!(passed.contains("after-adopt-database") && passed.len() > 16, "{passed:?}");
-        for (number, failpoint) in passed.into_iter().enumerate() {
+        let mut passed = traced(&mut world.command_on(&["apply", "--yes"]));
+        passed.retain(|name, _| !name.contains("ledger") && !name.contains("estate"));
+        assert!(passed.contains_key("after-adopt-database") && passed.len() > 16, "{passed:?}");
+        for (number, failpoint) in passed.keys().filter(|name| is_worth_a_kill(name)).enumerate() {
             let name = format!("db{number}");
             made_by_hand(&server, &name);
             let writer = Writer::start(&server, &name, PASSWORD, &name).await;

@@ -8,7 +8,7 @@ mod site;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -59,13 +59,24 @@ fn a_crash_at_any_kind_of_step_is_mended_by_running_again() {
 fn passages(scenario: &Scenario, major: u32) -> BTreeMap<String, usize> {
     let _context = Context(format!("undisturbed, {}, PostgreSQL {major}", scenario.name));
     let mut site = scenario.site(major);
-    let run = Run::of(scenario.command(&site).env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
+    let passages = traced(&mut scenario.command(&site));
     scenario.check(&mut site);
+    passages
+}
+
+/// Runs a command to its end, and gives how often it passed each failpoint.
+pub fn traced(command: &mut Command) -> BTreeMap<String, usize> {
+    let run = Run::of(command.env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
     let mut passages = BTreeMap::new();
     for (_, name) in run.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: ")) {
         *passages.entry(name.to_owned()).or_default() += 1;
     }
     passages
+}
+
+/// Whether a failpoint is worth a kill of its own: before one step is after another.
+pub fn is_worth_a_kill(failpoint: &str) -> bool {
+    soak() || !failpoint.starts_with("before-")
 }
 
 fn crash(kill: &Kill) {

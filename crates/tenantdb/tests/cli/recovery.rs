@@ -1,13 +1,14 @@
 //! A ledger that was lost, that is older than its server, and databases that a restore made anew: whoever logs in goes on,
 //! and nothing is made twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use tenantdb_testkit::{Admin, Options, TestServer, available, majors, on_servers};
 
 use crate::adoption::writer::Writer;
-use crate::world::{Run, World, query, server_yaml, tenant};
+use crate::crash::{is_worth_a_kill, traced};
+use crate::world::{World, query, server_yaml, tenant};
 
 /// With a login for reports, and with a role of its own that may read.
 const SHARED: &str = "{comment: Orders, connectionLimit: 20, settings: {statement_timeout: 30s}, schemas: [app], \
@@ -269,12 +270,9 @@ on_servers! {
         let writers = [writer(&server, &kept[0]).await, writer(&server, &kept[3]).await];
         lose_ledger(&server);
         forget(&world);
-        let traced = Run::of(world.command_on(&["apply"]).env("TENANTDB_LOG", "tenantdb_core::failpoint=trace")).exits(0);
-        let passed = traced.stderr.lines().filter_map(|line| line.split_once("tenantdb_core::failpoint: "));
-        let passed: BTreeSet<&str> = passed.map(|(_, name)| name).collect();
-        assert!(passed.contains("after-recover") && passed.contains("before-create-ledger") && passed.len() > 10, "{passed:?}");
-        // Before one step is after another.
-        for failpoint in passed.into_iter().filter(|name| !name.starts_with("before-")) {
+        let passed = traced(&mut world.command_on(&["apply"]));
+        assert!(passed.contains_key("after-recover") && passed.contains_key("before-create-ledger") && passed.len() > 10, "{passed:?}");
+        for failpoint in passed.keys().filter(|name| is_worth_a_kill(name)) {
             lose_ledger(&server);
             forget(&world);
             world.run_killed_at(failpoint, &["apply"]);

@@ -8,6 +8,9 @@ use tenantdb_testkit::TestServer;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
+/// Between one round of its work and the next: without a pause it takes a processor for itself.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Writes all the time, over a session that stays open and over new ones.
 pub struct Writer {
     stop: Arc<AtomicBool>,
@@ -69,6 +72,7 @@ async fn stay(client: Client, stop: Arc<AtomicBool>, writes: Arc<AtomicUsize>) -
         number += 1;
         write(&client, number, "stay").await?;
         writes.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(())
 }
@@ -88,6 +92,7 @@ async fn come_and_go(
         tokio::spawn(connection);
         write(&client, number, "come").await?;
         writes.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(())
 }
