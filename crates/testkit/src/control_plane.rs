@@ -11,9 +11,13 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::Request;
 use kube::{Client, Config};
+use serde_json::{Value, json};
 
+use crate::client::run_blocking;
 use crate::files;
 use crate::leftovers::Home;
 use crate::ports::PortLease;
@@ -91,12 +95,7 @@ impl Cluster {
     /// # Panics
     /// When the context is not there.
     pub async fn client(&self, context: Option<&str>) -> Client {
-        // Another test may have installed it before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).expect("a kubeconfig");
-        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("a context of the kubeconfig");
-        Client::try_from(config).expect("a client")
+        self.plane().client(context).await.expect("a context of the kubeconfig")
     }
 
     /// Runs kubectl; what it takes from standard input is `input`.
@@ -157,13 +156,15 @@ impl Cluster {
 
     /// From now on the context `operator` is this service account, as a pod of it would be.
     pub fn operate_as(&mut self, namespace: &str, account: &str) {
-        let token = self.kubectl(&["create", "token", account, "-n", namespace, "--duration=24h"]);
+        let token = run_blocking(async { token(&self.client(None).await, namespace, account).await });
         if let Some(plane) = &mut self.plane {
-            token.trim().clone_into(&mut plane.operator);
+            plane.operator = token;
             plane.write_kubeconfig();
         }
         // An account of this name that was there before is remembered for a moment.
-        wait_until(PATIENCE, || self.try_kubectl(&["auth", "whoami", "--context=operator"], "").status.success());
+        wait_until(PATIENCE, || {
+            run_blocking(async { self.client(Some("operator")).await.apiserver_version().await.is_ok() })
+        });
     }
 
     /// Ends the API server at once, and starts it again; etcd keeps what it has.
@@ -197,7 +198,7 @@ impl Cluster {
     pub fn compact(&self) {
         let plane = self.plane();
         let range = format!("{{\"key\": \"{}\"}}", BASE64.encode("/registry"));
-        let answer: serde_json::Value = serde_json::from_str(&plane.etcd("/v3/kv/range", &range)).expect("JSON");
+        let answer: Value = serde_json::from_str(&plane.etcd("/v3/kv/range", &range)).expect("JSON");
         let revision = answer["header"]["revision"].as_str().expect("a revision");
         plane.etcd("/v3/kv/compaction", &format!("{{\"revision\": {revision}, \"physical\": true}}"));
     }
@@ -336,9 +337,21 @@ impl ControlPlane {
             return false;
         }
         self.write_kubeconfig();
-        let mut command = Command::new(self.programs.join("kubectl"));
-        command.arg("--kubeconfig").arg(self.kubeconfig()).args(["get", "--raw", "/readyz"]);
-        command.output().is_ok_and(|output| output.status.success())
+        run_blocking(async {
+            // A certificate that is being written can't be read.
+            let Ok(client) = self.client(None).await else { return false };
+            let ready = Request::new("/readyz").list(&ListParams::default()).expect("a path");
+            client.request_text(ready).await.is_ok()
+        })
+    }
+
+    async fn client(&self, context: Option<&str>) -> Result<Client, Box<dyn std::error::Error>> {
+        // Another test may have installed it before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig())?;
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        Ok(Client::try_from(config)?)
     }
 
     fn write_kubeconfig(&self) {
@@ -379,9 +392,9 @@ impl ControlPlane {
     fn stored(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         let end = format!("{}0", prefix.trim_end_matches('/'));
         let range = format!("{{\"key\": \"{}\", \"range_end\": \"{}\"}}", BASE64.encode(prefix), BASE64.encode(&end));
-        let answer: serde_json::Value = serde_json::from_str(&self.etcd("/v3/kv/range", &range)).expect("JSON");
+        let answer: Value = serde_json::from_str(&self.etcd("/v3/kv/range", &range)).expect("JSON");
         let pairs = answer["kvs"].as_array().cloned().unwrap_or_default();
-        let field = |pair: &serde_json::Value, name: &str| {
+        let field = |pair: &Value, name: &str| {
             BASE64.decode(pair[name].as_str().unwrap_or_default()).expect("what etcd encoded")
         };
         pairs
@@ -428,6 +441,18 @@ fn helm_of(programs: &Path) -> Command {
     }
     command.env_remove("KUBECONFIG").env_remove("HELM_NAMESPACE");
     command
+}
+
+/// A day's token of a service account.
+async fn token(client: &Client, namespace: &str, account: &str) -> String {
+    let accounts = Request::new(format!("/api/v1/namespaces/{namespace}/serviceaccounts"));
+    let wanted = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 24 * 60 * 60},
+    });
+    let request =
+        accounts.create_subresource("token", account, &PostParams::default(), wanted.to_string().into_bytes());
+    let made: Value = client.request(request.expect("a path")).await.expect("a service account");
+    made["status"]["token"].as_str().expect("a token").to_owned()
 }
 
 fn end(child: &mut Option<Child>) {

@@ -7,7 +7,6 @@ mod hardship;
 mod hostile;
 mod isolation;
 mod protection;
-mod reader;
 mod replicas;
 mod resources;
 mod secrets;

@@ -9,7 +9,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use tenantdb_testkit::{Cluster, helm};
+use tenantdb_testkit::{Cluster, Objects, helm};
 
 use super::site::OPERATOR;
 use crate::docs::root;
@@ -70,17 +70,16 @@ fn is_refused(name: &str, values: &str, told: &str) {
     assert!(!output.status.success() && error.contains(told), "{name} {values}: {error}");
 }
 
-/// The API server would take an object, knows each of its fields, and warns of none.
+/// The API server would take all of these, knows each of their fields, and warns of none.
 #[track_caller]
-fn is_taken(cluster: &Cluster, object: &Value) {
-    let output = try_dry(cluster, object);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && error.is_empty(), "{object}: {error}");
-}
-
-fn try_dry(cluster: &Cluster, object: &Value) -> Output {
+fn are_taken(cluster: &Cluster, objects: &[Value]) {
     let dry = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
-    cluster.try_kubectl(&dry, &object.to_string())
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    let output = cluster.try_kubectl(&dry, &list.to_string());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && error.is_empty(), "{list}: {error}");
+    let taken = String::from_utf8_lossy(&output.stdout).lines().count();
+    assert_eq!(taken, objects.len());
 }
 
 /// Makes the operator's namespace, which takes only pods with the least rights on their node.
@@ -89,5 +88,5 @@ fn make_namespace(cluster: &Cluster) {
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": OPERATOR, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
     });
-    cluster.kubectl_with(&["apply", "-f", "-"], &namespace.to_string());
+    Objects::of(cluster).apply(&namespace.to_string());
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tenantdb_testkit::{Admin, TestServer};
+use tenantdb_testkit::{Admin, Objects, TestServer};
 
 use super::site::{Site, with_our_kinds};
 use crate::access::role;
@@ -18,7 +18,7 @@ fn a_password_is_read_from_a_secret_when_nothing_before_it_is_there() {
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgresql", "namespace": "kube-system"},
         "stringData": {"password": server.admin_password(), "empty": ""},
     });
-    cluster.kubectl_with(&["apply", "-f", "-"], &secret.to_string());
+    Objects::of(&cluster).apply(&secret.to_string());
     let mut world = World::new();
     let declared = |key: &str| {
         format!(

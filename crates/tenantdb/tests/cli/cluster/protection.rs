@@ -213,7 +213,7 @@ fn what_is_the_platforms_to_allow_is_refused_to_a_namespace_with_the_way_to_go()
     // Where nobody asks, protection is not taken away.
     assert_eq!(sync_options(&site), "Prune=confirm,Delete=confirm");
     site.stop();
-    site.guard_no_more(&["delete", "tdb", "theirs", "-n", "shop"]);
+    site.guard_no_more("shop", "theirs");
     let _ = site.cluster.kubectl(&[
         "patch",
         "tdb",
@@ -261,7 +261,7 @@ fn what_is_deleted_by_force_is_left_behind_whatever_its_policies_say() {
     let logins = ["orders-secret", "orders-secret-reporting", "scratch-secret"];
     let logins = logins.map(|name| site.secret("shop", name).unwrap());
     site.stop();
-    site.guard_no_more(&["delete", "tdb", "orders", "-n", "shop"]);
+    site.guard_no_more("shop", "orders");
     for name in ["orders", "scratch"] {
         force_away(&site, name);
     }

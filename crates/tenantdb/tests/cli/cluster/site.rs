@@ -8,15 +8,15 @@ use std::process::Child;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tenantdb_testkit::{Admin, Cluster, Options, PortLease, TestServer, available, run_blocking, wait_until};
+use tenantdb_testkit::{Admin, Cluster, Objects, Options, PortLease, TestServer, available, run_blocking, wait_until};
 
-use super::reader::Reader;
 use crate::world::World;
 
 /// How long the operator may take on a busy machine.
@@ -37,9 +37,9 @@ pub struct Site {
     /// What their logs look like.
     pub log_format: &'static str,
     world: World,
-    reader: Reader,
     pub server: TestServer,
     pub cluster: Cluster,
+    pub objects: Objects,
 }
 
 impl Site {
@@ -73,9 +73,9 @@ impl Site {
         let server = start()?;
         let mut world = World::new();
         world.set("KUBECONFIG", cluster.kubeconfig().to_str().unwrap());
-        let reader = Reader::new(&cluster);
+        let objects = Objects::of(&cluster);
         let mut site =
-            Self { operators: Vec::new(), level: "debug", log_format: "text", world, reader, server, cluster };
+            Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster, objects };
         site.prepare(install);
         Some(site)
     }
@@ -83,10 +83,9 @@ impl Site {
     /// Brings what the operator needs, and waits until the API server follows it.
     fn prepare(&mut self, install: impl FnOnce(&Self)) {
         install(self);
-        established(&self.cluster);
+        self.objects.wait_for_definitions();
         self.cluster.operate_as(OPERATOR, OPERATOR);
-        let definition = ["delete", "crd", "tenantroles.tenantdb.dev", "--dry-run=server"];
-        wait_until(PATIENCE, || !self.cluster.try_kubectl(&definition, "").status.success());
+        wait_until(PATIENCE, || !self.objects.would_delete("crd", "", "tenantroles.tenantdb.dev"));
     }
 
     /// Applies what `tenantdb install` prints; nothing runs the operator's Deployment.
@@ -105,7 +104,7 @@ impl Site {
     pub fn lose_cluster(&mut self) -> Cluster {
         self.stop();
         let lost = std::mem::replace(&mut self.cluster, Cluster::get().unwrap());
-        self.reader = Reader::new(&self.cluster);
+        self.objects = Objects::of(&self.cluster);
         self.world.set("KUBECONFIG", self.cluster.kubeconfig().to_str().unwrap());
         self.prepare(Self::install);
         self.declare_server();
@@ -220,10 +219,10 @@ impl Site {
     /// Applies manifests.
     #[track_caller]
     pub fn apply(&self, manifests: &str) {
-        self.cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], manifests);
+        self.objects.apply(manifests);
     }
 
-    /// Makes databases of one spec, called `many-0`, `many-1` and so on; kubectl would take its time.
+    /// Makes databases of one spec, called `many-0`, `many-1` and so on, several at a time.
     pub fn make_many(&self, numbers: Range<usize>, spec: &str) {
         self.make_many_called("many", numbers, spec);
     }
@@ -263,13 +262,11 @@ impl Site {
         Api::namespaced_with(self.cluster.client(None).await, "default", &ApiResource::from_gvk(&database()))
     }
 
-    /// Takes away the policy that protects, until it lets this pass.
+    /// Takes away the policy that protects, until this database could be deleted.
     #[track_caller]
-    pub fn guard_no_more(&self, attempt: &[&str]) {
-        let policy = ["delete", "validatingadmissionpolicybinding", "tenantdb-protection"];
-        let _ = self.cluster.kubectl(&policy);
-        let dry = [attempt, &["--dry-run=server"]].concat();
-        wait_until(PATIENCE, || self.cluster.try_kubectl(&dry, "").status.success());
+    pub fn guard_no_more(&self, namespace: &str, name: &str) {
+        self.objects.delete("validatingadmissionpolicybinding", "", "tenantdb-protection");
+        wait_until(PATIENCE, || self.objects.would_delete("tdb", namespace, name));
     }
 
     /// Makes a namespace.
@@ -279,18 +276,13 @@ impl Site {
 
     /// Has a database of the namespace `default` looked at closely.
     pub fn look_closely_at(&self, name: &str) {
-        let refresh = format!("tenantdb.dev/refresh={:x}", rand::random::<u64>());
-        let _ = self.cluster.kubectl(&["annotate", "--overwrite", "tdb", name, &refresh]);
+        let refresh = json!({"tenantdb.dev/refresh": format!("{:x}", rand::random::<u64>())});
+        self.objects.patch("tdb", "default", name, &json!({"metadata": {"annotations": refresh}}));
     }
 
     /// An object, if it is there.
     pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
-        let ours = [("tdb", "TenantDatabase"), ("tenantrole", "TenantRole"), ("dbs", "DatabaseServer")];
-        if let Some((_, kind)) = ours.iter().find(|(short, _)| *short == kind) {
-            return self.reader.get(kind, namespace, name);
-        }
-        let output = self.cluster.try_kubectl(&["get", kind, "-n", namespace, name, "-o", "json"], "");
-        serde_json::from_slice(&output.stdout).ok()
+        self.objects.get(kind, namespace, name)
     }
 
     /// Waits until a condition of an object has this status and reason.
@@ -347,16 +339,13 @@ impl Site {
 
     /// What each Secret of a namespace holds.
     pub fn secrets(&self, namespace: &str) -> BTreeMap<String, BTreeMap<String, String>> {
-        let template = "{{range .items}}{{.metadata.name}}\u{2}\
-                        {{range $key, $value := .data}}{{$key}}={{$value | base64decode}}\u{1}{{end}}\u{3}{{end}}";
-        let template = format!("go-template={template}");
-        let decoded = self.cluster.kubectl(&["get", "secrets", "-n", namespace, "-o", &template]);
-        let secrets = decoded.split('\u{3}').filter_map(|secret| secret.split_once('\u{2}'));
-        let keys = |data: &str| {
-            let pairs = data.split('\u{1}').filter_map(|pair| pair.split_once('='));
-            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-        };
-        secrets.map(|(name, data)| (name.to_owned(), keys(data))).collect()
+        let secrets = self.objects.list("secret", namespace).into_iter().map(|secret| {
+            let secret: Secret = serde_json::from_value(secret).unwrap();
+            let data = secret.data.unwrap_or_default().into_iter();
+            let data = data.map(|(key, value)| (key, String::from_utf8(value.0).unwrap())).collect();
+            (secret.metadata.name.unwrap(), data)
+        });
+        secrets.collect()
     }
 }
 
@@ -374,13 +363,8 @@ impl Drop for Site {
 /// A cluster that knows our kinds.
 pub fn with_our_kinds() -> Option<Cluster> {
     let cluster = Cluster::get()?;
-    let world = World::new();
-    let definitions = world.run(&["crds"]).exits(0).stdout;
-    cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], &definitions);
-    established(&cluster);
+    let objects = Objects::of(&cluster);
+    objects.apply(&World::new().run(&["crds"]).exits(0).stdout);
+    objects.wait_for_definitions();
     Some(cluster)
-}
-
-fn established(cluster: &Cluster) {
-    let _ = cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
 }

@@ -129,7 +129,7 @@ fn a_deleted_resource_leaves_behind_what_its_policies_say() {
     site.ready("default", "blog");
     let login = site.secret("default", "blog-secret").unwrap();
     let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--timeout=60s"]);
-    site.guard_no_more(&["delete", "tdb", "blog"]);
+    site.guard_no_more("", "blog");
     let _ = site.cluster.kubectl(&["delete", "tdb", "blog", "--timeout=60s"]);
     assert_eq!(
         site.server.psql("postgres", "SELECT datname FROM pg_database WHERE datname IN ('cafe', 'blog')"),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tenantdb_testkit::{Admin, Cluster, TestServer, helm, wait_until};
+use tenantdb_testkit::{Admin, Cluster, Objects, TestServer, helm, wait_until};
 
-use super::{chart, definitions, is_refused, is_taken, is_well_formed, make_namespace, objects, rendered, try_dry};
+use super::{are_taken, chart, definitions, is_refused, is_well_formed, make_namespace, objects, rendered};
 use crate::cluster::site::{OPERATOR, PATIENCE, Site, with_our_kinds};
 use crate::docs::{REWRITE, root};
 use crate::world::{World, query, tenant, tenant_in};
@@ -154,18 +154,17 @@ fn the_api_server_takes_whatever_it_makes() {
     let Some(cluster) = with_our_kinds() else { return };
     make_namespace(&cluster);
     for values in ["clusterId: a", EVERYTHING, LITTLE] {
-        let made = objects(&rendered(CHART, values, &[]).unwrap());
-        // The definition of a ServiceMonitor is the Prometheus operator's.
-        for object in made.iter().filter(|object| object["kind"] != "ServiceMonitor") {
-            is_taken(&cluster, object);
-        }
+        let mut made = objects(&rendered(CHART, values, &[]).unwrap());
+        // Its definition is the Prometheus operator's.
+        made.retain(|object| object["kind"] != "ServiceMonitor");
         let pod = &of_kind(&made, "Deployment")["spec"]["template"];
         let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"], "spec": pod["spec"]});
         pod["metadata"]["name"] = json!("a");
         pod["metadata"]["namespace"] = json!(OPERATOR);
-        is_taken(&cluster, &pod);
+        made.push(pod.clone());
+        are_taken(&cluster, &made);
         pod["spec"]["securityContext"]["runAsNonRoot"].take();
-        assert!(!try_dry(&cluster, &pod).status.success(), "nobody looks at pods");
+        assert!(Objects::of(&cluster).would_apply(&pod.to_string()).is_err(), "nobody looks at pods");
     }
 }
 
@@ -229,8 +228,7 @@ fn helm_installs_upgrades_and_removes_it() {
     assert_eq!(site.get("deployment", OPERATOR, "tenantdb"), None);
     assert_eq!(site.get("validatingadmissionpolicy", "", "tenantdb-protection"), None);
     assert_logs_in(&site);
-    let definition = ["delete", "crd", "tenantdatabases.tenantdb.dev", "--dry-run=server"];
-    wait_until(PATIENCE, || site.cluster.try_kubectl(&definition, "").status.success());
+    wait_until(PATIENCE, || site.objects.would_delete("crd", "", "tenantdatabases.tenantdb.dev"));
     install(&site);
     site.ready("default", "orders");
 }
@@ -241,7 +239,8 @@ fn refuses_a_newer_ledger(site: &Site) {
         |version: u32| site.server.psql("tenantdb", &format!("UPDATE ledger.server SET version = {version}"));
     let version = site.server.psql("tenantdb", "SELECT version FROM ledger.server").parse().unwrap();
     set_version(version + 1);
-    let _ = site.cluster.kubectl(&["annotate", "dbs", "shared", "tenantdb.dev/refresh=back"]);
+    let refresh = json!({"metadata": {"annotations": {"tenantdb.dev/refresh": "back"}}});
+    site.objects.patch("dbs", "", "shared", &refresh);
     site.wait_for("dbs", "", "shared", "Reconciling", "True", "Failed");
     site.wait_to_hear("dbs", "", "shared", &format!("the ledger has version {}", version + 1));
     assert_logs_in(site);
@@ -263,10 +262,8 @@ pub fn install(site: &Site) {
     let shown: Vec<&str> = steps.split("EOF\n").skip(1).step_by(2).collect();
     assert_eq!(shown.len(), 2, "{told}");
     for shown in shown {
-        for object in objects(shown) {
-            // The API server takes its time until it knows a kind.
-            wait_until(PATIENCE, || try_dry(&site.cluster, &object).status.success());
-        }
+        // The API server takes its time until it knows a kind.
+        wait_until(PATIENCE, || site.objects.would_apply(shown).is_ok());
     }
 }
 
@@ -274,7 +271,7 @@ pub fn install(site: &Site) {
 fn a_release_takes_over_what_was_applied() {
     let Some(cluster) = Cluster::get() else { return };
     let manifests = World::new().run(&["install", "--cluster-id", "test"]).exits(0).stdout;
-    cluster.kubectl_with(&["apply", "--server-side", "-f", "-"], &manifests);
+    Objects::of(&cluster).apply(&manifests);
     let operator = chart(CHART);
     let install = ["install", "tenantdb", &operator, "-n", OPERATOR, "--set", "clusterId=test"];
     assert!(!cluster.try_helm(&install).status.success());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, TestServer, wait_until};
 
 use super::{
-    chart, definitions, is_refused, is_taken, is_well_formed, make_namespace, objects, operator, rendered, values,
+    are_taken, chart, definitions, is_refused, is_well_formed, make_namespace, objects, operator, rendered, values,
 };
 use crate::cluster::site::{OPERATOR, PATIENCE, Site, with_our_kinds};
 use crate::world::query;
@@ -78,9 +78,7 @@ fn the_api_server_takes_whatever_it_makes() {
     let Some(cluster) = with_our_kinds() else { return };
     make_namespace(&cluster);
     for values in [&TEAM.replace("my-namespace", "default"), TEAM_WITH_MORE] {
-        for object in objects(&rendered(CHART, values, &[]).unwrap()) {
-            is_taken(&cluster, &object);
-        }
+        are_taken(&cluster, &objects(&rendered(CHART, values, &[]).unwrap()));
     }
 }
 
@@ -139,9 +137,7 @@ fn helm_installs_upgrades_and_removes_databases() {
     };
     wait_until(PATIENCE, || !is_there("my-test-db"));
     site.ready("my-namespace", "my-app-db");
-    let unprotected = r#"{"spec": {"deletionProtection": false}}"#;
-    let patch = ["patch", "tdb", "my-app-db", "-n", "my-namespace", "--type=merge", "-p", unprotected];
-    site.cluster.kubectl_with(&patch, "");
+    site.objects.patch("tdb", "my-namespace", "my-app-db", &json!({"spec": {"deletionProtection": false}}));
     site.ready("my-namespace", "my-app-db");
     site.cluster.helm(&["uninstall", "team", "-n", "my-namespace"]);
     wait_until(PATIENCE, || app().is_none());
