@@ -198,7 +198,7 @@ impl Share {
     }
 
     fn site(&self) -> Site {
-        let site = Site::new(self.major);
+        let site = Site::new(self.major, &[]);
         let tenants: String = fifty().iter().map(|(name, spec)| tenant(name, spec)).collect();
         site.world.write("tenants.yaml", &tenants);
         site

@@ -8,12 +8,16 @@ use std::time::Duration;
 use tenantdb_testkit::{query_at, wait_until};
 
 use super::site::{Left, More, SPOILT, Site};
+use super::soak;
 use crate::recovery::make_anew;
 use crate::upgrade::make_earlier;
 use crate::world::{Run, query, tenant};
 
 /// The tenants of each scenario: a step of a kind is passed at least once for each.
 const TENANTS: [&str; 5] = ["blog", "cafe", "erp", "shop", "wiki"];
+
+/// Enough for one to be done, one to be at work on and one to come; the soak tests take all.
+const SOME: usize = 3;
 
 /// One that is there in some of them and is not what they are about.
 const HOST: &str = "host";
@@ -52,6 +56,8 @@ pub struct Scenario {
     left: Left,
     /// What each tenant has afterwards beside its own.
     more: More,
+    /// How many tenants it is about.
+    tenants: usize,
 }
 
 /// The spec of tenants that let others in.
@@ -89,6 +95,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "creation of tenants that log in themselves",
@@ -97,6 +104,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Apply { spec: IN_PLACE, options: &[] },
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "password replaced in place",
@@ -109,6 +117,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Apply { spec: IN_PLACE, options: &["--yes"] },
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "change of everything that is declared",
@@ -121,12 +130,13 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "credential lost",
         before: Some(FULL),
         damage: |site| {
-            for (index, tenant) in TENANTS.iter().enumerate() {
+            for (index, tenant) in site.tenants.iter().enumerate() {
                 fs::remove_file(site.world.credential_path("default", &format!("{tenant}-secret"))).unwrap();
                 if index.is_multiple_of(2) {
                     fs::remove_file(site.world.credential_path("default", &format!(".{tenant}-secret"))).unwrap();
@@ -136,19 +146,21 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "credential lost again",
         before: Some(FULL),
         damage: |site| {
             lose(site);
-            site.world.apply(&all(FULL)).exits(0);
+            site.world.apply(&all(site, FULL)).exits(0);
             site.look();
             lose(site);
         },
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "credential edited",
@@ -157,6 +169,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "others let in",
@@ -177,6 +190,7 @@ pub const SCENARIOS: &[Scenario] = &[
             ],
             credentials: &["{}-secret-reporting", "{}-secret-worker"],
         },
+        tenants: SOME,
     },
     Scenario {
         name: "others let in to less",
@@ -188,6 +202,7 @@ pub const SCENARIOS: &[Scenario] = &[
             roles: &["{}_ro|f", "{}_worker|f", "{}_worker_a|t", "{}_worker_b|f"],
             credentials: &["{}-secret-worker"],
         },
+        tenants: SOME,
     },
     Scenario {
         name: "logins that watch the server",
@@ -200,6 +215,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Watch,
         left: Left::Whole,
         more: More { roles: &["watch-{}|f", "watch-{}_a|t", "watch-{}_b|f"], credentials: &["watch-{}-role-secret"] },
+        tenants: SOME,
     },
     Scenario {
         name: "another login no longer let in",
@@ -208,54 +224,58 @@ pub const SCENARIOS: &[Scenario] = &[
             let server = site.world.folder().join("server.yaml");
             let plain = fs::read_to_string(&server).unwrap();
             fs::write(&server, format!("{plain}  connectFor: [postgres]\n")).unwrap();
-            site.world.apply(&all(FULL)).exits(0);
+            site.world.apply(&all(site, FULL)).exits(0);
             fs::write(&server, plain).unwrap();
         },
         task: HEAL,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "login taken away",
         before: Some(FULL),
         damage: |site| {
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 site.server.psql("postgres", &format!("ALTER ROLE {tenant}_a NOLOGIN PASSWORD NULL"));
             }
         },
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "login dropped",
         before: Some(FULL),
         damage: |site| {
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 site.server.psql(tenant, &format!("DROP OWNED BY {tenant}_a; DROP ROLE {tenant}_a"));
             }
         },
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "password changed by hand",
         before: Some(FULL),
         damage: |site| {
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 site.server.psql("postgres", &format!("ALTER ROLE {tenant}_a PASSWORD 'other'"));
             }
         },
         task: HEAL,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "database and roles dropped by hand",
         before: Some(FULL),
         damage: |site| {
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 site.server.psql("postgres", &format!("DROP DATABASE {tenant}"));
                 site.server.psql("postgres", &format!("DROP ROLE {tenant}, {tenant}_a, {tenant}_b"));
             }
@@ -263,12 +283,13 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "database dropped halfway",
         before: Some(FULL),
         damage: |site| {
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 let half = format!("UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{tenant}'");
                 site.server.psql("postgres", &half);
             }
@@ -276,12 +297,13 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "everything meddled with",
         before: Some(FULL),
         damage: |site| {
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 site.server.psql(
                     tenant,
                     &format!(
@@ -297,13 +319,14 @@ pub const SCENARIOS: &[Scenario] = &[
                 );
             }
             // Each is visited by its neighbour.
-            for (host, guest) in TENANTS.iter().zip(TENANTS.iter().cycle().skip(1)) {
+            for (host, guest) in site.tenants.iter().zip(site.tenants.iter().cycle().skip(1)) {
                 stay(site, guest, host);
             }
         },
         task: HEAL,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "ledger lost",
@@ -315,6 +338,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "ledger of an earlier version",
@@ -323,26 +347,29 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Apply { spec: "{connectionLimit: 5, schemas: [app], extensions: [pg_trgm]}", options: &[] },
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "databases restored from a dump",
         before: Some(FULL),
-        damage: |site| TENANTS.iter().for_each(|tenant| make_anew(&site.server, tenant)),
+        damage: |site| site.tenants.iter().for_each(|tenant| make_anew(&site.server, tenant)),
         task: Task::Apply { spec: RESTORED, options: &["--yes"] },
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "database closed by hand",
         before: Some(FULL),
         damage: |site| {
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 site.server.psql("postgres", &format!("ALTER DATABASE {tenant} ALLOW_CONNECTIONS false"));
             }
         },
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "deletion of everything",
@@ -351,19 +378,21 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Delete,
         left: Left::Nothing,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "deletion of what was let into another tenant's database",
         before: Some("{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}"),
         damage: |site| {
             host(site);
-            let guests = TENANTS.map(|guest| format!("{guest}, {guest}_a")).join(", ");
+            let guests = roles(site);
             let sql = format!("SET ROLE {HOST}; CREATE TABLE shared (id int); GRANT SELECT ON shared TO {guests}");
             site.server.psql(HOST, &sql);
         },
         task: Task::Delete,
         left: Left::Nothing,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "deletion of what another tenant's open transaction holds",
@@ -371,12 +400,13 @@ pub const SCENARIOS: &[Scenario] = &[
         damage: |site| {
             host(site);
             query_as(site, HOST, "CREATE TABLE shared (id int)");
-            let guests = TENANTS.map(|guest| format!("{guest}, {guest}_a")).join(", ");
+            let guests = roles(site);
             stay_with(site, HOST, HOST, &format!("BEGIN; GRANT SELECT ON shared TO {guests}"));
         },
         task: Task::Delete,
         left: Left::Nothing,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "deletion of the logins",
@@ -385,6 +415,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Delete,
         left: Left::Database,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "deletion of the database",
@@ -393,6 +424,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Delete,
         left: Left::Roles,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "deletion that keeps everything",
@@ -401,6 +433,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Delete,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "what another project left behind taken over",
@@ -416,13 +449,14 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Apply { spec: TAKEN_OVER, options: &["--yes"] },
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "adoption",
         before: None,
         damage: |site| {
             make_by_hand(site);
-            for tenant in TENANTS {
+            for tenant in site.tenants {
                 site.server.psql("postgres", &format!("GRANT CREATE ON DATABASE {tenant} TO pg_monitor"));
                 site.keeps_login(tenant);
             }
@@ -430,18 +464,20 @@ pub const SCENARIOS: &[Scenario] = &[
         task: Task::Apply { spec: ADOPTED, options: &["--yes"] },
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "retirement of the login from before an adoption",
         before: None,
         damage: |site| {
             make_by_hand(site);
-            site.world.declare(&all(ADOPTED)).run_on(&["apply", "--yes"]).exits(0);
+            site.world.declare(&all(site, ADOPTED)).run_on(&["apply", "--yes"]).exits(0);
             site.look();
         },
         task: Task::Retire,
         left: Left::Whole,
         more: NOTHING,
+        tenants: SOME,
     },
     Scenario {
         name: "declared again after a deletion that was killed",
@@ -449,7 +485,7 @@ pub const SCENARIOS: &[Scenario] = &[
         damage: |site| {
             // Each at another point.
             let points = ["record-deletion", "withdraw-credential", "close-database", "drop-database", "drop-roles"];
-            for (name, point) in TENANTS.into_iter().zip(points) {
+            for (name, point) in site.tenants.iter().zip(points) {
                 site.world.write("tenants.yaml", &tenant(name, "{}"));
                 let mut delete = site.world.command(&DELETE);
                 let killed = Run::of(delete.env("TENANTDB_FAILPOINT", format!("after-{point}")));
@@ -462,6 +498,7 @@ pub const SCENARIOS: &[Scenario] = &[
         task: APPLY,
         left: Left::Whole,
         more: NOTHING,
+        tenants: TENANTS.len(),
     },
 ];
 
@@ -472,15 +509,16 @@ const DELETE: [&str; 6] = ["delete", "--yes", "-f", "server.yaml", "-f", "tenant
 impl Scenario {
     /// A server on which only the task is left to do.
     pub fn site(&self, major: u32) -> Site {
-        let mut site = Site::new(major);
+        let tenants = if soak() { &TENANTS[..] } else { &TENANTS[..self.tenants] };
+        let mut site = Site::new(major, tenants);
         if let Some(spec) = self.before {
-            site.world.apply(&all(spec)).exits(0);
+            site.world.apply(&all(&site, spec)).exits(0);
             site.look();
         }
         (self.damage)(&mut site);
         match &self.task {
-            Task::Apply { spec, .. } => drop(site.world.write("tenants.yaml", &all(spec))),
-            Task::Watch => drop(site.world.write("tenants.yaml", &(all(FULL) + &watching()))),
+            Task::Apply { spec, .. } => drop(site.world.write("tenants.yaml", &all(&site, spec))),
+            Task::Watch => drop(site.world.write("tenants.yaml", &(all(&site, FULL) + &watching(&site)))),
             Task::Delete | Task::Retire => {}
         }
         site
@@ -490,7 +528,7 @@ impl Scenario {
     pub fn command(&self, site: &Site) -> Command {
         match &self.task {
             Task::Delete => site.world.command(&DELETE),
-            Task::Retire => site.world.command(&[&["rotate", "--retire", "--yes"], &TENANTS[..]].concat()),
+            Task::Retire => site.world.command(&[&["rotate", "--retire", "--yes"], site.tenants].concat()),
             Task::Apply { options, .. } => {
                 let mut command = site.world.command(&APPLIED);
                 command.args(*options);
@@ -503,7 +541,7 @@ impl Scenario {
     /// Whether the task is done, and nothing else.
     #[track_caller]
     pub fn check(&self, site: &mut Site) {
-        let left = TENANTS.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
+        let left = site.tenants.iter().map(|tenant| ((*tenant).to_owned(), self.left)).collect();
         site.check(left, self.more);
         if !matches!(self.task, Task::Delete) {
             site.is_as_declared();
@@ -511,33 +549,38 @@ impl Scenario {
     }
 }
 
-fn all(spec: &str) -> String {
-    TENANTS.iter().map(|name| tenant(name, spec)).collect()
+fn all(site: &Site, spec: &str) -> String {
+    site.tenants.iter().map(|name| tenant(name, spec)).collect()
 }
 
 fn make_by_hand(site: &mut Site) {
-    for tenant in TENANTS {
+    for tenant in site.tenants {
         site.make_by_hand(tenant);
     }
 }
 
 /// A role without a database of its own for each tenant.
-fn watching() -> String {
-    let role = |tenant: &str| {
+fn watching(site: &Site) -> String {
+    let role = |tenant: &&str| {
         format!("---\napiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {{name: watch-{tenant}}}\n")
     };
-    TENANTS.map(role).concat()
+    site.tenants.iter().map(role).collect()
+}
+
+/// All that the tenants' owners and logins are called.
+fn roles(site: &Site) -> String {
+    site.tenants.iter().map(|tenant| format!("{tenant}, {tenant}_a")).collect::<Vec<_>>().join(", ")
 }
 
 fn lose(site: &mut Site) {
-    for tenant in TENANTS {
+    for tenant in site.tenants {
         fs::remove_file(site.world.credential_path("default", &format!("{tenant}-secret"))).unwrap();
     }
 }
 
 /// Somebody writes another password into each credential.
 fn spoil(site: &mut Site) {
-    for tenant in TENANTS {
+    for tenant in site.tenants {
         let mut credential = site.world.credential("default", &format!("{tenant}-secret"));
         SPOILT.clone_into(credential.get_mut("password").unwrap());
         let path = site.world.credential_path("default", &format!("{tenant}-secret"));
@@ -547,7 +590,7 @@ fn spoil(site: &mut Site) {
 
 /// An application is connected, and a slot owns what it should not.
 fn in_use(site: &mut Site) {
-    for tenant in TENANTS {
+    for tenant in site.tenants {
         stay(site, tenant, tenant);
         site.server.psql(tenant, &format!("CREATE TABLE odd (id int); ALTER TABLE odd OWNER TO {tenant}_a"));
     }

@@ -44,6 +44,8 @@ pub type Login = (String, String);
 pub struct Site {
     pub server: TestServer,
     pub world: World,
+    /// Those that it is about.
+    pub tenants: &'static [&'static str],
     /// Every login that was ever seen in a tenant's credential, and so has to work.
     seen: BTreeMap<String, BTreeSet<Login>>,
     /// Users whose credential was taken back; the login may be there for a while.
@@ -55,7 +57,7 @@ pub struct Site {
 }
 
 impl Site {
-    pub fn new(major: u32) -> Self {
+    pub fn new(major: u32, tenants: &'static [&'static str]) -> Self {
         let server = TestServer::start(major, Admin::Plain);
         let world = World::on(&server);
         server.psql("postgres", "CREATE ROLE readers; GRANT readers TO admin_user WITH ADMIN OPTION");
@@ -63,6 +65,7 @@ impl Site {
         Self {
             server,
             world,
+            tenants,
             seen: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             kept: BTreeSet::new(),
