@@ -113,7 +113,7 @@ impl Objects {
         found.ok().flatten().map(as_shown)
     }
 
-    /// The objects of a namespace.
+    /// The objects of a namespace, or of all: `*`.
     ///
     /// # Panics
     /// When the API server does not give them.
@@ -182,9 +182,9 @@ impl Objects {
     async fn api(&self, kind: &TypeMeta, namespace: &str) -> Result<Api<DynamicObject>, Error> {
         let (resource, scope) = self.resource(GroupVersionKind::try_from(kind).expect("a version and a kind")).await?;
         let namespace = if namespace.is_empty() { "default" } else { namespace };
-        Ok(match scope {
-            Scope::Cluster => Api::all_with(self.client.clone(), &resource),
-            Scope::Namespaced => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        Ok(match (scope, namespace) {
+            (Scope::Cluster, _) | (_, "*") => Api::all_with(self.client.clone(), &resource),
+            _ => Api::namespaced_with(self.client.clone(), namespace, &resource),
         })
     }
 

@@ -103,7 +103,7 @@ fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
     on("exec", "cafe", &["--access", "reporting", "--", "sh", "-c", "echo $PGUSER"]).exits(0).says("cafe_reporting_a");
 
     site.stop();
-    let _ = site.cluster.kubectl(&["delete", "secret", "-n", "shop", "erp-secret"]);
+    site.objects.delete("secret", "shop", "erp-secret");
     let refused = [
         (2, run(&["status", "caef", "--context", "test"])),
         (2, on("credentials", "caef", &[])),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, Options, wait_until};
 
 use super::site::{PATIENCE, Site};
@@ -65,7 +65,7 @@ fn a_server_that_was_restored_gets_the_logins_of_the_secrets_again() {
     // Since then, two got another password, of one a role was made anew, and one came.
     for secret in ["cafe-secret", "erp-secret"] {
         let before = site.secret("default", secret).unwrap();
-        let _ = site.cluster.kubectl(&["delete", "secret", secret]);
+        site.objects.delete("secret", "", secret);
         wait_until(PATIENCE, || site.secret("default", secret).is_some_and(|now| now != before));
     }
     site.server.psql("postgres", "DROP OWNED BY erp_a; DROP ROLE erp_a");
@@ -154,7 +154,7 @@ fn a_tenant_that_takes_long_holds_up_nobody_who_comes_later() {
     site.all_ready(&["cafe", "blog"]);
     site.apply(&tenant("cafe", &format!("{{schemas: [app], {unprotected}}}")));
     site.ready("default", "cafe");
-    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe"]);
+    site.objects.delete("tdb", "", "cafe");
     assert_eq!(site.server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
     // What is asked for meanwhile of the one in hand is done when it is free.
     site.apply(&tenant("slow", "{comment: Long, init: [{configMap: {name: seeds, key: seed.sql}}]}"));
@@ -178,7 +178,7 @@ fn an_api_server_that_restarts_and_has_forgotten_is_waited_for() {
     site.cluster.start_api_server();
     site.apply(&tenant("cafe", "{}"));
     site.ready("default", "cafe");
-    let _ = site.cluster.kubectl(&["delete", "secret", "blog-secret"]);
+    site.objects.delete("secret", "", "blog-secret");
     wait_until(PATIENCE, || site.secret("default", "blog-secret").is_some());
     assert!(site.log().contains("begins anew"));
 }
@@ -248,7 +248,7 @@ fn others_may_write_to_the_same_objects() {
         site.all_ready(&names);
         for name in &names {
             let before = site.secret("default", &format!("{name}-secret")).unwrap();
-            let _ = site.cluster.kubectl(&["delete", "secret", &format!("{name}-secret")]);
+            site.objects.delete("secret", "", &format!("{name}-secret"));
             wait_until(PATIENCE, || site.secret("default", &format!("{name}-secret")).is_some_and(|now| now != before));
         }
         is_over.store(true, Ordering::Relaxed);
@@ -263,8 +263,7 @@ fn others_may_write_to_the_same_objects() {
         "-p",
         "{\"status\": {\"database\": \"another\", \"owner\": \"eve\"}}",
     ]);
-    let _ =
-        site.cluster.kubectl(&["patch", "tdb", "app-1", "--type=merge", "-p", "{\"metadata\": {\"finalizers\": []}}"]);
+    site.objects.patch("tdb", "", "app-1", &json!({"metadata": {"finalizers": []}}));
     site.look_closely_at("app-0");
     wait_until(PATIENCE, || {
         let (first, second) =

@@ -184,7 +184,7 @@ impl Scene {
         for name in ["orders", "left"] {
             site.ready("shop", name);
         }
-        let _ = site.cluster.kubectl(&["delete", "tdb", "left", "-n", "shop", "--timeout=60s"]);
+        site.objects.delete("tdb", "shop", "left");
         site.server.psql("postgres", "CREATE DATABASE legacy");
         let orders = site.secret("shop", "orders-secret").unwrap();
         query(&site.server, &orders, "CREATE TABLE lines AS SELECT 'tea' AS what").unwrap();
@@ -230,9 +230,7 @@ impl Scene {
         let mut open = Vec::new();
         let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             wait_until(PATIENCE, || {
-                let all = self.site.cluster.kubectl(&["get", "tdb,tenantroles", "-A", "-o", "json"]);
-                let all: Value = serde_json::from_str(&all).unwrap();
-                let all = all["items"].as_array().unwrap();
+                let all = ["tdb", "tenantrole"].map(|kind| self.site.objects.list(kind, "*")).concat();
                 open = asked.iter().filter(|attempt| !all.iter().any(|one| attempt.is_refused(one))).collect();
                 open.is_empty()
             });

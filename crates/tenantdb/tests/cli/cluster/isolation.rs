@@ -1,5 +1,6 @@
 //! What holds of the command line's tenants holds of a cluster's.
 
+use serde_json::Value;
 use tenantdb_testkit::{Admin, Options, wait_until};
 
 use super::site::{PATIENCE, Site};
@@ -39,17 +40,17 @@ fn no_password_is_anywhere_but_in_secrets() {
     let mut secrets = Secrets::of(&site.server);
     let mut delivered = site.secrets("default");
     // A new credential, one whose password somebody changed, a failure, and one that goes.
-    let _ = site.cluster.kubectl(&["delete", "secret", "erp-secret"]);
+    site.objects.delete("secret", "", "erp-secret");
     site.server.psql("postgres", "ALTER ROLE cafe_a PASSWORD 'something-Else-1'");
     site.look_closely_at("cafe");
-    wait_until(PATIENCE, || site.cluster.kubectl(&["get", "events"]).contains("cafe_a"));
+    wait_until(PATIENCE, || Value::from(site.objects.list("event", "")).to_string().contains("cafe_a"));
     wait_until(PATIENCE, || site.secrets("default").contains_key("erp-secret"));
     delivered.extend(site.secrets("default").into_iter().map(|(name, keys)| (format!("later {name}"), keys)));
     for keys in delivered.values() {
         secrets.add(&keys["password"]);
     }
     assert_eq!(delivered.len(), 6);
-    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--timeout=60s"]);
+    site.objects.delete("tdb", "", "cafe");
     site.server.stop();
     site.apply(&tenant("blog", "{}"));
     site.wait_for("tdb", "default", "blog", "Ready", "False", "ServerUnreachable");
@@ -88,7 +89,7 @@ fn a_forged_secret_takes_nobodys_login() {
             "metadata": {"annotations": {"tenantdb.dev/generation": generation}},
             "stringData": {"username": login, "password": "0123456789abcdefghijABCDEFGHIJ0123456789"},
         });
-        let _ = site.cluster.kubectl(&["patch", "secret", secret, "-p", &patch.to_string()]);
+        site.objects.patch("secret", "", secret, &patch);
     };
     for generation in ["50", "9223372036854775807"] {
         forge("cafe-secret", "cafe_c", generation);
@@ -104,7 +105,8 @@ fn a_forged_secret_takes_nobodys_login() {
         }
     }
     // A number that nobody can count to leaves the next one alone.
-    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret", "cafe-secret-reporting"]);
+    site.objects.delete("secret", "", "cafe-secret");
+    site.objects.delete("secret", "", "cafe-secret-reporting");
     site.look_closely_at("cafe");
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "Deferred");
     assert_eq!(site.server.psql("postgres", before), theirs);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, TestServer, wait_until};
 
 use super::charts::operator::install;
@@ -239,9 +239,8 @@ fn what_is_the_platforms_to_allow_is_refused_to_a_namespace_with_the_way_to_go()
 
 /// Takes the finalizer off a resource and deletes it, which nobody stops any more.
 fn force_away(site: &Site, name: &str) {
-    let nothing = r#"{"metadata": {"finalizers": null}}"#;
-    let _ = site.cluster.kubectl(&["patch", "tdb", name, "-n", "shop", "--type=merge", "-p", nothing]);
-    let _ = site.cluster.kubectl(&["delete", "tdb", name, "-n", "shop", "--timeout=60s"]);
+    site.objects.patch("tdb", "shop", name, &json!({"metadata": {"finalizers": null}}));
+    site.objects.delete("tdb", "shop", name);
 }
 
 #[test]
@@ -290,7 +289,7 @@ fn a_namespace_that_is_made_again_does_not_get_what_the_earlier_one_had() {
     site.ready("shop", "orders");
     let earlier = site.secret("shop", "orders-secret").unwrap();
     query(&site.server, &earlier, "CREATE TABLE secrets AS SELECT 42 AS answer").unwrap();
-    let _ = site.cluster.kubectl(&["delete", "namespace", "shop", "--timeout=60s"]);
+    site.objects.delete("namespace", "", "shop");
     let phase = "SELECT phase FROM ledger.tenant WHERE name = 'orders'";
     assert_eq!(site.server.psql("tenantdb", phase), "Orphaned");
 

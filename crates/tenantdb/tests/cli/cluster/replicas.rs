@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 use tenantdb_testkit::{Admin, Options, TestServer, wait_until};
 
 use super::site::{OPERATOR, PATIENCE, Site};
@@ -146,7 +147,7 @@ fn replicas_share_the_servers_and_take_over_what_a_lost_one_had() {
     fleet.took_turns();
     wait_until(PATIENCE, || heartbeats(&fleet.site) == 1);
 
-    fleet.site.cluster.kubectl_with(&["delete", "dbs", "more-0"], "");
+    fleet.site.objects.delete("dbs", "", "more-0");
     let is_there = || fleet.site.get("lease", OPERATOR, "tenantdb.server.more-0").is_some();
     wait_until(PATIENCE, || !is_there());
     fleet.site.stop();
@@ -191,11 +192,8 @@ fn a_lease_that_somebody_takes_away_ends_the_work_until_it_is_free_again() {
     fleet.site.start();
     fleet.site.all_ready(&fleet.declare("before"));
     let ours = lease(&fleet.site, "tenantdb.server.shared").0;
-    let theirs = r#"{"spec": {"holderIdentity": "somebody"}}"#;
-    fleet
-        .site
-        .cluster
-        .kubectl_with(&["patch", "lease", "tenantdb.server.shared", "-n", OPERATOR, "--type=merge", "-p", theirs], "");
+    let theirs = json!({"spec": {"holderIdentity": "somebody"}});
+    fleet.site.objects.patch("lease", OPERATOR, "tenantdb.server.shared", &theirs);
     wait_until(PATIENCE, || fleet.site.log().contains("the Lease is lost"));
     // Nothing is heard of somebody.
     wait_until(PATIENCE, || lease(&fleet.site, "tenantdb.server.shared").0 == ours);

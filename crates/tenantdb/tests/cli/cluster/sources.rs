@@ -25,7 +25,7 @@ fn kind(group: &str, kind: &str, plural: &str) -> String {
 
 fn install(site: &Site, definition: &str) {
     site.apply(definition);
-    let _ = site.cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    site.objects.wait_for_definitions();
 }
 
 fn secret(namespace: &str, name: &str, data: &serde_json::Value) -> String {
@@ -129,11 +129,8 @@ fn a_cluster_of_stackgres_is_found_once_its_kind_is_known() {
     // No name of a Service is known outside of a cluster: it is as far as it gets here.
     site.wait_for("dbs", "", "dev", "Ready", "False", "ServerUnreachable");
     site.wait_to_hear("dbs", "", "dev", "dev.genfix.svc:5433");
-    let own = format!(
-        "{{\"spec\": {{\"source\": {{\"stackgres\": {{\"endpoint\": {{\"host\": \"127.0.0.1\", \"port\": {}}}}}}}}}}}",
-        site.server.port()
-    );
-    let _ = site.cluster.kubectl(&["patch", "dbs", "dev", "--type=merge", "-p", &own]);
+    let own = json!({"host": "127.0.0.1", "port": site.server.port()});
+    site.objects.patch("dbs", "", "dev", &json!({"spec": {"source": {"stackgres": {"endpoint": own}}}}));
     site.wait_for("dbs", "", "dev", "Ready", "True", "Reachable");
     site.apply(&tenant("cafe", "{server: dev}"));
     site.ready("default", "cafe");
@@ -181,7 +178,7 @@ fn a_new_password_of_the_administrator_is_taken_before_it_is_needed() {
     site.ready("default", "blog");
     assert!(!site.log().contains("password authentication failed"));
     // Without the Secret it is used as it was.
-    let _ = site.cluster.kubectl(&["delete", "secret", "-n", "kube-system", "postgresql"]);
+    site.objects.delete("secret", "kube-system", "postgresql");
     wait_until(PATIENCE, || site.log().contains("it is used as it was"));
     site.apply(&tenant("shop", "{}"));
     site.ready("default", "shop");
@@ -213,7 +210,7 @@ fn a_database_begins_with_the_scripts_of_its_namespace() {
     let login = site.secret("default", "cafe-secret").unwrap();
     assert_eq!(query(&site.server, &login, "SELECT * FROM menu"), Ok("cafe".to_owned()));
     // It ran; that it is gone holds nothing up.
-    let _ = site.cluster.kubectl(&["delete", "configmap", "seeds"]);
+    site.objects.delete("configmap", "", "seeds");
     site.apply(&tenant("cafe", &format!("{{comment: Meals, {init}}}")));
     site.ready("default", "cafe");
     assert_eq!(query(&site.server, &login, "SELECT count(*) FROM menu"), Ok("1".to_owned()));

@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, Options, PortLease, TestServer, wait_until};
 
 use super::site::{PATIENCE, Site};
@@ -45,7 +45,7 @@ fn a_secret_has_the_type_and_the_keys_that_its_readers_expect() {
     }
     site.apply(&tenant("cafe", "{credentials: {formats: [default]}}"));
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
-    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret"]);
+    site.objects.delete("secret", "", "cafe-secret");
     site.ready("default", "cafe");
     assert_eq!(site.get("secret", "default", "cafe-secret").unwrap()["type"], "Opaque");
 }
@@ -66,7 +66,7 @@ fn a_secret_that_is_somebody_elses_is_never_written() {
         site.apply(&tenant(name, "{}"));
         site.wait_for("tdb", "default", name, "Ready", "False", "Conflict");
         assert_eq!(site.secret("default", &format!("{name}-secret")), before);
-        let _ = site.cluster.kubectl(&["delete", "secret", &format!("{name}-secret")]);
+        site.objects.delete("secret", "", &format!("{name}-secret"));
         site.ready("default", name);
         assert_eq!(site.secret("default", &format!("{name}-secret")).unwrap()["username"], format!("{name}_a"));
     }
@@ -78,13 +78,14 @@ fn a_further_login_that_can_not_be_delivered_is_told_by_its_database() {
     site.apply("{apiVersion: v1, kind: Secret, metadata: {name: cafe-secret-reporting}, stringData: {a: b}}");
     site.apply(&tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}"));
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "Conflict");
-    let told = site.cluster.kubectl(&["get", "tdb", "cafe", "-o", "jsonpath={.status.conditions[0].message}"]);
+    let found = site.get("tdb", "default", "cafe").unwrap();
+    let told = found["status"]["conditions"][0]["message"].as_str().unwrap();
     assert!(
         told.starts_with("default/cafe:reporting: Secret default/cafe-secret-reporting was not written by tenantdb"),
         "{told}"
     );
     assert!(site.secret("default", "cafe-secret").is_some());
-    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret-reporting"]);
+    site.objects.delete("secret", "", "cafe-secret-reporting");
     site.ready("default", "cafe");
 }
 
@@ -106,13 +107,12 @@ fn what_somebody_takes_away_comes_back() {
     site.apply(&tenant("cafe", "{}"));
     site.ready("default", "cafe");
     let before = site.secret("default", "cafe-secret").unwrap();
-    let _ = site.cluster.kubectl(&["delete", "secret", "cafe-secret"]);
+    site.objects.delete("secret", "", "cafe-secret");
     wait_until(PATIENCE, || site.secret("default", "cafe-secret").is_some());
     let after = site.secret("default", "cafe-secret").unwrap();
     assert_ne!(before["password"], after["password"]);
     assert_eq!(query(&site.server, &after, "SELECT current_user"), Ok("cafe".to_owned()));
-    let _ =
-        site.cluster.kubectl(&["patch", "secret", "cafe-secret", "-p", "{\"stringData\": {\"DB_HOST\": \"evil\"}}"]);
+    site.objects.patch("secret", "", "cafe-secret", &json!({"stringData": {"DB_HOST": "evil"}}));
     wait_until(PATIENCE, || {
         site.secret("default", "cafe-secret").is_some_and(|secret| secret["DB_HOST"] == "127.0.0.1")
     });
@@ -128,9 +128,9 @@ fn a_deleted_resource_leaves_behind_what_its_policies_say() {
     site.ready("default", "cafe");
     site.ready("default", "blog");
     let login = site.secret("default", "blog-secret").unwrap();
-    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--timeout=60s"]);
+    site.objects.delete("tdb", "", "cafe");
     site.guard_no_more("", "blog");
-    let _ = site.cluster.kubectl(&["delete", "tdb", "blog", "--timeout=60s"]);
+    site.objects.delete("tdb", "", "blog");
     assert_eq!(
         site.server.psql("postgres", "SELECT datname FROM pg_database WHERE datname IN ('cafe', 'blog')"),
         "blog"
@@ -151,12 +151,12 @@ fn a_resource_whose_server_is_gone_can_be_deleted() {
     site.ready("default", "cafe");
     site.ready("default", "blog");
     let login = site.secret("default", "cafe-secret").unwrap();
-    let _ = site.cluster.kubectl(&["delete", "dbs", "shared"]);
+    site.objects.delete("dbs", "", "shared");
     site.wait_for("tdb", "default", "cafe", "Ready", "False", "NoServer");
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tenantdb %'";
     wait_until(PATIENCE, || site.server.psql("postgres", sessions) == "0");
     wait_until(PATIENCE, || !site.ask("/metrics").1.contains("tenantdb_server_up{"));
-    let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--timeout=60s"]);
+    site.objects.delete("tdb", "", "cafe");
     let events = ["get", "events", "-o", "jsonpath={range .items[*]}{.reason}: {.message}{'\\n'}{end}"];
     wait_until(PATIENCE, || {
         site.cluster.kubectl(&events).contains("LeftBehind: DatabaseServer shared is not there any more")
@@ -165,7 +165,7 @@ fn a_resource_whose_server_is_gone_can_be_deleted() {
     // One of the same name is worked on as before.
     site.apply(&site.server_yaml(""));
     site.ready("default", "blog");
-    let _ = site.cluster.kubectl(&["delete", "tdb", "blog", "--timeout=60s"]);
+    site.objects.delete("tdb", "", "blog");
     assert_eq!(
         site.server.psql("postgres", "SELECT datname FROM pg_database WHERE datname IN ('cafe', 'blog')"),
         "cafe"
@@ -186,7 +186,7 @@ fn what_is_only_observed_or_paused_is_left_as_it_is() {
     site.look_closely_at("blog");
     site.wait_for("tdb", "default", "cafe", "Ready", "True", "Drifted");
     site.wait_to_hear("tdb", "default", "cafe", "`reconcile: Observe` leaves it so: database cafe: closed to PUBLIC");
-    let _ = site.cluster.kubectl(&["delete", "tdb", "shop", "--timeout=60s"]);
+    site.objects.delete("tdb", "", "shop");
     let open = "SELECT datname FROM pg_database, aclexplode(datacl) a \
                 WHERE a.grantee = 0 AND datname IN ('cafe', 'blog') ORDER BY 1";
     assert_eq!(site.server.psql("postgres", open), "blog\ncafe");
@@ -248,7 +248,7 @@ fn the_second_claim_on_a_database_is_a_conflict_and_harms_nobody() {
     site.wait_for("tdb", "other", "cafe", "Ready", "False", "Conflict");
     let found = site.get("tdb", "other", "cafe").unwrap();
     assert_eq!(found["metadata"]["finalizers"], serde_json::Value::Null);
-    let _ = site.cluster.kubectl(&["delete", "tdb", "-n", "other", "cafe", "--timeout=60s"]);
+    site.objects.delete("tdb", "other", "cafe");
     assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("cafe".to_owned()));
 }
 
@@ -263,7 +263,7 @@ fn what_a_person_reads_of_a_resource() {
     // At first both are only declared; once the one is made, the ledger tells whose the name is.
     site.wait_to_hear("tdb", "default", "cafe", "belongs to TenantDatabase default/blog");
     // Other writers than that of its status tell of it, and of the server.
-    wait_until(PATIENCE, || site.cluster.kubectl(&["get", "events"]).contains("Created"));
+    wait_until(PATIENCE, || site.objects.list("event", "").iter().any(|event| event["reason"] == "Created"));
     wait_until(PATIENCE, || site.get("dbs", "", "shared").unwrap()["status"]["databases"] == 1);
     let read = [
         site.cluster.kubectl(&["get", "tdb,dbs", "-A"]),
@@ -295,7 +295,7 @@ fn what_happens_while_no_operator_runs_is_found_by_the_next() {
     site.ready("default", "cafe");
     site.stop();
     let _ = site.cluster.kubectl(&["delete", "tdb", "cafe", "--wait=false"]);
-    let _ = site.cluster.kubectl(&["delete", "secret", "blog-secret"]);
+    site.objects.delete("secret", "", "blog-secret");
     site.server.psql("postgres", "GRANT CONNECT ON DATABASE blog TO PUBLIC");
     site.apply(&tenant("shop", "{}"));
     site.start();
@@ -450,8 +450,7 @@ fn what_somebody_always_changes_back_is_told_and_left() {
     let open = "SELECT count(*) FROM pg_database, aclexplode(datacl) a WHERE datname = 'cafe' AND a.grantee = 0";
     for round in 0..3 {
         site.server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC");
-        let annotation = format!("tenantdb.dev/refresh=round-{round}");
-        let _ = site.cluster.kubectl(&["annotate", "--overwrite", "tdb", "cafe", &annotation]);
+        site.look_closely_at("cafe");
         if round < 2 {
             wait_until(PATIENCE, || site.server.psql("postgres", open) == "0");
         }

@@ -1,6 +1,6 @@
 //! What was declared by the definitions of an earlier version is kept by those of now.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, TestServer};
 
 use super::site::Site;
@@ -64,7 +64,7 @@ fn keeps(before: &Value, now: &Value) -> bool {
 /// Declares one of each kind as it could be then.
 fn declare(site: &Site) {
     site.apply(FIRST);
-    let _ = site.cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
+    site.objects.wait_for_definitions();
     site.server.psql("postgres", "CREATE ROLE readers");
     site.store_password(site.server.admin_password());
     site.apply(
@@ -98,8 +98,8 @@ fn what_the_first_definitions_took_is_kept_by_those_of_now() {
     assert_eq!((login["username"].as_str(), login["database"].as_str()), ("cook_a", "meals"));
 
     // What is not as it has to be now may be changed elsewhere, and says what is wrong.
-    let _ = site.cluster.kubectl(&["patch", "tdb", "odd", "--type=merge", "-p", r#"{"spec": {"comment": "Odd"}}"#]);
-    let _ = site.cluster.kubectl(&["patch", "dbs", "odd", "--type=merge", "-p", r#"{"spec": {"default": false}}"#]);
+    site.objects.patch("tdb", "", "odd", &json!({"spec": {"comment": "Odd"}}));
+    site.objects.patch("dbs", "", "odd", &json!({"spec": {"default": false}}));
     site.wait_for("tdb", "default", "odd", "Stalled", "True", "Invalid");
     site.wait_for("dbs", "", "odd", "Stalled", "True", "Invalid");
     for ((kind, name), (before, now)) in DECLARED.iter().zip(before.iter().zip(&specs(&site))) {
