@@ -159,12 +159,13 @@ impl Worker {
         self.ask_for_what_is_due();
         self.is_renewed |= self.shared.index(|index| index.take_renewed(&self.name));
         self.renew(&server).await;
-        let (asked, waiting) = self.shared.index(|index| {
+        let (server, asked, waiting) = self.shared.index(|index| {
+            // Its declaration may have changed since; whatever changes from here on is asked for again.
             let asked = index.take(&self.name, |key| self.in_hand.has(key));
-            (asked, index.waiting(&self.name))
+            (index.server(&self.name), asked, index.waiting(&self.name))
         });
         self.shared.health.metrics.waiting(self.name.as_str(), waiting);
-        let Some(asked) = asked else { return };
+        let (Some(server), Some(asked)) = (server, asked) else { return };
         for key in asked.keys() {
             self.retries.begun(key);
         }
