@@ -288,11 +288,12 @@ impl Index {
         self.servers.keys()
     }
 
-    /// The eldest of those that say that they have this ledger as well, if one is older than this server.
+    /// The eldest of those that say that they have this ledger as well, if one is older than this server. Time is counted in
+    /// seconds: of two that came in the same one, whoever has it keeps it.
     pub(crate) fn elder(&self, server: &ObjectName, ledger: &str) -> Option<ObjectName> {
         let has_it = |object: &Object<DatabaseServer>| object.meta.status["ledger"] == ledger;
         let others = self.servers.iter().filter(|(name, object)| *name == server || has_it(object));
-        let (eldest, _) = others.min_by_key(|(name, object)| (object.meta.created, *name))?;
+        let (eldest, _) = others.min_by_key(|(name, object)| (object.meta.created, !has_it(object), *name))?;
         (eldest != server).then(|| eldest.clone())
     }
 

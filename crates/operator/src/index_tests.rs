@@ -30,6 +30,19 @@ fn role(name: &str, spec: &Value) -> Change {
 }
 
 fn server(name: &str, default: bool) -> Change {
+    server_object(name, default, |_| {})
+}
+
+/// A server that was made in this second, and says that it has this ledger.
+fn server_with_ledger(name: &str, second: u32, ledger: &Value) -> Change {
+    server_object(name, false, |object| {
+        let created = json!(format!("2026-01-01T00:00:{second:02}Z"));
+        object.metadata.creation_timestamp = serde_json::from_value(created).unwrap();
+        object.data["status"] = json!({"ledger": ledger});
+    })
+}
+
+fn server_object(name: &str, default: bool, change: impl FnOnce(&mut DynamicObject)) -> Change {
     let spec = json!({
         "default": default,
         "source": {"endpoint": {"host": "db"}},
@@ -37,6 +50,7 @@ fn server(name: &str, default: bool) -> Change {
     });
     let mut object = object(name, 1, &spec);
     object.metadata.namespace = None;
+    change(&mut object);
     Change::Server(name.parse().unwrap(), Some(Arc::new(Object::new(&object))))
 }
 
@@ -44,6 +58,19 @@ fn index(changes: impl IntoIterator<Item = Change>) -> Index {
     let mut index = Index::default();
     changes.into_iter().for_each(|change| index.change(change));
     index
+}
+
+#[test]
+fn of_two_that_are_one_server_the_elder_has_it_and_of_the_same_age_who_has_it_already() {
+    for (second_of_other, other, elder) in [(2, "again", "shared"), (1, "again", "shared"), (0, "zeroth", "zeroth")] {
+        let ledger = if elder == other { json!("l") } else { Value::Null };
+        let index =
+            index([server_with_ledger("shared", 1, &json!("l")), server_with_ledger(other, second_of_other, &ledger)]);
+        let elder_of = |name: &str| index.elder(&name.parse().unwrap(), "l").map(|elder| elder.to_string());
+        for name in ["shared", other] {
+            assert_eq!(elder_of(name), (name != elder).then(|| elder.to_owned()), "{name} beside {other}");
+        }
+    }
 }
 
 fn names(work: Option<Work>) -> Vec<String> {
