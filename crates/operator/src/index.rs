@@ -206,9 +206,12 @@ impl Index {
         self.tenants.keys().filter(|key| self.server_of(key).as_ref() == Some(server)).cloned().collect()
     }
 
-    /// What waits for a server.
-    pub(crate) fn waiting_for(&self, server: &ObjectName) -> Work {
-        self.dirty.get(server).cloned().unwrap_or_default()
+    /// What waits for a server and was not told why: each declaration once, as the API server follows later.
+    pub(crate) fn newcomers(&self, server: &ObjectName, told: &mut BTreeSet<(Key, i64)>) -> Work {
+        let waiting = self.dirty.get(server).into_iter().flatten();
+        let generation = |key: &Key| self.tenants.get(key).map_or(0, |tenant| tenant.meta().generation);
+        let new = waiting.filter(|(key, _)| told.insert(((*key).clone(), generation(key))));
+        new.map(|(key, look)| (key.clone(), *look)).collect()
     }
 
     /// How many declarations wait for a server.

@@ -61,6 +61,18 @@ fn index(changes: impl IntoIterator<Item = Change>) -> Index {
 }
 
 #[test]
+fn who_waits_for_a_server_is_told_once_by_each_declaration() {
+    let mut index = index([server("shared", true), database("cafe", 1, &json!({}))]);
+    let (shared, mut told) = ("shared".parse().unwrap(), BTreeSet::new());
+    assert_eq!(names(Some(index.newcomers(&shared, &mut told))), ["cafe"]);
+    assert_eq!(index.newcomers(&shared, &mut told), Work::new());
+    index.change(database("blog", 1, &json!({})));
+    index.change(database("cafe", 2, &json!({"comment": "Meals"})));
+    assert_eq!(names(Some(index.newcomers(&shared, &mut told))), ["blog", "cafe"]);
+    assert_eq!(names(index.take(&shared, |_| false)), ["blog", "cafe"], "they go on waiting");
+}
+
+#[test]
 fn of_two_that_are_one_server_the_elder_has_it_and_of_the_same_age_who_has_it_already() {
     for (second_of_other, other, elder) in [(2, "again", "shared"), (1, "again", "shared"), (0, "zeroth", "zeroth")] {
         let ledger = if elder == other { json!("l") } else { Value::Null };

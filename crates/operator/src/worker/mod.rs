@@ -86,6 +86,8 @@ struct Failed {
     /// The declaration that it was worked on by.
     generation: i64,
     why: Verdict,
+    /// Who was told so, by which declaration.
+    told: BTreeSet<(Key, i64)>,
 }
 
 impl Worker {
@@ -213,7 +215,6 @@ impl Worker {
         tracing::warn!(server = self.name.as_str(), %failure, "the server can't be worked on");
         let verdict = Verdict::failed(failure);
         self.tell_server(server, &verdict, None);
-        self.tell_waiting(asked, &verdict);
         self.shared.index(|index| {
             index.look_at_server_itself(&self.name);
             for (key, look) in asked {
@@ -225,15 +226,17 @@ impl Worker {
         }
         let times = self.failed.as_ref().map_or(0, |failed| failed.times) + 1;
         let until = Instant::now() + pause(times, LONGEST);
-        self.failed = Some(Failed { times, until, generation: server.meta.generation, why: verdict });
+        let (generation, told) = (server.meta.generation, BTreeSet::new());
+        self.failed = Some(Failed { times, until, generation, why: verdict, told });
+        self.tell_newcomers();
     }
 
-    /// Tells those why they wait that came while the server could not be worked on.
-    fn tell_newcomers(&self) {
-        if let Some(failed) = &self.failed {
-            let waiting = self.shared.index(|index| index.waiting_for(&self.name));
-            self.tell_waiting(&waiting, &failed.why);
-        }
+    /// Tells those why they wait that were not told since the server can't be worked on.
+    fn tell_newcomers(&mut self) {
+        let Some(failed) = &mut self.failed else { return };
+        let newcomers = self.shared.index(|index| index.newcomers(&self.name, &mut failed.told));
+        let why = failed.why.clone();
+        self.tell_waiting(&newcomers, &why);
     }
 
     /// Tells those that wait for something new, or had no server; the others stay as they are.

@@ -148,7 +148,7 @@ fn unknown(claims: &BTreeSet<Claim>, from: &Authority, to: &Authority, server: &
     let others: BTreeSet<&str> = claims.iter().map(|claim| claim.authority.as_str()).collect();
     let others: Vec<&str> = others.into_iter().filter(|other| *other != to.as_str()).collect();
     let otherwise = match others.as_slice() {
-        [] if to.as_str().starts_with("cluster:") => format!("nobody but {to} has anything there"),
+        [] if to.cluster_id().is_some() => format!("nobody but {to} has anything there"),
         [] => "nobody but you has anything there".to_owned(),
         others => format!("there are {}", others.join(", ")),
     };
