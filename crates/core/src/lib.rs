@@ -17,6 +17,7 @@ mod place;
 mod plan;
 pub mod policy;
 mod queue;
+pub mod reach;
 mod review;
 mod tenure;
 mod writer;

@@ -6,8 +6,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tenantdb_api::database_server::PasswordSource;
 use tenantdb_api::did_you_mean;
-use tenantdb_core::{Failure, FailureKind, Password};
-use tenantdb_postgres::reach;
+use tenantdb_core::{Failure, FailureKind, Password, reach};
 use tokio::sync::OnceCell;
 
 use crate::password::{location, read_password};

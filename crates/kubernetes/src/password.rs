@@ -3,8 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tenantdb_api::database_server::{PasswordSource, SecretKeyReference};
-use tenantdb_core::Password;
-use tenantdb_postgres::reach;
+use tenantdb_core::{Password, reach};
 
 /// Reads a password from a variable of the environment, a file or a Secret.
 ///

@@ -8,8 +8,9 @@ use tenantdb_api::database_server::{
     Admin, CaReference, CaSource, ClusterReference, PasswordSource, SecretKeyReference, SourceKind, TlsMode,
     default_maintenance_database,
 };
+use tenantdb_core::reach::{self, AdminLogin, Sends, Tls};
 use tenantdb_core::{Address, Condition, Endpoint, Failure, FailureKind, Interrupt, Pass, Password, Place, Writer};
-use tenantdb_postgres::{AdminLogin, Postgres, Sends, TlsSettings, reach};
+use tenantdb_postgres::{Postgres, SCHEME};
 
 use crate::reference::{KeyOf, Reader, Reference, ReferredKind, text, waiting};
 use crate::sources::{self, Located, LoginSecret};
@@ -47,7 +48,7 @@ impl Way {
             Some(admin) if !admin.password_from.is_empty() => declared_login(reader, server).await?,
             admin => login(reader, admin.as_ref(), located.login?).await?,
         };
-        let mut endpoint = reach::endpoint(server, &located.published, authority.clone());
+        let mut endpoint = reach::endpoint(SCHEME, server, &located.published, authority.clone());
         if server.spec.publish.as_ref().is_none_or(|publish| publish.host.is_none()) {
             endpoint.direct = endpoint.direct.or(located.direct);
         }
@@ -75,15 +76,15 @@ impl Way {
         identity: &str,
         interrupt: &Interrupt,
     ) -> Result<Connected, Failure> {
-        let tls = TlsSettings::new(self.mode, self.authority.as_deref().map(str::as_bytes));
+        let tls = Tls::new(self.mode, self.authority.as_deref().map(str::as_bytes));
         let tls = tls.map_err(|why| {
             let message = format!("server {}: its certificate authority: {why}", server.metadata.name);
             Failure::new(FailureKind::Rejected, message).hint("see `tls.caFrom` of the DatabaseServer")
         })?;
         let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
         let writer = Writer { name: identity.to_owned(), tenure: interrupt.tenure().clone() };
-        let (name, address, admin) = (server.metadata.name.clone(), self.address.clone(), self.admin.clone());
-        let engine = Postgres::new(name, address, tls, admin, budget, writer);
+        let way = reach::Way { address: self.address.clone(), tls, admin: self.admin.clone() };
+        let engine = Postgres::new(server.metadata.name.clone(), way, budget, writer);
         let pass = Pass {
             turns: engine.turns(),
             engine: Arc::new(engine),

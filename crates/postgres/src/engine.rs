@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenantdb_api::{Namespace, ObjectName, SqlName};
+use tenantdb_core::reach::{AdminLogin, Way};
 use tenantdb_core::{
-    Address, AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login,
-    Origin, PlaceView, Plan, Task, TenantPlan, TenantSummary, Turns, Vitals, Writer,
+    AuditEntry, Authority, Claim, Condition, Delivery, Depth, Engine, Failure, FailureKind, Interrupt, Login, Origin,
+    PlaceView, Plan, Task, TenantPlan, TenantSummary, Turns, Vitals, Writer,
 };
 use tenantdb_credentials::Delivered;
 use tokio::task::JoinSet;
 
 use crate::apply::{self, Hold, Locks};
 use crate::bootstrap::{self, BootstrapStep};
-use crate::connect::{AdminLogin, Connections, Session, TlsSettings};
+use crate::connect::{Connections, Session};
 use crate::desired::{Desired, Recorded, Tenant};
 use crate::ledger::{Applied, Ledger, Phase, TenantRow};
 use crate::observe::{self, Inside, Observed, Setting, Shared, Wanted};
@@ -40,15 +41,8 @@ impl Postgres {
     /// A server; nothing is connected before it is asked something. `budget` is how many connections there may be at
     /// a time, at least 3.
     #[must_use]
-    pub fn new(
-        name: ObjectName,
-        address: Address,
-        tls: TlsSettings,
-        admin: AdminLogin,
-        budget: usize,
-        writer: Writer,
-    ) -> Self {
-        let connections = Arc::new(Connections::new(address, tls, admin, budget, writer));
+    pub fn new(name: ObjectName, way: Way, budget: usize, writer: Writer) -> Self {
+        let connections = Arc::new(Connections::new(way, budget, writer));
         Self { name, connections, locks: Locks::new(PATIENCE), probes: Probes::default() }
     }
 

@@ -19,7 +19,6 @@ mod observe;
 mod ownership;
 mod plan;
 mod probe;
-pub mod reach;
 mod script;
 mod sql;
 mod step;
@@ -27,7 +26,6 @@ mod trap;
 
 pub use access::{Consent, Level};
 pub use bootstrap::BootstrapStep;
-pub use connect::{AdminLogin, Sends, TlsSettings};
 pub use desired::{Declarations, Desired, Recorded, Scripts, Tenant, Unusable};
 pub use engine::{Postgres, Seen};
 pub use init::{Fault, InitScript};
@@ -39,6 +37,9 @@ pub use step::{Adopted, PostgresStep};
 
 /// The role that owns every tenant's database and the ledger.
 pub const ESTATE: &str = "tenantdb_owner";
+
+/// The scheme of connection URIs (PostgreSQL documentation, 34.1.1.2).
+pub const SCHEME: &str = "postgresql";
 
 /// The database that holds the ledger.
 pub const LEDGER: &str = "tenantdb";

@@ -8,9 +8,10 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tenantdb_api::database_server::{PasswordSource, SourceKind, TlsMode};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
+use tenantdb_core::reach::{self, AdminLogin, Sends, Tls, Way};
 use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Pass, Password, Place, Writer};
 use tenantdb_local::{LocalServer, Running, State};
-use tenantdb_postgres::{AdminLogin, Desired, Observed, Postgres, Sends, TlsSettings, reach};
+use tenantdb_postgres::{Desired, Observed, Postgres, SCHEME};
 
 use crate::commands::Context;
 use crate::error::Error;
@@ -130,14 +131,14 @@ pub async fn reach(context: &Context, server: &DatabaseServer) -> Result<Connect
                 maintenance_database: "postgres".to_owned(),
                 sends: Sends::Verifier,
             };
-            let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
-            connected(context, server, address, admin, tls)
+            let tls = Tls::new(TlsMode::Disable, None).map_err(Error::failed)?;
+            connected(context, server, Way { address, tls, admin })
         }
         SourceKind::Endpoint(endpoint) => {
             let address = Address { host: endpoint.host.clone(), port: endpoint.port };
             let admin = admin_login(context, server, |_| true).await?;
             let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
-            connected(context, server, address, admin, tls)
+            connected(context, server, Way { address, tls, admin })
         }
         SourceKind::Cnpg(_) | SourceKind::StackGres(_) => Err(operators_own(server)),
     }
@@ -158,7 +159,7 @@ pub fn connect_as(context: &Context, server: &DatabaseServer, login: AdminLogin)
     };
     let address = Address { host: endpoint.host.clone(), port: endpoint.port };
     let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
-    connected(context, server, address, login, tls)
+    connected(context, server, Way { address, tls, admin: login })
 }
 
 /// The administrator that a declaration names itself, and none that an entry of its `passwordFrom` brings along.
@@ -197,7 +198,7 @@ pub async fn look(context: &Context, server: &DatabaseServer) -> Result<Option<C
 
 /// What applications are told when nothing is reached yet.
 pub fn unknown_endpoint(server: &DatabaseServer) -> Endpoint {
-    reach::endpoint(server, &nowhere(), None)
+    reach::endpoint(SCHEME, server, &nowhere(), None)
 }
 
 /// Stands for the address of a server that was never started.
@@ -214,24 +215,17 @@ pub fn unconnected(context: &Context, server: &DatabaseServer) -> Result<Connect
         maintenance_database: "postgres".to_owned(),
         sends: Sends::Verifier,
     };
-    let tls = TlsSettings::new(TlsMode::Disable, None).map_err(Error::failed)?;
-    connected(context, server, address, admin, tls)
+    let tls = Tls::new(TlsMode::Disable, None).map_err(Error::failed)?;
+    connected(context, server, Way { address, tls, admin })
 }
 
-fn connected(
-    context: &Context,
-    server: &DatabaseServer,
-    address: Address,
-    admin: AdminLogin,
-    tls: TlsSettings,
-) -> Result<Connected, Error> {
+fn connected(context: &Context, server: &DatabaseServer, way: Way) -> Result<Connected, Error> {
     let authority = authority(server).map_err(|message| Error::input(message, TLS_HINT))?;
     let authority = authority.map(|pem| String::from_utf8_lossy(&pem).into_owned());
-    let endpoint = reach::endpoint(server, &address, authority);
+    let endpoint = reach::endpoint(SCHEME, server, &way.address, authority);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
-    let login = admin.username.clone();
-    let mut engine =
-        Postgres::new(server.metadata.name.clone(), address.clone(), tls, admin, budget, Writer::default());
+    let (address, login) = (way.address.clone(), way.admin.username.clone());
+    let mut engine = Postgres::new(server.metadata.name.clone(), way, budget, Writer::default());
     if let Some(patience) = patience()? {
         engine = engine.with_patience(patience);
     }
@@ -277,7 +271,7 @@ pub fn problem(server: &Declared<DatabaseServer>) -> Option<Diagnostic> {
 
 const TLS_HINT: &str = "name a file with the PEM certificate of who signed the server's";
 
-fn tls(server: &DatabaseServer) -> Result<TlsSettings, String> {
+fn tls(server: &DatabaseServer) -> Result<Tls, String> {
     let path = authority_file(server).map_or_else(String::new, |path| format!("{}: ", path.display()));
     reach::tls(server, authority(server)?.as_deref()).map_err(|message| path + &message)
 }

@@ -10,12 +10,13 @@ mod script;
 pub(crate) use bookkeeping::{accept_ledger, flush, note_sightings, take_over};
 pub(crate) use locks::{Lock, Locks};
 pub(crate) use predecessor::end_sessions;
+use tenantdb_core::reach::AdminLogin;
 use tenantdb_core::{Claim, Failure, FailureKind, Login, Plan, Step, Task, TenantPlan, failpoint};
 
 use self::proof::Proof;
 use crate::ESTATE;
 use crate::bootstrap::BootstrapStep;
-use crate::connect::{AdminLogin, Connections, PREPARED_TRANSACTION, Session, Statement};
+use crate::connect::{Connections, PREPARED_TRANSACTION, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA, TenantRow, UPGRADE, VERSION};
 use crate::observe::Observed;
 use crate::sql::{self, Membership};

@@ -1,9 +1,10 @@
 //! What a server is sent of a password, and what it says when it does not take that.
 
+use tenantdb_core::reach::Sends;
 use tenantdb_core::{Failure, FailureKind, Password};
 use tenantdb_credentials::Verifier;
 
-use crate::connect::{Connections, Sends};
+use crate::connect::Connections;
 use crate::sql;
 
 /// What a statement holds after `PASSWORD`. It is never shown.
@@ -68,10 +69,10 @@ impl<'a> Proof<'a> {
 #[cfg(test)]
 mod tests {
     use tenantdb_api::database_server::TlsMode;
+    use tenantdb_core::reach::{AdminLogin, Tls, Way};
     use tenantdb_core::{Address, Writer};
 
     use super::*;
-    use crate::connect::{AdminLogin, TlsSettings};
 
     #[test]
     fn a_password_itself_is_for_a_server_that_has_proved_itself() {
@@ -85,7 +86,7 @@ mod tests {
                 sends: Sends::Password,
             };
             let connections =
-                Connections::new(address, TlsSettings::new(mode, None).unwrap(), admin, 3, Writer::default());
+                Connections::new(Way { address, tls: Tls::new(mode, None).unwrap(), admin }, 3, Writer::default());
             let refused = Proof::of(&password, &connections).err().unwrap();
             assert_eq!(refused.message, "a password itself is only sent to a server that has proved itself");
         }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tenantdb_core::reach::{AdminLogin, Tls, Way};
 use tenantdb_core::{Address, Failure, FailureKind, Login, Password, Writer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::error::SqlState;
 
-use super::{AdminLogin, Session, Speaker, TlsSettings};
+use super::{Session, Speaker};
 use crate::observe::Shared;
 use crate::trap::Trap;
 use crate::{LEDGER, sql};
@@ -26,7 +27,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(640);
 /// stay with the ledger, the others come and go in the tenants' databases.
 pub(crate) struct Connections {
     address: Address,
-    tls: TlsSettings,
+    tls: Tls,
     admin: AdminLogin,
     writer: Writer,
     ledger: Arc<Semaphore>,
@@ -49,7 +50,7 @@ pub(crate) struct LedgerSession<'a> {
 
 impl Connections {
     /// Connections to a server; `budget` is how many there may be at a time, at least 3.
-    pub(crate) fn new(address: Address, tls: TlsSettings, admin: AdminLogin, budget: usize, writer: Writer) -> Self {
+    pub(crate) fn new(Way { address, tls, admin }: Way, budget: usize, writer: Writer) -> Self {
         let shared = budget.max(3) - 1;
         let ledger = shared.div_ceil(2);
         let visits = shared - ledger;
@@ -84,7 +85,7 @@ impl Connections {
     }
 
     /// How the way to the server is protected.
-    pub(crate) fn tls(&self) -> &TlsSettings {
+    pub(crate) fn tls(&self) -> &Tls {
         &self.tls
     }
 

@@ -18,32 +18,8 @@ use tokio_postgres::Config;
 pub(crate) use budget::Connections;
 pub(crate) use error::{PREPARED_TRANSACTION, failure, unreachable};
 pub(crate) use session::{ScriptError, Session, Statement};
-pub use tls::TlsSettings;
 
 use crate::ESTATE;
-
-/// The administrator's login.
-#[derive(Clone, Debug)]
-pub struct AdminLogin {
-    /// The user name.
-    pub username: String,
-    /// The password.
-    pub password: Password,
-    /// The database to connect to before the ledger exists.
-    pub maintenance_database: String,
-    /// What the server is sent of the passwords that it is to know.
-    pub sends: Sends,
-}
-
-/// What a server is sent of a password that it is to know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sends {
-    /// A verifier made on our side.
-    #[default]
-    Verifier,
-    /// The password itself, because the server takes no verifiers; only where it has proved itself.
-    Password,
-}
 
 /// As whom a session speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

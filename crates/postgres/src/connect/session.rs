@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt, TryStreamExt};
+use tenantdb_core::reach::Tls;
 use tenantdb_core::{Address, Failure, FailureKind, Password, Tenure, Writer};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,9 +18,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, SimpleQueryMessage};
 
 use super::guard::Guarded;
-use super::{
-    CONNECT_TIMEOUT, FIRST_WITH_TRANSACTION_TIMEOUT, Speaker, TlsSettings, config, dial, failure, unreachable,
-};
+use super::{CONNECT_TIMEOUT, FIRST_WITH_TRANSACTION_TIMEOUT, Speaker, config, dial, failure, tls, unreachable};
 
 /// A statement and what to call it; the text may hold a verifier, so it can't be printed.
 #[derive(Clone)]
@@ -68,7 +67,7 @@ impl Session {
     /// Opens a session.
     pub(crate) async fn open(
         address: &Address,
-        tls: &TlsSettings,
+        tls: &Tls,
         user: &str,
         password: &Password,
         database: &str,
@@ -76,11 +75,11 @@ impl Session {
         writer: &Writer,
     ) -> Result<Self, Failure> {
         let mut config = config(user, password, database, speaker, writer);
-        config.ssl_mode(tls.ssl_mode());
+        config.ssl_mode(tls::ssl_mode(tls));
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let opening = async {
             let stream = dial(address).await.map_err(|error| unreachable(&error))?;
-            let opened = match tls.connector(&address.host) {
+            let opened = match tls::connector(tls, &address.host) {
                 Some(connector) => connect(&config, Guarded::before_tls(stream), connector, &warnings).await,
                 None => connect(&config, Guarded::from_start(stream), NoTls, &warnings).await,
             };

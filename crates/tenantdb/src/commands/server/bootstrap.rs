@@ -2,8 +2,9 @@
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::{DatabaseServer, did_you_mean};
+use tenantdb_core::reach::AdminLogin;
 use tenantdb_core::{Depth, Engine as _, FailureKind, Risk};
-use tenantdb_postgres::{AdminLogin, Desired, Postgres};
+use tenantdb_postgres::{Desired, Postgres};
 
 use super::Context;
 use crate::arguments::{BootstrapArguments, Output};

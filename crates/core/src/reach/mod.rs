@@ -1,23 +1,65 @@
 //! From a server's declaration to how it is reached, and to what applications are told of it.
 
+mod tls;
+
+pub use tls::Tls;
+
 use std::env::VarError;
 use std::fs;
 
 use tenantdb_api::database_server::{PasswordSource, Publish, PublishedEndpoint, TlsMode};
 use tenantdb_api::{DatabaseServer, SqlName};
-use tenantdb_core::{Address, Endpoint, Failure, FailureKind, Password};
 
-use crate::connect::{AdminLogin, Sends, TlsSettings};
+use crate::{Address, Endpoint, Failure, FailureKind, Password};
 
-/// What applications are told of a server that listens at `source`; `authority` has the certificates that may have
-/// signed its own, in PEM.
+/// The administrator's login.
+#[derive(Clone, Debug)]
+pub struct AdminLogin {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: Password,
+    /// The database to connect to before the ledger exists.
+    pub maintenance_database: String,
+    /// What the server is sent of the passwords that it is to know.
+    pub sends: Sends,
+}
+
+/// What a server is sent of a password that it is to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sends {
+    /// A verifier made on our side.
+    #[default]
+    Verifier,
+    /// The password itself, because the server takes no verifiers; only where it has proved itself.
+    Password,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// Where it listens.
+    pub address: Address,
+    /// How the connection is protected.
+    pub tls: Tls,
+    /// As whom we come.
+    pub admin: AdminLogin,
+}
+
+/// What applications are told of a server that listens at `source`, where connection URIs have this scheme; `authority`
+/// has the certificates that may have signed its own, in PEM.
 #[must_use]
-pub fn endpoint(server: &DatabaseServer, source: &Address, authority: Option<String>) -> Endpoint {
+pub fn endpoint(
+    scheme: &'static str,
+    server: &DatabaseServer,
+    source: &Address,
+    authority: Option<String>,
+) -> Endpoint {
     let Publish { host, port, direct, read_only, parameters } = server.spec.publish.clone().unwrap_or_default();
     let port = port.unwrap_or(source.port);
     let other = |other: PublishedEndpoint| Address { host: other.host, port: other.port.unwrap_or(port) };
     Endpoint {
-        scheme: "postgresql",
+        scheme,
         address: Address { host: host.unwrap_or_else(|| source.host.clone()), port },
         direct: direct.map(other),
         read_only: read_only.map(other),
@@ -30,10 +72,10 @@ pub fn endpoint(server: &DatabaseServer, source: &Address, authority: Option<Str
 ///
 /// # Errors
 /// When the certificates can't be read.
-pub fn tls(server: &DatabaseServer, authority: Option<&[u8]>) -> Result<TlsSettings, String> {
+pub fn tls(server: &DatabaseServer, authority: Option<&[u8]>) -> Result<Tls, String> {
     let mode = server.spec.tls.as_ref().and_then(|tls| tls.mode);
     let mode = mode.unwrap_or(if authority.is_some() { TlsMode::VerifyFull } else { TlsMode::Prefer });
-    TlsSettings::new(mode, authority)
+    Tls::new(mode, authority)
 }
 
 /// The administrator's login, with the first password that `read` finds in `admin.passwordFrom`; what comes after it is
