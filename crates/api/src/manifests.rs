@@ -9,7 +9,7 @@ use crate::document::{Document, Source, Value};
 use crate::kinds::database_server::DatabaseServer;
 use crate::kinds::tenant_database::TenantDatabase;
 use crate::kinds::tenant_role::TenantRole;
-use crate::kinds::{Kind, Origin, Violation};
+use crate::kinds::{Kind, Origin, RESOURCES, Tenant, Violation};
 use crate::{API_VERSION, Severity, did_you_mean, nearest};
 
 /// The kinds that are planned.
@@ -63,6 +63,15 @@ impl<T> Declared<T> {
         }
     }
 
+    /// The same as one of the kinds that servers are there for.
+    #[must_use]
+    pub fn tenant(self) -> Declared<Tenant>
+    where
+        T: Into<Tenant>,
+    {
+        Declared { resource: self.resource.into(), document: self.document }
+    }
+
     /// The file that it is declared in, if it is in any.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
@@ -86,10 +95,8 @@ fn location(document: Option<&Document>) -> String {
 pub struct Manifests {
     /// The servers.
     pub servers: Vec<Declared<DatabaseServer>>,
-    /// The databases.
-    pub tenants: Vec<Declared<TenantDatabase>>,
-    /// The roles without a database of their own.
-    pub roles: Vec<Declared<TenantRole>>,
+    /// What is declared for servers.
+    pub tenants: Vec<Declared<Tenant>>,
     /// Whether anything is wrong with what is, or may be, a server: then nobody can say what its tenants get.
     pub lacks_servers: bool,
 }
@@ -127,6 +134,18 @@ pub fn custom_resource<T: Kind>(object: serde_json::Value) -> Result<Declared<T>
     Err(problems)
 }
 
+/// The same of any of the kinds that servers are there for; `None` when it is no such kind.
+#[must_use]
+pub fn custom_tenant(kind: &str, object: serde_json::Value) -> Option<Result<Declared<Tenant>, Diagnostics>> {
+    match kind {
+        _ if kind == TenantDatabase::RESOURCE.kind => {
+            Some(custom_resource::<TenantDatabase>(object).map(Declared::tenant))
+        }
+        _ if kind == TenantRole::RESOURCE.kind => Some(custom_resource::<TenantRole>(object).map(Declared::tenant)),
+        _ => None,
+    }
+}
+
 impl Manifests {
     /// Reads, decodes and validates all documents of all sources: what is right, and everything that is wrong with the
     /// rest, sorted by file and position. Of two that are the same the first is kept.
@@ -143,11 +162,18 @@ impl Manifests {
             }
         }
         let before = problems.len();
-        refuse_duplicates(&mut manifests.servers, &mut problems);
+        refuse_duplicates(
+            &mut manifests.servers,
+            |server| (DatabaseServer::RESOURCE.kind, server.metadata.name.to_string()),
+            &mut problems,
+        );
         refuse_second_defaults(&manifests.servers, &mut problems);
         manifests.lacks_servers |= problems.len() > before;
-        refuse_duplicates(&mut manifests.tenants, &mut problems);
-        refuse_duplicates(&mut manifests.roles, &mut problems);
+        let identity = |tenant: &Tenant| {
+            let metadata = tenant.metadata();
+            (tenant.resource().kind, format!("{}/{}", metadata.namespace(), metadata.name))
+        };
+        refuse_duplicates(&mut manifests.tenants, identity, &mut problems);
         problems.sort();
         (manifests, problems)
     }
@@ -156,9 +182,11 @@ impl Manifests {
         let before = problems.len();
         match kind(&document, problems) {
             Some(kind) if kind == TenantDatabase::RESOURCE.kind => {
-                return self.tenants.extend(object(document, problems));
+                return self.tenants.extend(tenant::<TenantDatabase>(document, problems));
             }
-            Some(kind) if kind == TenantRole::RESOURCE.kind => return self.roles.extend(object(document, problems)),
+            Some(kind) if kind == TenantRole::RESOURCE.kind => {
+                return self.tenants.extend(tenant::<TenantRole>(document, problems));
+            }
             Some(kind) if kind == DatabaseServer::RESOURCE.kind => self.servers.extend(object(document, problems)),
             _ => {}
         }
@@ -189,7 +217,7 @@ fn kind(document: &Document, problems: &mut Diagnostics) -> Option<&'static str>
             problems.push(missing.hint(format!("write `apiVersion: {API_VERSION}`")));
         }
     }
-    let known = [DatabaseServer::RESOURCE.kind, TenantDatabase::RESOURCE.kind, TenantRole::RESOURCE.kind];
+    let known = RESOURCES.map(|resource| resource.kind);
     let Some(kind) = text(document, "kind") else {
         let missing = document.error_at_start("kind is missing");
         problems.push(missing.hint(format!("write `kind: {}` or `kind: {}`", known[1], known[0])));
@@ -229,16 +257,26 @@ fn object<T: Kind>(document: Document, problems: &mut Diagnostics) -> Option<Dec
     decoded.object.filter(|_| is_whole).map(|resource| Declared { resource, document: Some(Arc::clone(&document)) })
 }
 
-fn refuse_duplicates<T: Kind>(all: &mut Vec<Declared<T>>, problems: &mut Diagnostics) {
-    let mut first: HashMap<String, Option<Arc<Document>>> = HashMap::new();
+/// The same as one of the kinds that servers are there for.
+fn tenant<T: Kind + Into<Tenant>>(document: Document, problems: &mut Diagnostics) -> Option<Declared<Tenant>> {
+    object::<T>(document, problems).map(Declared::tenant)
+}
+
+/// Refuses all but the first of those that share their kind, and what no two objects of it share.
+fn refuse_duplicates<T>(
+    all: &mut Vec<Declared<T>>,
+    identity: impl Fn(&T) -> (&'static str, String),
+    problems: &mut Diagnostics,
+) {
+    let mut first: HashMap<(&str, String), Option<Arc<Document>>> = HashMap::new();
     all.retain(|declared| {
-        let identity = declared.resource.identity();
+        let identity = identity(&declared.resource);
         let Some(other) = first.get(&identity) else {
             first.insert(identity, declared.document.clone());
             return true;
         };
-        let message =
-            format!("{} `{identity}` is already declared at {}", T::RESOURCE.kind, location(other.as_deref()));
+        let (kind, name) = identity;
+        let message = format!("{kind} `{name}` is already declared at {}", location(other.as_deref()));
         problems.push(declared.error("metadata.name", message));
         false
     });

@@ -33,9 +33,10 @@ fn declarations_are_kept_in_their_order_with_their_defaults() {
     let servers: Vec<&str> = manifests.servers.iter().map(|server| server.resource.metadata.name.as_str()).collect();
     assert_eq!(servers, ["b", "a"]);
     let [z, a] = &manifests.tenants[..] else { panic!() };
-    assert_eq!((z.resource.metadata.name.as_str(), z.resource.namespace().as_str()), ("z", "default"));
-    assert_eq!((a.resource.metadata.name.as_str(), a.resource.namespace().as_str()), ("a", "team"));
-    assert_eq!(a.resource.spec, z.resource.spec);
+    assert_eq!((z.resource.metadata().name.as_str(), z.resource.namespace().as_str()), ("z", "default"));
+    assert_eq!((a.resource.metadata().name.as_str(), a.resource.namespace().as_str()), ("a", "team"));
+    let (Tenant::Database(of_z), Tenant::Database(of_a)) = (&z.resource, &a.resource) else { panic!() };
+    assert_eq!(of_a.spec, of_z.spec);
     assert_eq!(a.location(), "b.yaml:10");
     assert_eq!(manifests.servers[1].location(), "a.yaml:1");
     assert!(parse(&[]).unwrap().tenants.is_empty());

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_api::{Namespace, ObjectName, Tenant, tenant_database};
 
 /// Who speaks for a set of declarations: `project:<id>` for the command line, `cluster:<id>` for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,6 +107,24 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The claim of a declaration.
+    #[must_use]
+    pub fn new(authority: &Authority, tenant: &Tenant) -> Self {
+        Self {
+            authority: authority.clone(),
+            kind: tenant.resource().kind,
+            namespace: tenant.namespace(),
+            name: tenant.metadata().name.clone(),
+            access: None,
+        }
+    }
+
+    /// Whether it is about a database, and not about who is let into one.
+    #[must_use]
+    pub fn is_database(&self) -> bool {
+        self.kind == tenant_database::RESOURCE.kind && self.access.is_none()
+    }
+
     /// The same declaration, if it were another authority's.
     #[must_use]
     pub fn of(&self, authority: &Authority) -> Self {

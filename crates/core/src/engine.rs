@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use tenantdb_api::{Namespace, ObjectName};
+use tenantdb_api::{DatabaseServer, Namespace, ObjectName};
 
-use crate::{Claim, Condition, Delivery, Failure, Held, Interrupt, Login, Plan, Step, TenantPlan};
+use crate::reach::Way;
+use crate::{
+    Authority, Claim, Condition, Declarations, Delivered, Delivery, Failure, Fault, Held, Interrupt, Inventory, Login,
+    Origin, Plan, Recorded, Request, Step, TenantPlan, Turns, Unusable, Writer,
+};
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,25 +20,6 @@ pub enum Depth {
     Shallow,
     /// Inside every database, with a login for each credential.
     Deep,
-}
-
-/// A tenant that the server's ledger knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TenantSummary {
-    /// Whose it is.
-    pub claim: Claim,
-    /// Its database.
-    pub database: String,
-    /// Its role.
-    pub owner: String,
-    /// Whether its database is on the server.
-    pub present: bool,
-    /// `Claimed`, `Provisioned`, `Deleting` or `Orphaned`.
-    pub phase: &'static str,
-    /// Whether deleting it is refused.
-    pub protected: bool,
-    /// Where its credential was delivered.
-    pub delivered: Option<String>,
 }
 
 /// What a tenant uses and since when: people want to know it, and no plan depends on it.
@@ -64,25 +50,59 @@ pub struct AuditEntry {
     pub by: String,
 }
 
-/// A kind of server: how to look at it, what would have to be done, and how to do it.
+/// A kind of server: how to reach it, what declarations ask of it, how to look at it, what would have to be done, and how
+/// to do it.
 ///
-/// `observe` and the functions after `plan` do all the reading and writing; `plan` and `deliveries` do none, and give
-/// the same answer for the same input.
-pub trait Engine: Send + Sync + 'static {
+/// What takes `&self` reads and writes; what does not is pure, and gives the same answer for the same input.
+pub trait Engine: Send + Sync + Sized + 'static {
     /// What it can do.
     type Step: Step;
-    /// What one server should be.
-    type Desired: Send + Sync;
-    /// What one server is.
-    type Observed: Send + Sync;
+    /// What one server should be: what was asked, with every declaration resolved. Of a request alone, nothing is declared.
+    type Desired: From<Request> + AsRef<Request> + AsMut<Request> + Send + Sync;
+    /// What one server is; by default one that was never started.
+    type Observed: Default + Send + Sync;
     /// A tenant in hand: its lock and what goes with it.
     type Hold: Send;
+
+    /// What people call it.
+    const NAME: &'static str;
+    /// The scheme of its connection URIs.
+    const SCHEME: &'static str;
+
+    /// A server; nothing is connected before it is asked something. `budget` is how many connections there may be at a
+    /// time; somebody who works on a tenant is waited for as long as `patience` says.
+    fn open(name: ObjectName, way: Way, budget: usize, patience: Option<Duration>, writer: Writer) -> Self;
 
     /// The server's name.
     fn server(&self) -> &ObjectName;
 
+    /// As many tenants at a time as need not wait for connections.
+    fn turns(&self) -> Turns;
+
+    /// Says goodbye on every connection that nobody uses.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+
+    /// Ends the sessions of another process that worked with this login, and waits until they are gone; how many there
+    /// were.
+    fn end_sessions_of(&self, writer: &str) -> impl Future<Output = Result<usize, Failure>> + Send;
+
+    /// What a server should be, and what is wrong with declarations: one that can't be used keeps no other out. Of two
+    /// that want the same name the first has it. `admin` is the administrator's, which nobody may have.
+    fn resolve(
+        declarations: Declarations<'_>,
+        admin: &str,
+        recorded: &Recorded,
+        request: Request,
+    ) -> (Self::Desired, BTreeMap<Claim, Unusable>);
+
+    /// What is wrong with a script that a tenant is to begin with.
+    fn faults(script: &str) -> Vec<Fault>;
+
     /// The part of `desired` that concerns these claims.
     fn only(desired: &Self::Desired, claims: &BTreeSet<Claim>) -> Self::Desired;
+
+    /// The claims that are new to a server: what must be on no other.
+    fn newcomers(desired: &Self::Desired, observed: &Self::Observed) -> BTreeSet<Claim>;
 
     /// Looks at the server, once for all tenants.
     fn observe(
@@ -91,14 +111,21 @@ pub trait Engine: Send + Sync + 'static {
         depth: Depth,
     ) -> impl Future<Output = Result<Self::Observed, Failure>> + Send;
 
-    /// What would be delivered, and so which places have to be read before planning.
-    fn deliveries(desired: &Self::Desired, observed: &Self::Observed) -> BTreeMap<Claim, Delivery>;
+    /// The server's version.
+    fn version(observed: &Self::Observed) -> String;
 
-    /// What would have to be done.
-    fn plan(desired: &Self::Desired, observed: &Self::Observed, place: &PlaceView) -> Plan<Self::Step>;
+    /// What tells the server's ledger from every other; none before it was made.
+    fn ledger(observed: &Self::Observed) -> Option<&str>;
 
     /// The tenants that the ledger knows.
-    fn tenants(observed: &Self::Observed) -> Vec<TenantSummary>;
+    fn inventory(observed: &Self::Observed) -> Inventory;
+
+    /// Whether the ledger was restored from a dump: then it may be older than what is on the server, and nothing is
+    /// destroyed on its word.
+    fn is_restored(observed: &Self::Observed) -> bool;
+
+    /// Whether the server lets a tenant make a version of an extension; `None` when it is not known.
+    fn trusts(observed: &Self::Observed, extension: &str, version: Option<&str>) -> Option<bool>;
 
     /// What each tenant that the ledger knows uses.
     fn vitals(
@@ -114,12 +141,21 @@ pub trait Engine: Send + Sync + 'static {
         name: &ObjectName,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, Failure>> + Send;
 
+    /// What would be delivered, and so which places have to be read before planning.
+    fn deliveries(desired: &Self::Desired, observed: &Self::Observed) -> BTreeMap<Claim, Delivery>;
+
     /// The credentials that have to be tried before planning, however closely is looked: the server seems to know them,
     /// and its ledger does not.
     fn doubtful(desired: &Self::Desired, observed: &Self::Observed, place: &PlaceView) -> BTreeSet<Claim>;
 
     /// Checks the login that a place holds against the server.
     fn try_login(&self, delivery: &Delivery, login: &Login) -> impl Future<Output = Result<bool, Failure>> + Send;
+
+    /// What would have to be done.
+    fn plan(desired: &Self::Desired, observed: &Self::Observed, place: &PlaceView) -> Plan<Self::Step>;
+
+    /// A plan as a script for the server's own client, but for passwords and the ledger.
+    fn script(plan: &Plan<Self::Step>, observed: &Self::Observed, server: &DatabaseServer) -> String;
 
     /// Makes what the server itself needs before its first tenant.
     fn prepare(&self, steps: &[Self::Step]) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -151,6 +187,34 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Waits until what was carried out would outlive a crash of the server.
     fn flush(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What tells the server's ledger from every other, now that it was made.
+    fn ledger_id(&self) -> impl Future<Output = Result<Option<String>, Failure>> + Send;
+
+    /// Notes in the ledger who was seen using what is not theirs by declaration: who loses access later is told when it
+    /// was last seen.
+    fn remember(
+        &self,
+        desired: &Self::Desired,
+        observed: &Self::Observed,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What was delivered last for each of an authority's tenants.
+    fn delivered(desired: &Self::Desired, observed: &Self::Observed, of: &Authority) -> Vec<(Delivery, Delivered)>;
+
+    /// Gives what an authority has on the server to another, in one transaction; what both have is no question here. What
+    /// is `forgotten` is as if it had never been delivered: whoever has it goes on logging in. In a cluster, those with an
+    /// origin stand there from now on; elsewhere they stand nowhere.
+    fn take_over(
+        &self,
+        from: &Authority,
+        to: &Authority,
+        forgotten: &BTreeSet<Claim>,
+        origins: Option<&BTreeMap<Claim, Origin>>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Trusts a ledger again that was restored from a dump.
+    fn accept_ledger(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// What the place of a pass holds, as the planner sees it.

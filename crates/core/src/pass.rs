@@ -194,7 +194,7 @@ impl<E: Engine> Pass<E> {
     pub async fn apply(
         self: &Arc<Self>,
         desired: &E::Desired,
-        observed: E::Observed,
+        observed: Arc<E::Observed>,
         plan: Plan<E::Step>,
         consent: Consent,
         listener: Arc<dyn Listener>,
@@ -233,7 +233,7 @@ impl<E: Engine> Pass<E> {
             }
             tracing::debug!(count = stale.len(), round, "changed by someone else meanwhile; looking again");
             match self.plan(&E::only(desired, &stale), Depth::Shallow).await {
-                Ok(again) => next = Some(again),
+                Ok((observed, plan)) => next = Some((Arc::new(observed), plan)),
                 Err(failure) => report.failure = Some(failure),
             }
         }
@@ -291,7 +291,7 @@ impl<E: Engine> Pass<E> {
 
     async fn round(
         self: &Arc<Self>,
-        observed: E::Observed,
+        observed: Arc<E::Observed>,
         plan: Plan<E::Step>,
         listener: &Arc<dyn Listener>,
     ) -> Result<Vec<TenantOutcome>, Failure> {
@@ -301,7 +301,6 @@ impl<E: Engine> Pass<E> {
             self.interrupt.check()?;
             self.engine.prepare(&preparation).await?;
         }
-        let observed = Arc::new(observed);
         let mut running = JoinSet::new();
         let (idle, busy): (Vec<_>, Vec<_>) = plan.tenants.into_iter().partition(|tenant| tenant.steps.is_empty());
         let mut outcomes: Vec<_> = idle.iter().map(TenantOutcome::of).collect();

@@ -93,6 +93,19 @@ pub struct Delivery {
     pub uid: Option<String>,
 }
 
+/// What the ledger says of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The place.
+    pub place: PlaceId,
+    /// Where that is, for people.
+    pub location: String,
+    /// What was delivered.
+    pub login: Digest,
+    /// Its generation.
+    pub generation: Generation,
+}
+
 /// The state of a place at the moment it was read; a write names the version it builds on, and is refused when the
 /// place has moved on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,8 @@
 //! What should happen to a tenant's credential: a pure decision over what the ledger, the server and the place say.
 
-use tenantdb_core::{Digest, Generation, Held, LoginScheme, PlaceId, Provenance, Refusal, RefusalKind, Slot, Version};
+use tenantdb_core::{
+    Delivered, Digest, Generation, Held, LoginScheme, PlaceId, Provenance, Refusal, RefusalKind, Slot, Version,
+};
 
 /// How many credentials nobody gives out between a backup and its restore.
 const FURTHEST: u64 = 1_000_000;
@@ -74,19 +76,6 @@ pub struct SlotFacts {
     pub server: OnServer,
     /// The other place that its login is being issued to, which may hold it already.
     pub elsewhere: Option<PlaceId>,
-}
-
-/// What the ledger says of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
-    /// The place.
-    pub place: PlaceId,
-    /// Where that is, for people.
-    pub location: String,
-    /// What was delivered.
-    pub login: Digest,
-    /// Its generation.
-    pub generation: Generation,
 }
 
 /// All that a decision is made from.

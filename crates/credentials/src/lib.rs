@@ -8,7 +8,7 @@ mod password;
 pub mod stores;
 mod verifier;
 
-pub use custody::{Decision, Delivered, Facts, OnServer, SlotFacts, SlotState, decide};
+pub use custody::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
 pub use format::{Document, InvalidTemplate, read_logins, render, secret_type, stage};
 pub use password::generate;
 pub use verifier::{InvalidVerifier, Verifier};

@@ -17,7 +17,7 @@ pub use client::{Cluster, client};
 pub use credential::{Credential, credential};
 pub use ensure::{Applied, Stopped, apply, wait};
 pub use error::told;
-pub use object::{api, api_resource, declared};
+pub use object::{api, api_resource, declared, declared_tenant};
 pub use origin::{CLUSTER, namespace_uids, origins};
 pub use password::read_password;
 pub use server::{server, servers};

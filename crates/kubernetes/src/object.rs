@@ -4,16 +4,14 @@ use kube::api::{ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
+use tenantdb_api::kinds::RESOURCES;
 use tenantdb_api::kinds::resource::Resource;
-use tenantdb_api::{
-    Declared, Diagnostics, GROUP, Kind, Namespace, VERSION, database_server, tenant_database, tenant_role,
-};
+use tenantdb_api::{Declared, Diagnostics, GROUP, Kind, Namespace, Tenant, VERSION};
 
 /// The objects of one of our kinds, in a namespace or, without one, all of them.
 #[must_use]
 pub fn api(client: Client, kind: &str, namespace: Option<&Namespace>) -> Option<Api<DynamicObject>> {
-    let all = [&database_server::RESOURCE, &tenant_database::RESOURCE, &tenant_role::RESOURCE];
-    let resource = api_resource(all.into_iter().find(|resource| resource.kind == kind)?);
+    let resource = api_resource(RESOURCES.into_iter().find(|resource| resource.kind == kind)?);
     Some(match namespace {
         Some(namespace) => Api::namespaced_with(client, namespace.as_str(), &resource),
         None => Api::all_with(client, &resource),
@@ -32,6 +30,12 @@ pub fn api_resource(resource: &Resource) -> ApiResource {
 /// Everything that is wrong with it.
 pub fn declared<T: Kind>(object: &DynamicObject) -> Result<Declared<T>, Diagnostics> {
     tenantdb_api::custom_resource(manifest(object))
+}
+
+/// The same of any of the kinds that servers are there for; `None` when it is no such kind.
+#[must_use]
+pub fn declared_tenant(kind: &str, object: &DynamicObject) -> Option<Result<Declared<Tenant>, Diagnostics>> {
+    tenantdb_api::custom_tenant(kind, manifest(object))
 }
 
 /// The part of an object that a manifest would hold.

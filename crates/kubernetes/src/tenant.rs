@@ -6,14 +6,11 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::Value;
 use tenantdb_api::kinds::resource::Resource;
 use tenantdb_api::kinds::status::{ConditionStatus, StatusCondition};
-use tenantdb_api::{Namespace, ObjectName, tenant_database, tenant_role};
+use tenantdb_api::{Namespace, ObjectName, Tenant};
 use tenantdb_core::Failure;
 
 use crate::error::{refused, unlisted};
 use crate::object::api_resource;
-
-/// The kinds of what has a credential.
-const KINDS: [&Resource; 2] = [&tenant_database::RESOURCE, &tenant_role::RESOURCE];
 
 /// A `TenantDatabase` or a `TenantRole`, as far as people ask about it.
 #[derive(Clone, Debug)]
@@ -59,7 +56,7 @@ pub struct State {
 /// When they can't be listed.
 pub async fn tenants(client: &Client, namespace: Option<&Namespace>) -> Result<Vec<TenantResource>, Failure> {
     let mut all = Vec::new();
-    for kind in KINDS {
+    for kind in Tenant::RESOURCES {
         let listed = api(client, kind, namespace).list(&ListParams::default()).await;
         let listed = listed.map_err(|error| match &error {
             error if is_forbidden(error) && namespace.is_none() => {
@@ -84,7 +81,7 @@ pub async fn named(
     name: &ObjectName,
 ) -> Result<Vec<TenantResource>, Failure> {
     let (mut all, mut forbidden) = (Vec::new(), None);
-    for wanted in KINDS.into_iter().filter(|known| kind.is_none_or(|kind| kind == known.kind)) {
+    for wanted in Tenant::RESOURCES.into_iter().filter(|known| kind.is_none_or(|kind| kind == known.kind)) {
         let doing = || format!("read {} {namespace}/{name}", wanted.kind);
         match api(client, wanted, Some(namespace)).get_opt(name.as_str()).await {
             Ok(found) => all.extend(found.and_then(|object| TenantResource::of(wanted.kind, &object))),

@@ -3,14 +3,13 @@
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use tenantdb_api::tenant_database::{Credentials, SecretType};
-use tenantdb_api::{TenantDatabase, TenantRole, tenant_database};
+use tenantdb_api::tenant_database::SecretType;
 use tenantdb_core::{Claim, Delivery, Failure, Generation};
 use tenantdb_credentials::Document;
 use tenantdb_credentials::stores::secret::{FIELD_MANAGER, SecretPlace, place_id};
 
 use crate::error::refused;
-use crate::object::{api, declared};
+use crate::object::{api, declared_tenant};
 
 /// Asks for a closer look when its value changes.
 pub const REFRESH: &str = "tenantdb.dev/refresh";
@@ -40,12 +39,8 @@ async fn declared_type(client: &Client, claim: &Claim) -> Result<Option<SecretTy
     let found = resources.get_opt(claim.name.as_str()).await;
     let found = found.map_err(|error| refused(&format!("read {} {}", claim.kind, claim.path()), &error))?;
     let Some(object) = found else { return Ok(None) };
-    let credentials: Option<Credentials> = if claim.kind == tenant_database::RESOURCE.kind {
-        declared::<TenantDatabase>(&object).ok().map(|declared| declared.resource.spec.credentials)
-    } else {
-        declared::<TenantRole>(&object).ok().map(|declared| declared.resource.spec.credentials)
-    };
-    Ok(credentials.map(|credentials| credentials.secret_type()))
+    let declared = declared_tenant(claim.kind, &object).and_then(Result::ok);
+    Ok(declared.map(|declared| declared.resource.credentials().secret_type()))
 }
 
 /// Has an operator look at the resource of a claim now, if it is there.

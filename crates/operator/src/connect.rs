@@ -9,17 +9,23 @@ use tenantdb_api::database_server::{
     default_maintenance_database,
 };
 use tenantdb_core::reach::{self, AdminLogin, Sends, Tls};
-use tenantdb_core::{Address, Condition, Endpoint, Failure, FailureKind, Interrupt, Pass, Password, Place, Writer};
-use tenantdb_postgres::{Postgres, SCHEME};
+use tenantdb_core::{
+    Address, Condition, Endpoint, Engine, Failure, FailureKind, Interrupt, Pass, Password, Place, Writer,
+};
 
 use crate::reference::{KeyOf, Reader, Reference, ReferredKind, text, waiting};
 use crate::sources::{self, Located, LoginSecret};
 
 /// A server that can be asked.
-#[derive(Clone)]
-pub(crate) struct Connected {
-    pub(crate) pass: Arc<Pass<Postgres>>,
+pub(crate) struct Connected<E> {
+    pub(crate) pass: Arc<Pass<E>>,
     pub(crate) way: Arc<Way>,
+}
+
+impl<E> Clone for Connected<E> {
+    fn clone(&self) -> Self {
+        Self { pass: self.pass.clone(), way: self.way.clone() }
+    }
 }
 
 /// How a server is reached, once all is read that its declaration refers to.
@@ -37,18 +43,22 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Reads what a declaration refers to.
+    /// Reads what a declaration refers to; applications are told connection URIs of this scheme.
     ///
     /// # Errors
     /// When something is not there, or can't be used.
-    pub(crate) async fn find(reader: &mut Reader<'_>, server: &DatabaseServer) -> Result<Self, Failure> {
+    pub(crate) async fn find(
+        scheme: &'static str,
+        reader: &mut Reader<'_>,
+        server: &DatabaseServer,
+    ) -> Result<Self, Failure> {
         let located = locate(reader, server).await?;
         let (mode, authority) = protection(reader, server, located.authority.as_ref()).await?;
         let admin = match &server.spec.admin {
             Some(admin) if !admin.password_from.is_empty() => declared_login(reader, server).await?,
             admin => login(reader, admin.as_ref(), located.login?).await?,
         };
-        let mut endpoint = reach::endpoint(SCHEME, server, &located.published, authority.clone());
+        let mut endpoint = reach::endpoint(scheme, server, &located.published, authority.clone());
         if server.spec.publish.as_ref().is_none_or(|publish| publish.host.is_none()) {
             endpoint.direct = endpoint.direct.or(located.direct);
         }
@@ -69,13 +79,13 @@ impl Way {
     ///
     /// # Errors
     /// When the certificates can't be used.
-    pub(crate) fn connect(
+    pub(crate) fn connect<E: Engine>(
         self,
         server: &DatabaseServer,
         place: Arc<dyn Place>,
         identity: &str,
         interrupt: &Interrupt,
-    ) -> Result<Connected, Failure> {
+    ) -> Result<Connected<E>, Failure> {
         let tls = Tls::new(self.mode, self.authority.as_deref().map(str::as_bytes));
         let tls = tls.map_err(|why| {
             let message = format!("server {}: its certificate authority: {why}", server.metadata.name);
@@ -84,7 +94,7 @@ impl Way {
         let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
         let writer = Writer { name: identity.to_owned(), tenure: interrupt.tenure().clone() };
         let way = reach::Way { address: self.address.clone(), tls, admin: self.admin.clone() };
-        let engine = Postgres::new(server.metadata.name.clone(), way, budget, writer);
+        let engine = E::open(server.metadata.name.clone(), way, budget, None, writer);
         let pass = Pass {
             turns: engine.turns(),
             engine: Arc::new(engine),

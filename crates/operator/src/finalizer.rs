@@ -40,7 +40,7 @@ impl Finalizers {
     /// When the API server can't be reached or refuses it, or the resource is gone.
     pub(crate) async fn put_on(&self, key: &Key, tenant: &Tenant, is_protected: bool) -> Result<(), Failure> {
         let Some(api) = self.api(key) else { return Ok(()) };
-        let mut current = Some(tenant.meta().marks.clone());
+        let mut current = Some(tenant.meta.marks.clone());
         loop {
             let Some(marks) = current else {
                 let message = "the resource was deleted before anything was done for it";
@@ -49,7 +49,7 @@ impl Finalizers {
             let Some(change) = marks.change(is_protected) else { return Ok(()) };
             match patch(&api, key, &change).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => current = found(&api, key, &tenant.meta().uid).await.map_err(|error| refused(&error))?,
+                Ok(false) => current = found(&api, key, &tenant.meta.uid).await.map_err(|error| refused(&error))?,
                 Err(error) => return Err(refused(&error)),
             }
         }

@@ -104,18 +104,18 @@ impl Index {
     fn change_tenant(&mut self, key: &Key, tenant: Option<Tenant>) {
         let before = self.tenants.remove(key);
         let news = match (&before, &tenant) {
-            (Some(before), Some(tenant)) if !tenant.meta().is_news(before.meta()) => None,
-            (Some(before), Some(tenant)) if tenant.meta().asks_for_closer_look(before.meta()) => Some(Look::Deep),
+            (Some(before), Some(tenant)) if !tenant.meta.is_news(&before.meta) => None,
+            (Some(before), Some(tenant)) if tenant.meta.asks_for_closer_look(&before.meta) => Some(Look::Deep),
             _ => Some(Look::Shallow),
         };
-        let is_guarded = |tenant: &Option<Tenant>| tenant.as_ref().is_some_and(Tenant::is_guarded);
+        let is_guarded = |tenant: &Option<Tenant>| tenant.as_ref().is_some_and(|tenant| tenant.is_guarded());
         if is_guarded(&before) != is_guarded(&tenant) {
             self.relabelled.insert(key.namespace.clone());
         }
-        let spoken_of: BTreeSet<Key> = before.iter().chain(&tenant).flat_map(Tenant::speaks_of).collect();
+        let spoken_of: BTreeSet<Key> = before.iter().chain(&tenant).flat_map(|tenant| tenant.speaks_of()).collect();
         match tenant {
             Some(tenant) => drop(self.tenants.insert(key.clone(), tenant)),
-            None => self.forget(key, before.as_ref().is_some_and(|before| !before.meta().is_deleted)),
+            None => self.forget(key, before.as_ref().is_some_and(|before| !before.meta.is_deleted)),
         }
         if let Some(look) = news {
             self.look_at(key, look);
@@ -209,7 +209,7 @@ impl Index {
     /// What waits for a server and was not told why: each declaration once, as the API server follows later.
     pub(crate) fn newcomers(&self, server: &ObjectName, told: &mut BTreeSet<(Key, i64)>) -> Work {
         let waiting = self.dirty.get(server).into_iter().flatten();
-        let generation = |key: &Key| self.tenants.get(key).map_or(0, |tenant| tenant.meta().generation);
+        let generation = |key: &Key| self.tenants.get(key).map_or(0, |tenant| tenant.meta.generation);
         let new = waiting.filter(|(key, _)| told.insert(((*key).clone(), generation(key))));
         new.map(|(key, look)| (key.clone(), *look)).collect()
     }
@@ -255,7 +255,7 @@ impl Index {
 
     /// Why no server is there for a declaration, for people.
     pub(crate) fn why_stranded(&self, key: &Key) -> String {
-        if let Some(name) = self.tenants.get(key).and_then(Tenant::server) {
+        if let Some(name) = self.tenants.get(key).and_then(|tenant| tenant.server()) {
             return format!("there is no DatabaseServer `{name}`; declare it, or name another in `server`");
         }
         match &*self.defaults() {
@@ -283,7 +283,7 @@ impl Index {
     /// Whether the resource that stood in a namespace with this UID is gone, though nobody said so.
     pub(crate) fn is_lost(&self, key: &Key, namespace: &str) -> bool {
         let Some(tenant) = self.tenants.get(key) else { return true };
-        self.namespace_uid(key, &tenant.meta().uid).is_some_and(|found| found != namespace)
+        self.namespace_uid(key, &tenant.meta.uid).is_some_and(|found| found != namespace)
     }
 
     /// All that are declared.

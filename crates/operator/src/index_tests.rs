@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tenantdb_api::{ObjectName, tenant_database, tenant_role};
 
 use super::{Change, Index, Look, Work};
-use crate::object::{Key, Object, Tenant};
+use crate::object::{Key, Object};
 use crate::reference::{Reference, ReferredKind};
 
 fn object(name: &str, generation: i64, spec: &Value) -> DynamicObject {
@@ -20,13 +21,16 @@ fn key(kind: &'static str, name: &str) -> Key {
 }
 
 fn database(name: &str, generation: i64, spec: &Value) -> Change {
-    let object = Object::new(&object(name, generation, spec));
-    Change::Tenant(key(tenant_database::RESOURCE.kind, name), Some(Tenant::Database(Arc::new(object))))
+    tenant(tenant_database::RESOURCE.kind, &object(name, generation, spec))
 }
 
 fn role(name: &str, spec: &Value) -> Change {
-    let object = Object::new(&object(name, 1, spec));
-    Change::Tenant(key(tenant_role::RESOURCE.kind, name), Some(Tenant::Role(Arc::new(object))))
+    tenant(tenant_role::RESOURCE.kind, &object(name, 1, spec))
+}
+
+fn tenant(kind: &'static str, object: &DynamicObject) -> Change {
+    let told = Object::tenant(kind, object).unwrap();
+    Change::Tenant(key(kind, &object.name_any()), Some(Arc::new(told)))
 }
 
 fn server(name: &str, default: bool) -> Change {
@@ -123,14 +127,15 @@ fn one_that_names_no_server_is_looked_at_where_its_status_says_until_a_ledger_sa
     let mut index = index([server("one", false), server("two", false), server("new", true)]);
     let mut told = object("cafe", 1, &json!({}));
     told.data["status"] = json!({"server": "one"});
-    let (cafe, blog) = (key(tenant_database::RESOURCE.kind, "cafe"), key(tenant_database::RESOURCE.kind, "blog"));
-    index.change(Change::Tenant(cafe.clone(), Some(Tenant::Database(Arc::new(Object::new(&told))))));
+    let kind = tenant_database::RESOURCE.kind;
+    index.change(tenant(kind, &told));
     assert_eq!(names(index.take(&"one".parse().unwrap(), |_| false)), ["cafe"]);
-    index.holds(&"two".parse().unwrap(), [cafe]);
+    index.holds(&"two".parse().unwrap(), [key(kind, "cafe")]);
     assert_eq!(names(index.take(&"two".parse().unwrap(), |_| false)), ["cafe"]);
     // A server that is gone has nothing any more.
     told.data["status"] = json!({"server": "gone"});
-    index.change(Change::Tenant(blog, Some(Tenant::Database(Arc::new(Object::new(&told))))));
+    told.metadata.name = Some("blog".to_owned());
+    index.change(tenant(kind, &told));
     assert_eq!(names(index.take(&"new".parse().unwrap(), |_| false)), ["blog"]);
 }
 

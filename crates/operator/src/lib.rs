@@ -41,8 +41,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use tenantdb_api::Tenant;
 use tenantdb_core::{Authority, Failure, Interrupt};
 use tenantdb_credentials::stores::secret::{self, SecretPlace};
+use tenantdb_postgres::Postgres;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch::{Sender, channel};
 use tokio::task::JoinSet;
@@ -119,7 +121,7 @@ pub async fn run(client: Client, options: Options, interrupt: Interrupt) -> Resu
 async fn work(shared: Arc<Shared>, share: Share, term: Term) {
     match share {
         Share::Cluster => cluster::work(shared.clone(), term.wake).await,
-        Share::Server(ref server) => Worker::new(server.clone(), shared.clone(), term).run().await,
+        Share::Server(ref server) => Worker::<Postgres>::new(server.clone(), shared.clone(), term).run().await,
     }
     shared.end_of_term(&share);
 }
@@ -170,8 +172,9 @@ async fn dispatch(shared: Shared, announce: Sender<BTreeSet<Share>>) {
 fn watches(shared: &Shared, sender: &UnboundedSender<Seen>) -> JoinSet<()> {
     let mut watches = JoinSet::new();
     watches.spawn(watch::servers(shared.client.clone(), sender.clone()));
-    watches.spawn(watch::databases(shared.client.clone(), sender.clone()));
-    watches.spawn(watch::roles(shared.client.clone(), sender.clone()));
+    for resource in Tenant::RESOURCES {
+        watches.spawn(watch::tenants(shared.client.clone(), resource, sender.clone()));
+    }
     watches.spawn(watch::namespaces(shared.client.clone(), sender.clone()));
     let (of_secrets, sender) = (shared.clone(), sender.clone());
     watches.spawn(async move {

@@ -8,10 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
 use tenantdb_api::tenant_database::{DeletionProtection, SecretPolicy};
-use tenantdb_api::{
-    Declared, Diagnostics, Kind, Namespace, ObjectName, ObjectPath, TenantDatabase, TenantRole, tenant_database,
-    tenant_role,
-};
+use tenantdb_api::{Declared, Diagnostics, Kind, Namespace, ObjectName, ObjectPath, TenantRole};
 use tenantdb_core::{Authority, Claim};
 use tenantdb_kubernetes::REFRESH;
 pub(crate) use tenantdb_kubernetes::{api, api_resource};
@@ -94,12 +91,8 @@ pub(crate) struct Object<T> {
     pub(crate) declared: Result<Declared<T>, Diagnostics>,
 }
 
-/// A declaration of either namespaced kind.
-#[derive(Clone, Debug)]
-pub(crate) enum Tenant {
-    Database(Arc<Object<TenantDatabase>>),
-    Role(Arc<Object<TenantRole>>),
-}
+/// A declaration that a server is there for.
+pub(crate) type Tenant = Arc<Object<tenantdb_api::Tenant>>;
 
 impl Meta {
     fn of(object: &DynamicObject) -> Self {
@@ -140,17 +133,20 @@ impl<T: Kind> Object<T> {
     }
 }
 
-impl Tenant {
-    pub(crate) fn meta(&self) -> &Meta {
-        match self {
-            Self::Database(object) => &object.meta,
-            Self::Role(object) => &object.meta,
-        }
+impl Object<tenantdb_api::Tenant> {
+    /// An object of a kind that servers are there for, as the API server gave it.
+    pub(crate) fn tenant(kind: &str, object: &DynamicObject) -> Option<Self> {
+        Some(Self { meta: Meta::of(object), declared: tenantdb_kubernetes::declared_tenant(kind, object)? })
+    }
+
+    /// What it declares, if that can be read.
+    fn resource(&self) -> Option<&tenantdb_api::Tenant> {
+        self.declared.as_ref().ok().map(|declared| &declared.resource)
     }
 
     /// Whether something belongs on it that is not there yet.
     pub(crate) fn lacks_marks(&self, is_protected: bool) -> bool {
-        let Meta { marks, is_deleted, .. } = self.meta();
+        let Meta { marks, is_deleted, .. } = &self.meta;
         let lacks =
             !marks.has_finalizer() || sync_options::change(is_protected, marks.sync_options.as_deref()).is_some();
         lacks && !is_deleted
@@ -158,72 +154,49 @@ impl Tenant {
 
     /// Whether something is there that is protected from deletion.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.is_protected() && self.meta().is_held() && !self.meta().is_deleted
+        self.is_protected() && self.meta.is_held() && !self.meta.is_deleted
     }
 
     /// Whether it is declared with protection from deletion; what can't be read is.
     pub(crate) fn is_protected(&self) -> bool {
-        let protection = match self {
-            Self::Database(object) => {
-                object.declared.as_ref().map(|declared| declared.resource.spec.deletion_protection)
-            }
-            Self::Role(object) => object.declared.as_ref().map(|declared| declared.resource.spec.deletion_protection),
-        };
-        protection.ok() != Some(DeletionProtection::Off)
+        self.resource().map(tenantdb_api::Tenant::deletion_protection) != Some(DeletionProtection::Off)
+    }
+
+    /// Whether it declares further logins beside its own.
+    pub(crate) fn has_further_logins(&self) -> bool {
+        self.resource().is_some_and(tenantdb_api::Tenant::has_further_logins)
     }
 
     /// The Secret of somebody else that its keys are added to, if it is declared so.
     pub(crate) fn merged_secret(&self) -> Option<&ObjectName> {
-        let credentials = match self {
-            Self::Database(object) => &object.declared.as_ref().ok()?.resource.spec.credentials,
-            Self::Role(object) => &object.declared.as_ref().ok()?.resource.spec.credentials,
-        };
+        let credentials = self.resource()?.credentials();
         credentials.secret_name.as_ref().filter(|_| credentials.secret_policy == SecretPolicy::Merge)
     }
 
     /// What is wrong with its declaration.
     pub(crate) fn fault(&self) -> Option<&Diagnostics> {
-        match self {
-            Self::Database(object) => object.declared.as_ref().err(),
-            Self::Role(object) => object.declared.as_ref().err(),
-        }
+        self.declared.as_ref().err()
     }
 
     /// The role's name, of one without a database.
     pub(crate) fn role(&self) -> Option<String> {
-        let Self::Role(object) = self else { return None };
-        let TenantRole { metadata, spec } = &object.declared.as_ref().ok()?.resource;
+        let tenantdb_api::Tenant::Role(TenantRole { metadata, spec }) = self.resource()? else { return None };
         Some(spec.role.as_ref().map_or_else(|| metadata.name.to_string(), ToString::to_string))
     }
 
     /// The server that its status tells of.
     pub(crate) fn told_server(&self) -> Option<ObjectName> {
-        self.meta().status["server"].as_str()?.parse().ok()
+        self.meta.status["server"].as_str()?.parse().ok()
     }
 
     /// The server that it names.
     pub(crate) fn server(&self) -> Option<&ObjectName> {
-        match self {
-            Self::Database(object) => object.declared.as_ref().ok()?.resource.spec.server.as_ref(),
-            Self::Role(object) => object.declared.as_ref().ok()?.resource.spec.server.as_ref(),
-        }
+        self.resource()?.server()
     }
 
-    /// The declarations of the other kind that it speaks of: what becomes of it is also theirs to look at.
+    /// The declarations of other kinds that it speaks of: what becomes of it is also theirs to look at.
     pub(crate) fn speaks_of(&self) -> Vec<Key> {
-        match self {
-            Self::Database(object) => {
-                let access = object.declared.iter().flat_map(|declared| &declared.resource.spec.access);
-                let roles = access.filter_map(|access| access.role.as_ref());
-                roles.map(|path| Key::at(tenant_role::RESOURCE.kind, path)).collect()
-            }
-            Self::Role(object) => {
-                let paths = object.declared.iter().flat_map(|declared| {
-                    let namespace = declared.resource.namespace();
-                    declared.resource.spec.databases.iter().map(move |database| database.path(&namespace))
-                });
-                paths.map(|path| Key::at(tenant_database::RESOURCE.kind, &path)).collect()
-            }
-        }
+        let all = self.resource().map(tenantdb_api::Tenant::speaks_of).unwrap_or_default();
+        all.iter().map(|(kind, path)| Key::at(kind, path)).collect()
     }
 }

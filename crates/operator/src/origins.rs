@@ -44,7 +44,7 @@ impl Origins {
     pub(crate) async fn of(&self, shared: &Shared, batch: &Batch) -> Result<BTreeMap<Claim, Origin>, Failure> {
         let cluster = self.cluster().await?;
         let new: Vec<(Key, String)> = shared.index(|index| {
-            let all = batch.tenants.values().map(|(key, tenant)| (key, &tenant.meta().uid));
+            let all = batch.tenants.values().map(|(key, tenant)| (key, &tenant.meta.uid));
             let new = all.filter(|(key, uid)| index.namespace_uid(key, uid).is_none());
             new.map(|(key, uid)| (key.clone(), uid.clone())).collect()
         });
@@ -56,7 +56,7 @@ impl Origins {
                 index.stands_in(key, uid, uids.get(key.namespace.as_str()).cloned().unwrap_or_default());
             }
             let origins = batch.tenants.iter().filter_map(|(claim, (key, tenant))| {
-                let namespace = index.namespace_uid(key, &tenant.meta().uid)?.to_owned();
+                let namespace = index.namespace_uid(key, &tenant.meta.uid)?.to_owned();
                 Some((claim.clone(), Origin { cluster: cluster.to_owned(), namespace }))
             });
             origins.collect()

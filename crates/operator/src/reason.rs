@@ -1,8 +1,8 @@
 //! Why a resource is, or is not, as declared, and what happened to it, in one word; and what is said of each in the
 //! documentation. The texts are Markdown of docs/reference/conditions.md.
 
+use tenantdb_core::notes as told;
 use tenantdb_core::{By, Note, Of};
-use tenantdb_postgres::notes as told;
 
 use crate::notes;
 
@@ -125,5 +125,10 @@ deeds! {
 
 /// All that is told beside a reason, as conditions of their own; their type is their reason as well.
 pub fn all_notes() -> impl Iterator<Item = &'static Note> {
-    told::ALL.iter().chain(notes::ALL).copied().filter(|note| note.of != Of::Request)
+    told::ALL
+        .iter()
+        .chain(tenantdb_postgres::notes::ALL)
+        .chain(notes::ALL)
+        .copied()
+        .filter(|note| note.of != Of::Request)
 }

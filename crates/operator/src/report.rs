@@ -73,7 +73,7 @@ impl Reporter {
         }
         let verdict = Verdict::of(outcome);
         self.shared.health.metrics.tenant(self.server.as_str(), verdict.reason());
-        let meta = tenant.meta();
+        let meta = &tenant.meta;
         for happened in verdict.happened(&meta.status, outcome) {
             self.shared.happened(key, tenant, happened);
         }

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, stream};
 use kube::Client;
-use tenantdb_api::TenantDatabase;
-use tenantdb_core::{Claim, Engine as _, Failure, Refusal, RefusalKind};
-use tenantdb_postgres::{Fault, InitScript, Observed, Postgres, Scripts};
+use tenantdb_api::{Tenant, TenantDatabase};
+use tenantdb_core::{Claim, Engine, Failure, Fault, Inventory, Phase, Refusal, RefusalKind, Script};
 
-use crate::object::{Key, Tenant};
+use crate::object::Key;
 use crate::reference::{KeyOf, Reader, Reference, ReferredKind, waiting};
 use crate::worker::Batch;
 
@@ -18,7 +17,7 @@ const AT_A_TIME: usize = 16;
 /// The scripts of a batch.
 #[derive(Default)]
 pub(crate) struct Found {
-    pub(crate) scripts: Scripts,
+    pub(crate) scripts: BTreeMap<Claim, Vec<Script>>,
     /// What those that can't be used wait for.
     pub(crate) awaited: BTreeMap<Claim, BTreeSet<Reference>>,
     /// Why those of the others can't be used.
@@ -27,10 +26,9 @@ pub(crate) struct Found {
 
 impl Found {
     /// Those that have to wait: a database that is there needs no script any more.
-    pub(crate) fn refusals(&self, observed: &Observed) -> BTreeMap<Claim, Refusal> {
-        let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Claimed");
-        let made: Vec<Claim> = all.map(|tenant| tenant.claim).collect();
-        let waiting = self.missing.iter().filter(|(claim, _)| !made.contains(claim));
+    pub(crate) fn refusals(&self, held: &Inventory) -> BTreeMap<Claim, Refusal> {
+        let is_made = |claim: &Claim| held.get(claim).is_some_and(|tenant| tenant.phase != Phase::Claimed);
+        let waiting = self.missing.iter().filter(|(claim, _)| !is_made(claim));
         let refusal = |failure: &Failure| {
             let refusal = Refusal::new(RefusalKind::Waiting, failure.to_string());
             refusal.hint(failure.hint.clone().unwrap_or_default())
@@ -40,17 +38,17 @@ impl Found {
 }
 
 /// Reads the scripts of a batch.
-pub(crate) async fn read(client: &Client, batch: &Batch) -> Found {
+pub(crate) async fn read<E: Engine>(client: &Client, batch: &Batch) -> Found {
     let reads = with_scripts(batch).into_iter().map(|(claim, key, tenant)| async move {
-        let (scripts, read) = of_tenant(client, &key, &tenant).await;
-        (claim, key, scripts, read)
+        let (scripts, read) = of_tenant::<E>(client, &key, &tenant).await;
+        (claim, scripts, read)
     });
     let reads: Vec<_> = reads.collect();
     let mut reading = stream::iter(reads).buffer_unordered(AT_A_TIME);
     let mut found = Found::default();
-    while let Some((claim, key, scripts, read)) = reading.next().await {
+    while let Some((claim, scripts, read)) = reading.next().await {
         match scripts {
-            Ok(scripts) => drop(found.scripts.insert((key.namespace, key.name), scripts)),
+            Ok(scripts) => drop(found.scripts.insert(claim, scripts)),
             Err(failure) => {
                 found.awaited.insert(claim.clone(), read);
                 found.missing.insert(claim, failure);
@@ -64,39 +62,39 @@ pub(crate) async fn read(client: &Client, batch: &Batch) -> Found {
 fn with_scripts(batch: &Batch) -> Vec<(Claim, Key, TenantDatabase)> {
     let mut all = Vec::new();
     for (claim, (key, tenant)) in &batch.tenants {
-        if let Tenant::Database(object) = tenant
-            && let Ok(declared) = &object.declared
-            && !declared.resource.spec.init.is_empty()
-            && !object.meta.is_deleted
+        if let Ok(declared) = &tenant.declared
+            && let Tenant::Database(database) = &declared.resource
+            && !database.spec.init.is_empty()
+            && !tenant.meta.is_deleted
         {
-            all.push((claim.clone(), key.clone(), declared.resource.clone()));
+            all.push((claim.clone(), key.clone(), database.clone()));
         }
     }
     all
 }
 
 /// The scripts of a declaration, and what was read for them.
-async fn of_tenant(
+async fn of_tenant<E: Engine>(
     client: &Client,
     key: &Key,
     tenant: &TenantDatabase,
-) -> (Result<Vec<InitScript>, Failure>, BTreeSet<Reference>) {
+) -> (Result<Vec<Script>, Failure>, BTreeSet<Reference>) {
     let mut reader = Reader::new(client);
-    let mut scripts: Vec<InitScript> = Vec::new();
+    let mut scripts: Vec<Script> = Vec::new();
     for from in tenant.spec.init.iter().filter_map(|script| script.config_map.as_ref()) {
         let object =
             Reference { kind: ReferredKind::ConfigMap, namespace: key.namespace.clone(), name: from.name.clone() };
         let read = reader.text(&KeyOf { object, key: from.key.clone() }).await;
         let script =
-            read.and_then(|text| script(&format!("{}/{}", from.name, from.key), &text)).and_then(
-                |script| match scripts.iter().find(|other| other.digest() == script.digest()) {
+            read.and_then(|text| script::<E>(&format!("{}/{}", from.name, from.key), &text)).and_then(|script| {
+                match scripts.iter().find(|other| other.digest() == script.digest()) {
                     Some(other) => Err(waiting(
                         format!("the script {} is the same as {}", script.name(), other.name()),
                         "a script runs once: leave one of them out",
                     )),
                     None => Ok(script),
-                },
-            );
+                }
+            });
         match script {
             Ok(script) => scripts.push(script),
             Err(failure) => return (Err(failure), reader.read),
@@ -106,8 +104,8 @@ async fn of_tenant(
 }
 
 /// A script that can be run, or what is wrong with it.
-fn script(name: &str, text: &str) -> Result<InitScript, Failure> {
-    InitScript::new(name.to_owned(), text.to_owned()).map_err(|faults| {
+fn script<E: Engine>(name: &str, text: &str) -> Result<Script, Failure> {
+    Script::checked::<E>(name.to_owned(), text.to_owned()).map_err(|faults| {
         let told: Vec<String> = faults.iter().map(|fault| told(name, text, fault)).collect();
         let hint = faults.first().map_or("correct it", |fault| fault.hint);
         waiting(told.join("; "), format!("{hint}; the ConfigMap is followed"))

@@ -92,8 +92,8 @@ impl Shared {
 
     /// Has a tenant's status written and logged, if it says something new, and as long as it is ours to say.
     pub(crate) fn tell(&self, key: &Key, tenant: &Tenant, verdict: &Verdict, facts: &Facts) {
-        let before = &tenant.meta().status;
-        let status = status::of_tenant(before, tenant.meta().generation, verdict, facts, Timestamp::now());
+        let before = &tenant.meta.status;
+        let status = status::of_tenant(before, tenant.meta.generation, verdict, facts, Timestamp::now());
         if status != *before && !self.interrupt.tenure().is_over() {
             log(key, verdict, before, &status);
             let Key { kind, namespace, name } = key.clone();
@@ -104,7 +104,7 @@ impl Shared {
     /// Tells what happened to a tenant, as long as it is ours to say.
     pub(crate) fn happened(&self, key: &Key, tenant: &Tenant, happened: Happened) {
         if !self.interrupt.tenure().is_over() {
-            self.events.tell(key, &tenant.meta().uid, happened);
+            self.events.tell(key, &tenant.meta.uid, happened);
         }
     }
 }

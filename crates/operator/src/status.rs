@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenantdb_api::{Diagnostic, Diagnostics};
-use tenantdb_core::{Condition, Failure, FailureKind, Note, Refusal, RefusalKind, TenantChange, TenantOutcome};
-use tenantdb_postgres::{Unusable, notes};
+use tenantdb_core::{
+    Condition, Failure, FailureKind, Note, Refusal, RefusalKind, TenantChange, TenantOutcome, Unusable, notes,
+};
 
 use crate::events::Happened;
 use crate::reason::{self, Reason, Standing};

@@ -19,11 +19,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) fn strand(shared: &Arc<Shared>, letting_go: &mut JoinSet<()>) {
     for key in shared.index(Index::take_stranded) {
         let Some(tenant) = shared.index(|index| index.tenant(&key)) else { continue };
-        if !tenant.meta().is_deleted {
+        if !tenant.meta.is_deleted {
             let stranded = || Verdict::stranded(shared.index(|index| index.why_stranded(&key)));
             let verdict = tenant.fault().map_or_else(stranded, Verdict::invalid);
             shared.tell(&key, &tenant, &verdict, &Facts::default());
-        } else if tenant.meta().is_held() {
+        } else if tenant.meta.is_held() {
             if let Some(happened) = left_behind(&tenant) {
                 let Key { kind, namespace, name } = &key;
                 tracing::warn!(
@@ -42,7 +42,7 @@ pub(crate) fn strand(shared: &Arc<Shared>, letting_go: &mut JoinSet<()>) {
 
 /// What stays where, as far as its status tells.
 fn left_behind(tenant: &Tenant) -> Option<Happened> {
-    let status = &tenant.meta().status;
+    let status = &tenant.meta.status;
     let known = |field: &str, what: &str| Some(format!("{what} {}", status[field].as_str()?));
     let all =
         [known("database", "database"), known("owner", "role"), known("role", "role"), known("secretName", "Secret")];
@@ -61,10 +61,10 @@ fn left_behind(tenant: &Tenant) -> Option<Happened> {
 async fn let_go(shared: Arc<Shared>, key: Key, tenant: Tenant) {
     let is_as_it_was = |index: &mut Index| {
         let latest = index.tenant(&key);
-        latest.is_some_and(|latest| latest.meta().uid == tenant.meta().uid && latest.meta().is_held())
+        latest.is_some_and(|latest| latest.meta.uid == tenant.meta.uid && latest.meta.is_held())
     };
     while shared.index(is_as_it_was) && !shared.interrupt.is_set() {
-        shared.finalizers.take_off(&key, &tenant.meta().uid).await;
+        shared.finalizers.take_off(&key, &tenant.meta.uid).await;
         tokio::time::sleep(PAUSE).await;
     }
 }

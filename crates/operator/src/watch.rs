@@ -15,14 +15,14 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Error, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tenantdb_api::kinds::resource::Resource;
-use tenantdb_api::{database_server, tenant_database, tenant_role};
+use tenantdb_api::{Tenant, database_server};
 use tenantdb_core::{Authority, Claim};
 use tenantdb_credentials::stores::secret::{self, SecretPlace};
 use tenantdb_kubernetes::told;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::index::Change;
-use crate::object::{Key, Object, Tenant, api_resource};
+use crate::object::{Key, Object, api_resource};
 
 /// How long what we write ourselves may take to be known as ours: the watch is often faster than the answer.
 const ECHO: Duration = Duration::from_millis(100);
@@ -41,22 +41,11 @@ pub(crate) async fn servers(client: Client, seen: UnboundedSender<Seen>) {
     objects(api(client, &database_server::RESOURCE), database_server::RESOURCE.kind, read, Change::Server, seen).await;
 }
 
-/// Watches the databases.
-pub(crate) async fn databases(client: Client, seen: UnboundedSender<Seen>) {
-    let read = |object: &DynamicObject| {
-        let key = key(tenant_database::RESOURCE.kind, object)?;
-        Some((key, Tenant::Database(Arc::new(Object::new(object)))))
-    };
-    objects(api(client, &tenant_database::RESOURCE), tenant_database::RESOURCE.kind, read, Change::Tenant, seen).await;
-}
-
-/// Watches the roles without a database.
-pub(crate) async fn roles(client: Client, seen: UnboundedSender<Seen>) {
-    let read = |object: &DynamicObject| {
-        let key = key(tenant_role::RESOURCE.kind, object)?;
-        Some((key, Tenant::Role(Arc::new(Object::new(object)))))
-    };
-    objects(api(client, &tenant_role::RESOURCE), tenant_role::RESOURCE.kind, read, Change::Tenant, seen).await;
+/// Watches the declarations of a kind that servers are there for.
+pub(crate) async fn tenants(client: Client, resource: &'static Resource, seen: UnboundedSender<Seen>) {
+    let kind = resource.kind;
+    let read = |object: &DynamicObject| Some((key(kind, object)?, Arc::new(Object::tenant(kind, object)?)));
+    objects(api(client, resource), kind, read, Change::Tenant, seen).await;
 }
 
 fn key(kind: &'static str, object: &DynamicObject) -> Option<Key> {
@@ -216,7 +205,7 @@ fn claim(object: &PartialObjectMeta<Secret>, authority: &Authority) -> Option<Cl
     let (whose, what) = secret::claim_of(&object.metadata)?.split_once(' ')?;
     let (kind, name) = what.split_once('/')?;
     let name = name.split_once(':').map_or(name, |(name, _)| name);
-    let kind = [tenant_database::RESOURCE.kind, tenant_role::RESOURCE.kind].into_iter().find(|known| *known == kind)?;
+    let kind = Tenant::RESOURCES.into_iter().map(|known| known.kind).find(|known| *known == kind)?;
     let namespace = object.namespace()?.parse().ok()?;
     let claim = Claim { authority: authority.clone(), kind, namespace, name: name.parse().ok()?, access: None };
     (whose == authority.as_str()).then_some(claim)

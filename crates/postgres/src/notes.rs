@@ -1,4 +1,10 @@
-//! What a plan tells of a server or a tenant, and no step mends. The texts are Markdown of docs/reference/conditions.md.
+//! What a plan tells of a PostgreSQL server or a tenant on it, and no step mends. The texts are Markdown of
+//! docs/reference/conditions.md.
+
+pub(crate) use tenantdb_core::notes::{
+    ALREADY_GONE, CREDENTIAL_ELSEWHERE, DRIFTED, ENDPOINT_UNPROVED, LEDGER_RESTORED, LEFT_BEHIND, LOGIN_LOST,
+    LOGIN_UNPROVED, MISSING, PAUSED,
+};
 
 tenantdb_core::notes! {
     // Of a server.
@@ -18,35 +24,8 @@ tenantdb_core::notes! {
         "the operating system was upgraded below the server, and sorts text otherwise than when a database was made: its \
          indexes on text may miss rows",
         "run the message's statements in each database that it names";
-    LEDGER_RESTORED: "LedgerRestored", Servers, Platform,
-        "the ledger was restored from a dump: nothing is deleted on its word",
-        "say that it knows its server \
-         ([recovery](../guide/recovery.md#a-ledger-that-is-older-than-its-server))";
-
-    // Of a declaration that is not kept.
-    PAUSED: "Paused", Tenants, Declarer,
-        "`reconcile: Paused`: it is neither looked at nor changed",
-        "leave `reconcile` out to have it kept";
-    MISSING: "Missing", Tenants, Declarer,
-        "`reconcile: Observe`: it is not there, and left so",
-        "leave `reconcile` out to have the steps done that the message names";
-    DRIFTED: "Drifted", Tenants, Declarer,
-        "`reconcile: Observe`: it is not as declared, and left so",
-        "leave `reconcile` out to have the steps done that the message names";
 
     // Of a credential.
-    CREDENTIAL_ELSEWHERE: "CredentialElsewhere", Tenants, Either,
-        "its credential is in another place than those that are written from here",
-        "take it from there, or run tenantdb there";
-    LOGIN_LOST: "LoginLost", Tenants, Either,
-        "its login was taken away, and its credential is in another place",
-        "apply it from where its credential is";
-    LOGIN_UNPROVED: "LoginUnproved", Tenants, Nobody,
-        "all sessions that a new login may have were in use: no more than its password was tried",
-        "nothing";
-    ENDPOINT_UNPROVED: "EndpointUnproved", Tenants, Platform,
-        "a new credential could not be tried at an address that applications are told",
-        "see whether the server's `publish` is right; where only applications get there, nothing";
     LEGACY_LOGIN: "LegacyLogin", Tenants, Either,
         "the password from before its [adoption](../guide/adoption.md) still logs in",
         "once nothing uses it, end it with the message's command";
@@ -90,9 +69,5 @@ tenantdb_core::notes! {
         "see whether it was, and run it by hand where it was not";
 
     // Of what somebody asked for.
-    LEFT_BEHIND: "LeftBehind", Request, Either,
-        "it was deleted before, and its policies left it behind",
-        "remove it for good with the message's command";
-    ALREADY_GONE: "AlreadyGone", Request, Nobody, "nothing of it is on the server", "nothing";
     NOTHING_TO_RETIRE: "NothingToRetire", Request, Nobody, "it has no login from before it was adopted", "nothing";
 }

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tenantdb_api::{
-    DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, ObjectName, Source, TenantDatabase, TenantRole,
-    did_you_mean,
+    DatabaseServer, Declared, Diagnostic, Diagnostics, Manifests, Namespace, ObjectName, Source, Tenant, did_you_mean,
 };
-use tenantdb_core::{Authority, Claim};
-use tenantdb_postgres::{Desired, Recorded, Scripts};
+use tenantdb_core::{Authority, Claim, Recorded, Script};
 
 use crate::error::Error;
 use crate::home::Home;
@@ -26,14 +24,12 @@ pub struct ServerInput {
     pub server: Declared<DatabaseServer>,
     /// Whether it is declared in what was given, not only known from before.
     pub is_declared: bool,
-    /// Its databases.
-    pub tenants: Vec<Declared<TenantDatabase>>,
-    /// Its roles without a database of their own.
-    pub roles: Vec<Declared<TenantRole>>,
+    /// What it is to hold.
+    pub tenants: Vec<Declared<Tenant>>,
     /// The names that its ledger recorded, as far as it was asked.
     pub recorded: Recorded,
-    /// The scripts that its tenants begin with.
-    pub scripts: Scripts,
+    /// The scripts that its databases begin with.
+    pub scripts: BTreeMap<(Namespace, ObjectName), Vec<Script>>,
 }
 
 impl ServerInput {
@@ -44,25 +40,22 @@ impl ServerInput {
 
     /// A server that is declared, with nothing on it yet.
     pub fn declared(server: Declared<DatabaseServer>) -> Self {
-        Self {
-            server,
-            is_declared: true,
-            tenants: Vec::new(),
-            roles: Vec::new(),
-            recorded: Recorded::default(),
-            scripts: Scripts::default(),
-        }
+        Self { server, is_declared: true, tenants: Vec::new(), recorded: Recorded::default(), scripts: BTreeMap::new() }
     }
 
     /// What is declared for it, by claim.
     pub fn claims(&self, authority: &Authority) -> impl Iterator<Item = Claim> {
-        let tenants = self.tenants.iter().map(|tenant| Desired::claim(authority, &tenant.resource));
-        tenants.chain(self.roles.iter().map(|role| Desired::claim_of_role(authority, &role.resource)))
+        self.tenants.iter().map(|tenant| Claim::new(authority, &tenant.resource))
+    }
+
+    /// How many databases are declared for it.
+    pub fn databases(&self) -> usize {
+        self.tenants.iter().filter(|tenant| matches!(tenant.resource, Tenant::Database(_))).count()
     }
 
     /// Whether nothing is declared for it.
     pub fn is_empty(&self) -> bool {
-        self.tenants.is_empty() && self.roles.is_empty()
+        self.tenants.is_empty()
     }
 }
 
@@ -126,7 +119,7 @@ impl Draft {
             problems.extend(sources.unreadable);
             return Err(problems.into());
         }
-        let nothing = manifests.servers.is_empty() && manifests.tenants.is_empty() && manifests.roles.is_empty();
+        let nothing = manifests.servers.is_empty() && manifests.tenants.is_empty();
         if nothing && problems.is_empty() {
             return Err(Error::input("there is no declaration in what was given", "`-f` takes files, folders and `-`"));
         }
@@ -173,19 +166,14 @@ fn by_server(manifests: Manifests, home: &Home, problems: &mut Diagnostics) -> R
         declared
     };
     for tenant in manifests.tenants {
-        match server_of(&tenant, tenant.resource.spec.server.as_ref(), &defaults, &mut servers) {
+        match server_of(&tenant, &defaults, &mut servers) {
             Ok(input) => {
-                let TenantDatabase { metadata, .. } = &tenant.resource;
-                let scripts = scripts::read(&tenant, &folder(&tenant), problems);
-                input.scripts.insert((metadata.namespace(), metadata.name.clone()), scripts);
+                if let Tenant::Database(database) = &tenant.resource {
+                    let scripts = scripts::read(&tenant, database, &folder(&tenant), problems);
+                    input.scripts.insert((database.namespace(), database.metadata.name.clone()), scripts);
+                }
                 input.tenants.push(tenant);
             }
-            Err(problem) => problems.push(problem),
-        }
-    }
-    for role in manifests.roles {
-        match server_of(&role, role.resource.spec.server.as_ref(), &defaults, &mut servers) {
-            Ok(input) => input.roles.push(role),
             Err(problem) => problems.push(problem),
         }
     }
@@ -197,13 +185,12 @@ fn names_of_defaults<'a>(servers: impl Iterator<Item = &'a DatabaseServer>) -> V
 }
 
 /// The server that a declaration names, else the default.
-fn server_of<'a, T>(
-    declared: &Declared<T>,
-    named: Option<&ObjectName>,
+fn server_of<'a>(
+    declared: &Declared<Tenant>,
     defaults: &[String],
     servers: &'a mut BTreeMap<String, ServerInput>,
 ) -> Result<&'a mut ServerInput, Diagnostic> {
-    let name = match (named, defaults) {
+    let name = match (declared.resource.server(), defaults) {
         (Some(name), _) => name.to_string(),
         (None, [default]) => default.clone(),
         (None, []) => {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod commands;
+mod engines;
 mod error;
 mod home;
 mod input;

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::{Declared, Diagnostics, ObjectName, TenantDatabase};
-use tenantdb_core::{Authority, Claim, Depth, Endpoint, Engine as _, Plan, Refusal, policy};
-use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, PostgresStep, allow};
+use tenantdb_api::{Diagnostics, ObjectName};
+use tenantdb_core::{
+    Authority, Claim, Declarations, Depth, Engine, Inventory, Phase, Plan, Refusal, Request, Unusable, policy,
+};
 
 use crate::commands::Context;
+use crate::engines::{self, for_engine};
 use crate::error::Error;
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::style;
@@ -21,16 +23,15 @@ pub async fn check(context: &Context, mut draft: Draft) -> Result<Input, Error> 
     let (false, Some(authority)) = (found.is_empty(), draft.authority.clone()) else {
         return draft.checked(found, &context.home);
     };
-    let is_asked = |server: &&mut ServerInput| {
-        server.tenants.iter().any(is_named_by_its_server)
-            || server.roles.iter().any(|role| role.resource.spec.role.is_none())
-    };
+    let is_asked =
+        |server: &&mut ServerInput| server.tenants.iter().any(|tenant| tenant.resource.is_named_by_its_server());
     for server in draft.servers.iter_mut().filter(is_asked) {
         // Without an answer what is wrong stays wrong.
         let looked = server::look(context, &server.server.resource).await;
-        let Ok(Some(connected)) = looked else { continue };
-        if let Ok(observed) = observe(&connected, server, &authority).await {
-            server.recorded = Postgres::recorded(&observed);
+        let Ok(Some(reached)) = looked else { continue };
+        let held = for_engine!(reached, connected => observe(&connected, server, &authority).await);
+        if let Ok(held) = held {
+            server.recorded = held.recorded();
         }
     }
     let found = problems(&draft);
@@ -40,31 +41,32 @@ pub async fn check(context: &Context, mut draft: Draft) -> Result<Input, Error> 
 fn problems(draft: &Draft) -> Diagnostics {
     // Nothing that is wrong depends on who declares it.
     let authority = draft.authority.clone().unwrap_or_else(Authority::unnamed);
-    let resolved = draft.servers.iter().map(|server| {
-        let endpoint = server::unknown_endpoint(&server.server.resource);
-        resolve(server, &authority, endpoint)
-    });
     let servers = draft.servers.iter().filter_map(|server| server::problem(&server.server));
-    servers.chain(resolved.filter_map(Result::err).flatten()).collect()
+    servers.chain(draft.servers.iter().flat_map(|server| engines::problems(server, &authority))).collect()
 }
 
-fn is_named_by_its_server(tenant: &Declared<TenantDatabase>) -> bool {
-    let spec = &tenant.resource.spec;
-    spec.database.is_none() || spec.owner.is_none()
+/// What is wrong with what is declared for a server.
+pub fn problems_of<E: Engine>(input: &ServerInput, authority: &Authority) -> Diagnostics {
+    let server = &input.server.resource;
+    let request = Request::to(server, authority, server::unknown_endpoint::<E>(server));
+    let (_, problems) = resolve::<E>(input, request);
+    problems.into_values().flat_map(Unusable::into_diagnostics).collect()
 }
 
-/// What a server should be, once it is known what applications are told to connect to.
-pub fn resolve(input: &ServerInput, authority: &Authority, endpoint: Endpoint) -> Result<Desired, Diagnostics> {
-    let ServerInput { server, tenants, roles, recorded, scripts, .. } = input;
+/// What a server should be, and what is wrong with what is declared for it.
+fn resolve<E: Engine>(input: &ServerInput, mut request: Request) -> (E::Desired, BTreeMap<Claim, Unusable>) {
+    let ServerInput { server, tenants, recorded, scripts, .. } = input;
     let admin = server::admin_name(&server.resource);
-    let declarations = Declarations { server, tenants, roles };
-    let desired = Desired::resolve_recorded(declarations, authority, &admin, endpoint, recorded)?;
-    Ok(desired.beginning_with(scripts))
+    for claim in input.claims(&request.authority) {
+        let of_this = scripts.get(&(claim.namespace.clone(), claim.name.clone()));
+        request.scripts.extend(of_this.filter(|_| claim.is_database()).map(|scripts| (claim, scripts.clone())));
+    }
+    E::resolve(Declarations { server, tenants }, &admin, recorded, request)
 }
 
 /// How closely to look, and how far to go.
 #[derive(Clone, Copy)]
-pub struct Request {
+pub struct Extent {
     /// How closely.
     pub depth: Depth,
     /// Whether what is no longer declared goes.
@@ -75,58 +77,60 @@ pub struct Request {
     pub enforce: bool,
 }
 
-impl Request {
+impl Extent {
     /// A look at what the server shares, at what is declared and nothing else.
     pub const PLAIN: Self = Self { depth: Depth::Shallow, prune: false, reissue: false, enforce: false };
 }
 
 /// What a plan is made from, and the plan.
-pub struct Looked {
+pub struct Looked<E: Engine> {
     /// What the server should be.
-    pub desired: Desired,
+    pub desired: E::Desired,
     /// What it is.
-    pub observed: Observed,
+    pub observed: E::Observed,
     /// What would have to be done.
-    pub plan: Plan<PostgresStep>,
+    pub plan: Plan<E::Step>,
 }
 
 /// Looks and plans; `observed` is what is there of a server that can't be looked at. What is new to the server is
 /// looked for on all others: a claim has one database, and moving it is a migration.
-pub async fn look(
+pub async fn look<E: Engine>(
     context: &Context,
     input: &Input,
     server: &ServerInput,
-    connected: &Connected,
-    observed: Option<Observed>,
-    request: Request,
-) -> Result<Looked, Error> {
-    let mut desired = resolve(server, &input.authority, connected.endpoint.clone())?;
-    if request.prune {
-        desired = desired.keeping_only(input.claims());
-    }
-    if request.reissue {
-        desired = desired.reissuing();
+    connected: &Connected<E>,
+    observed: Option<E::Observed>,
+    extent: Extent,
+) -> Result<Looked<E>, Error> {
+    let mut request = connected.request(&server.server.resource, &input.authority);
+    request.declared = extent.prune.then(|| input.claims());
+    request.reissue = extent.reissue;
+    let (mut desired, problems) = resolve::<E>(server, request);
+    if !problems.is_empty() {
+        return Err(problems.into_values().flat_map(Unusable::into_diagnostics).collect::<Diagnostics>().into());
     }
     let observed = match observed {
         Some(observed) => observed,
-        None => connected.observe(&desired, request.depth).await?,
+        None => connected.observe(&desired, extent.depth).await?,
     };
-    if request.enforce {
-        desired = desired.refusing(not_allowed(server, &input.authority, &observed));
+    if extent.enforce {
+        desired.as_mut().refusals = not_allowed::<E>(server, &input.authority, &observed);
     }
-    let newcomers = desired.newcomers(&observed);
-    let desired = if newcomers.is_empty() {
-        desired
-    } else {
-        desired.held_elsewhere(elsewhere(context, input, server, &newcomers).await?)
-    };
-    let plan = connected.pass.plan_from(&desired, &observed, request.depth).await?;
+    let newcomers = E::newcomers(&desired, &observed);
+    if !newcomers.is_empty() {
+        desired.as_mut().elsewhere = elsewhere(context, input, server, &newcomers).await?;
+    }
+    let plan = connected.pass.plan_from(&desired, &observed, extent.depth).await?;
     Ok(Looked { desired, observed, plan })
 }
 
 /// Why each declaration is refused that asks for more than its server allows.
-fn not_allowed(input: &ServerInput, authority: &Authority, observed: &Observed) -> BTreeMap<Claim, Refusal> {
-    let ServerInput { server, tenants, roles, .. } = input;
+fn not_allowed<E: Engine>(
+    input: &ServerInput,
+    authority: &Authority,
+    observed: &E::Observed,
+) -> BTreeMap<Claim, Refusal> {
+    let ServerInput { server, tenants, .. } = input;
     if policy::selects_namespaces(&server.resource) {
         let name = &server.resource.metadata.name;
         style::note(&format!(
@@ -134,7 +138,8 @@ fn not_allowed(input: &ServerInput, authority: &Authority, observed: &Observed) 
              taken for allowed here"
         ));
     }
-    allow::refusals(Declarations { server, tenants, roles }, authority, observed, None)
+    let trusted = |extension: &str, version: Option<&str>| E::trusts(observed, extension, version);
+    policy::refusals(Declarations { server, tenants }, authority, &E::inventory(observed), &trusted, None)
 }
 
 /// Which other server holds each of these claims: as the servers themselves say, else the credentials that were
@@ -175,17 +180,22 @@ async fn held(
     server: &ServerInput,
     authority: &Authority,
 ) -> Result<Option<BTreeSet<Claim>>, Error> {
-    let Some(connected) = server::ask(context, &server.server.resource).await? else {
+    let Some(reached) = server::ask(context, &server.server.resource).await? else {
         return Ok(None);
     };
-    let observed = observe(&connected, server, authority).await?;
-    let tenants = Postgres::tenants(&observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
-    Ok(Some(tenants.map(|tenant| tenant.claim).collect()))
+    let held = for_engine!(reached, connected => observe(&connected, server, authority).await)?;
+    let tenants = held.iter().filter(|tenant| tenant.phase != Phase::Orphaned);
+    Ok(Some(tenants.map(|tenant| tenant.claim.clone()).collect()))
 }
 
-async fn observe(connected: &Connected, server: &ServerInput, authority: &Authority) -> Result<Observed, Error> {
-    let desired = Desired::nothing(&server.server.resource, authority, connected.endpoint.clone());
-    let observed = connected.observe(&desired, Depth::Shallow).await;
+/// What a server has, of which nothing is asked.
+async fn observe<E: Engine>(
+    connected: &Connected<E>,
+    server: &ServerInput,
+    authority: &Authority,
+) -> Result<Inventory, Error> {
+    let nothing = connected.request(&server.server.resource, authority).into();
+    let observed = connected.observe(&nothing, Depth::Shallow).await;
     connected.pass.engine.close().await;
-    observed
+    Ok(E::inventory(&observed?))
 }

@@ -5,13 +5,19 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tenantdb_api::{Declared, Diagnostic, Diagnostics, Position, Source, TenantDatabase};
-use tenantdb_postgres::InitScript;
+use tenantdb_api::{Declared, Diagnostic, Diagnostics, Position, Source, Tenant, TenantDatabase};
+use tenantdb_core::Script;
+use tenantdb_postgres::Postgres;
 
-/// Reads the scripts of a tenant, whose paths are relative to a folder; what is wrong is added to the problems.
-pub fn read(tenant: &Declared<TenantDatabase>, folder: &Path, problems: &mut Diagnostics) -> Vec<InitScript> {
-    let mut scripts: Vec<InitScript> = Vec::new();
-    for (index, file) in tenant.resource.spec.init.iter().enumerate() {
+/// Reads the scripts of a database, whose paths are relative to a folder; what is wrong is added to the problems.
+pub fn read(
+    tenant: &Declared<Tenant>,
+    database: &TenantDatabase,
+    folder: &Path,
+    problems: &mut Diagnostics,
+) -> Vec<Script> {
+    let mut scripts: Vec<Script> = Vec::new();
+    for (index, file) in database.spec.init.iter().enumerate() {
         let Some(file) = &file.file else { continue };
         let path = format!("spec.init[{index}].file");
         match script(tenant, &path, file, folder) {
@@ -28,12 +34,7 @@ pub fn read(tenant: &Declared<TenantDatabase>, folder: &Path, problems: &mut Dia
     scripts
 }
 
-fn script(
-    tenant: &Declared<TenantDatabase>,
-    path: &str,
-    file: &Path,
-    folder: &Path,
-) -> Result<InitScript, Vec<Diagnostic>> {
+fn script(tenant: &Declared<Tenant>, path: &str, file: &Path, folder: &Path) -> Result<Script, Vec<Diagnostic>> {
     let found = folder.join(file);
     let text = fs::read_to_string(&found).map_err(|error| {
         let hint = match error.kind() {
@@ -44,7 +45,7 @@ fn script(
         vec![tenant.error(path, format!("can't read {}: {error}", found.display())).hint(hint)]
     })?;
     let name = file.display().to_string();
-    InitScript::new(name.clone(), text.clone()).map_err(|faults| {
+    Script::checked::<Postgres>(name.clone(), text.clone()).map_err(|faults| {
         let source = Arc::new(Source { name, text });
         let told = faults.into_iter().map(|fault| {
             let position = Position::new(Arc::clone(&source), fault.span);

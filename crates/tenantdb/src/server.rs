@@ -1,5 +1,6 @@
 //! From a server's declaration to something that can be asked.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,21 +8,25 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tenantdb_api::database_server::{PasswordSource, SourceKind, TlsMode};
-use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName};
+use tenantdb_api::{DatabaseServer, Declared, Diagnostic, Namespace, ObjectName};
 use tenantdb_core::reach::{self, AdminLogin, Sends, Tls, Way};
-use tenantdb_core::{Address, Depth, Endpoint, Engine as _, Failure, FailureKind, Pass, Password, Place, Writer};
+use tenantdb_core::{
+    Address, AuditEntry, Authority, Claim, Delivered, Delivery, Depth, Endpoint, Engine, Failure, FailureKind,
+    Inventory, Pass, Password, Place, Request, Vitals, Writer,
+};
 use tenantdb_local::{LocalServer, Running, State};
-use tenantdb_postgres::{Desired, Observed, Postgres, SCHEME};
 
 use crate::commands::Context;
+use crate::engines::Reached;
 use crate::error::Error;
 use crate::home::Home;
+use crate::input;
 use crate::output::style;
 
 /// A server that can be asked.
-pub struct Connected {
+pub struct Connected<E> {
     /// The engine with its connections.
-    pub pass: Arc<Pass<Postgres>>,
+    pub pass: Arc<Pass<E>>,
     /// Where it listens.
     pub address: Address,
     /// As whom it is asked.
@@ -32,7 +37,49 @@ pub struct Connected {
     ledger: Option<String>,
 }
 
-impl Connected {
+/// What was seen of a server of which nothing was asked.
+pub struct Seen<'a, E: Engine> {
+    /// The server.
+    pub connected: &'a Connected<E>,
+    /// What was asked: nothing.
+    pub desired: E::Desired,
+    /// What was seen.
+    pub observed: E::Observed,
+}
+
+impl<E: Engine> Seen<'_, E> {
+    /// The tenants that its ledger knows.
+    pub fn inventory(&self) -> Inventory {
+        E::inventory(&self.observed)
+    }
+
+    /// Whether its ledger was restored from a dump.
+    pub fn is_restored(&self) -> bool {
+        E::is_restored(&self.observed)
+    }
+
+    /// What it is, for people.
+    pub fn version(&self) -> String {
+        format!("{} {}", E::NAME, E::version(&self.observed))
+    }
+
+    /// What each tenant that its ledger knows uses.
+    pub async fn vitals(&self) -> Result<BTreeMap<Claim, Vitals>, Failure> {
+        self.connected.pass.engine.vitals(&self.observed).await
+    }
+
+    /// What was done to the tenants of this name.
+    pub async fn history(&self, namespace: &Namespace, name: &ObjectName) -> Result<Vec<AuditEntry>, Failure> {
+        self.connected.pass.engine.history(&self.observed, namespace, name).await
+    }
+
+    /// What was delivered last for each of an authority's tenants.
+    pub fn delivered(&self, of: &Authority) -> Vec<(Delivery, Delivered)> {
+        E::delivered(&self.desired, &self.observed, of)
+    }
+}
+
+impl<E: Engine> Connected<E> {
     /// The same server, with credentials in another place.
     #[must_use]
     pub fn delivering_to(self, place: Arc<dyn Place>) -> Self {
@@ -48,16 +95,37 @@ impl Connected {
         Self { pass: Arc::new(pass), ..self }
     }
 
+    /// Nothing but to look at it.
+    pub fn request(&self, server: &DatabaseServer, authority: &Authority) -> Request {
+        Request::to(server, authority, self.endpoint.clone())
+    }
+
     /// Looks at the server.
-    pub async fn observe(&self, desired: &Desired, depth: Depth) -> Result<Observed, Error> {
+    pub async fn observe(&self, desired: &E::Desired, depth: Depth) -> Result<E::Observed, Error> {
         let observed = self.pass.engine.observe(desired, depth).await?;
         self.check(&observed)?;
         Ok(observed)
     }
 
+    /// Looks at it with nothing asked of it, answers from what was seen, and says goodbye.
+    pub async fn ask<T>(
+        &self,
+        context: &Context,
+        server: &DatabaseServer,
+        answer: impl AsyncFnOnce(Seen<'_, E>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let desired = E::Desired::from(self.request(server, &input::authority(&context.home)?));
+        let answered = match self.observe(&desired, Depth::Shallow).await {
+            Ok(observed) => answer(Seen { connected: self, desired, observed }).await,
+            Err(error) => Err(error),
+        };
+        self.pass.engine.close().await;
+        answered
+    }
+
     /// Checks that a name still stands for the same server: elsewhere, everything that it had would be missing.
-    fn check(&self, observed: &Observed) -> Result<(), Error> {
-        let found = observed.ledger_id();
+    fn check(&self, observed: &E::Observed) -> Result<(), Error> {
+        let found = E::ledger(observed);
         if self.ledger.as_deref().is_none_or(|known| Some(known) == found) {
             return Ok(());
         }
@@ -81,7 +149,7 @@ pub fn admin_name(server: &DatabaseServer) -> String {
 }
 
 /// Reaches a server; a local one is started, and made the first time.
-pub async fn connect(context: &Context, server: &DatabaseServer) -> Result<Connected, Error> {
+pub async fn connect(context: &Context, server: &DatabaseServer) -> Result<Reached, Error> {
     warn_of_unverified(server);
     reach(context, server).await
 }
@@ -103,7 +171,7 @@ pub fn warn_of_unverified_with(server: &DatabaseServer, hint: &str) {
 }
 
 /// Reaches a server that is only asked in passing: a local one that doesn't run is let sleep.
-pub async fn ask(context: &Context, server: &DatabaseServer) -> Result<Option<Connected>, Error> {
+pub async fn ask(context: &Context, server: &DatabaseServer) -> Result<Option<Reached>, Error> {
     if server.source() == SourceKind::Local {
         let state = LocalServer::new(context.home.root(), server.metadata.name.as_str())?.state()?;
         if !matches!(state, State::Running { .. }) {
@@ -120,7 +188,7 @@ pub fn start(name: &ObjectName, home: &Home) -> Result<Running, Error> {
 }
 
 /// Reaches a server, and says nothing of the way there.
-pub async fn reach(context: &Context, server: &DatabaseServer) -> Result<Connected, Error> {
+pub async fn reach(context: &Context, server: &DatabaseServer) -> Result<Reached, Error> {
     match server.source() {
         SourceKind::Local => {
             let running = start(&server.metadata.name, &context.home)?;
@@ -132,13 +200,13 @@ pub async fn reach(context: &Context, server: &DatabaseServer) -> Result<Connect
                 sends: Sends::Verifier,
             };
             let tls = Tls::new(TlsMode::Disable, None).map_err(Error::failed)?;
-            connected(context, server, Way { address, tls, admin })
+            Reached::at(context, server, Way { address, tls, admin })
         }
         SourceKind::Endpoint(endpoint) => {
             let address = Address { host: endpoint.host.clone(), port: endpoint.port };
             let admin = admin_login(context, server, |_| true).await?;
             let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
-            connected(context, server, Way { address, tls, admin })
+            Reached::at(context, server, Way { address, tls, admin })
         }
         SourceKind::Cnpg(_) | SourceKind::StackGres(_) => Err(operators_own(server)),
     }
@@ -151,7 +219,7 @@ fn operators_own(server: &DatabaseServer) -> Error {
 }
 
 /// Reaches a server that runs somewhere as whom we like.
-pub fn connect_as(context: &Context, server: &DatabaseServer, login: AdminLogin) -> Result<Connected, Error> {
+pub fn connect_as(context: &Context, server: &DatabaseServer, login: AdminLogin) -> Result<Reached, Error> {
     let endpoint = match server.source() {
         SourceKind::Endpoint(endpoint) => endpoint,
         SourceKind::Local => return Err(Error::failed("a local server has one login")),
@@ -159,7 +227,7 @@ pub fn connect_as(context: &Context, server: &DatabaseServer, login: AdminLogin)
     };
     let address = Address { host: endpoint.host.clone(), port: endpoint.port };
     let tls = tls(server).map_err(|message| Error::input(message, TLS_HINT))?;
-    connected(context, server, Way { address, tls, admin: login })
+    Reached::at(context, server, Way { address, tls, admin: login })
 }
 
 /// The administrator that a declaration names itself, and none that an entry of its `passwordFrom` brings along.
@@ -187,7 +255,7 @@ pub fn superuser(username: &str, from: &PasswordSource, admin: &AdminLogin) -> R
 
 /// Reaches a server to look at it only. A local one that was never started is not made for that: it is `None`, and holds
 /// nothing.
-pub async fn look(context: &Context, server: &DatabaseServer) -> Result<Option<Connected>, Error> {
+pub async fn look(context: &Context, server: &DatabaseServer) -> Result<Option<Reached>, Error> {
     if server.source() == SourceKind::Local
         && LocalServer::new(context.home.root(), server.metadata.name.as_str())?.state()? == State::Uninitialised
     {
@@ -197,8 +265,8 @@ pub async fn look(context: &Context, server: &DatabaseServer) -> Result<Option<C
 }
 
 /// What applications are told when nothing is reached yet.
-pub fn unknown_endpoint(server: &DatabaseServer) -> Endpoint {
-    reach::endpoint(SCHEME, server, &nowhere(), None)
+pub fn unknown_endpoint<E: Engine>(server: &DatabaseServer) -> Endpoint {
+    reach::endpoint(E::SCHEME, server, &nowhere(), None)
 }
 
 /// Stands for the address of a server that was never started.
@@ -207,7 +275,7 @@ fn nowhere() -> Address {
 }
 
 /// A pass that has a place, and a server that was never started.
-pub fn unconnected(context: &Context, server: &DatabaseServer) -> Result<Connected, Error> {
+pub fn unconnected(context: &Context, server: &DatabaseServer) -> Result<Reached, Error> {
     let address = nowhere();
     let admin = AdminLogin {
         username: tenantdb_local::ADMIN.to_owned(),
@@ -216,19 +284,17 @@ pub fn unconnected(context: &Context, server: &DatabaseServer) -> Result<Connect
         sends: Sends::Verifier,
     };
     let tls = Tls::new(TlsMode::Disable, None).map_err(Error::failed)?;
-    connected(context, server, Way { address, tls, admin })
+    Reached::at(context, server, Way { address, tls, admin })
 }
 
-fn connected(context: &Context, server: &DatabaseServer, way: Way) -> Result<Connected, Error> {
+/// A server of an engine at the end of a way.
+pub fn open<E: Engine>(context: &Context, server: &DatabaseServer, way: Way) -> Result<Connected<E>, Error> {
     let authority = authority(server).map_err(|message| Error::input(message, TLS_HINT))?;
     let authority = authority.map(|pem| String::from_utf8_lossy(&pem).into_owned());
-    let endpoint = reach::endpoint(SCHEME, server, &way.address, authority);
+    let endpoint = reach::endpoint(E::SCHEME, server, &way.address, authority);
     let budget = usize::try_from(server.spec.limits.connections).unwrap_or(8);
     let (address, login) = (way.address.clone(), way.admin.username.clone());
-    let mut engine = Postgres::new(server.metadata.name.clone(), way, budget, Writer::default());
-    if let Some(patience) = patience()? {
-        engine = engine.with_patience(patience);
-    }
+    let engine = E::open(server.metadata.name.clone(), way, budget, patience()?, Writer::default());
     let pass = Pass {
         turns: engine.turns(),
         engine: Arc::new(engine),

@@ -5,8 +5,11 @@ pub mod database_server;
 pub mod resource;
 mod settings;
 pub mod status;
+mod tenant;
 pub mod tenant_database;
 pub mod tenant_role;
+
+pub use tenant::Tenant;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use self::resource::Resource;
 use crate::values::{Namespace, ObjectName};
+
+/// Every kind.
+pub const RESOURCES: [&Resource; 3] = [&database_server::RESOURCE, &tenant_database::RESOURCE, &tenant_role::RESOURCE];
 
 /// The part of Kubernetes' `ObjectMeta` that a manifest may carry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,9 +55,6 @@ pub trait Kind: DeserializeOwned {
 
     /// What its fields don't agree on, and what is not supported yet where it stands; empty when it can be used.
     fn validate(&self, origin: Origin) -> Vec<Violation>;
-
-    /// What no two objects of the kind share, as a person writes it.
-    fn identity(&self) -> String;
 }
 
 /// Where a declaration stands: a few fields make sense in one place only.

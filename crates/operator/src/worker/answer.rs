@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tenantdb_api::tenant_database;
-use tenantdb_core::{Address, Authority, Claim, Engine as _, TenantChange, TenantOutcome};
-use tenantdb_postgres::{Observed, Postgres};
-
-use crate::connect::Connected;
+use tenantdb_core::{Address, Authority, Claim, Inventory, Phase, TenantChange, TenantOutcome};
 
 /// What a server answered at the last look, and what became of it since.
 #[derive(Clone)]
@@ -20,22 +16,22 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn of(observed: &Observed, connected: &Connected, authority: &Authority) -> Self {
-        let all = Postgres::tenants(observed).into_iter().filter(|tenant| tenant.phase != "Orphaned");
-        let ours = all.map(|tenant| tenant.claim).filter(|claim| claim.authority == *authority && is_database(claim));
-        Self {
-            version: observed.version().to_string(),
-            address: connected.way.address.clone(),
-            ledger: Postgres::ledger(observed).map(str::to_owned),
-            databases: ours.collect(),
-        }
+    pub(crate) fn new(
+        version: String,
+        address: Address,
+        ledger: Option<String>,
+        held: &Inventory,
+        authority: &Authority,
+    ) -> Self {
+        let ours = held.of(authority).filter(|tenant| tenant.phase != Phase::Orphaned && tenant.claim.is_database());
+        Self { version, address, ledger, databases: ours.map(|tenant| tenant.claim.clone()).collect() }
     }
 
     /// Takes note that these came out so.
     pub(crate) fn follow(&mut self, outcomes: &[TenantOutcome]) {
         for TenantOutcome { claim, change, failure, .. } in outcomes {
             match change {
-                TenantChange::Create | TenantChange::Adopt if failure.is_none() && is_database(claim) => {
+                TenantChange::Create | TenantChange::Adopt if failure.is_none() && claim.is_database() => {
                     self.databases.insert(claim.clone());
                 }
                 TenantChange::Delete | TenantChange::Orphan if failure.is_none() => drop(self.databases.remove(claim)),
@@ -43,8 +39,4 @@ impl Answer {
             }
         }
     }
-}
-
-fn is_database(claim: &Claim) -> bool {
-    claim.kind == tenant_database::RESOURCE.kind && claim.access.is_none()
 }

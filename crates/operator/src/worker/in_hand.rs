@@ -14,9 +14,9 @@ use crate::index::{Look, Work};
 use crate::object::{Key, Object};
 
 /// A pass that was planned.
-pub(crate) struct Begun {
+pub(crate) struct Begun<E> {
     pub(crate) server: Arc<Object<DatabaseServer>>,
-    pub(crate) connected: Connected,
+    pub(crate) connected: Connected<E>,
     pub(crate) batch: Arc<Batch>,
     pub(crate) look: Look,
     /// Those that want what another has, who may let go of it.
@@ -24,7 +24,7 @@ pub(crate) struct Begun {
     pub(crate) since: Instant,
 }
 
-impl Begun {
+impl<E> Begun<E> {
     /// What it looked at.
     pub(crate) fn work(&self) -> Work {
         self.batch.tenants.values().map(|(key, _)| (key.clone(), self.look)).collect()
@@ -32,23 +32,26 @@ impl Begun {
 }
 
 /// The passes of one server that are carried out, no two about the same declaration.
-#[derive(Default)]
-pub(crate) struct InHand {
+pub(crate) struct InHand<E> {
     running: JoinSet<Report>,
-    begun: HashMap<Id, Begun>,
+    begun: HashMap<Id, Begun<E>>,
     keys: BTreeSet<Key>,
 }
 
-impl InHand {
+impl<E> InHand<E> {
+    pub(crate) fn none() -> Self {
+        Self { running: JoinSet::new(), begun: HashMap::new(), keys: BTreeSet::new() }
+    }
+
     /// Has a pass carried out.
-    pub(crate) fn begin(&mut self, begun: Begun, work: impl Future<Output = Report> + Send + 'static) {
+    pub(crate) fn begin(&mut self, begun: Begun<E>, work: impl Future<Output = Report> + Send + 'static) {
         self.keys.extend(begun.batch.tenants.values().map(|(key, _)| key.clone()));
         let id = self.running.spawn(work).id();
         self.begun.insert(id, begun);
     }
 
     /// Waits for the next that comes to its end; `None` when there is none.
-    pub(crate) async fn next(&mut self) -> Option<(Begun, Result<Report, Failure>)> {
+    pub(crate) async fn next(&mut self) -> Option<(Begun<E>, Result<Report, Failure>)> {
         let (id, report) = match self.running.join_next_with_id().await? {
             Ok((id, report)) => (id, Ok(report)),
             Err(error) => {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tenantdb_api::{DatabaseServer, Declared, ObjectName};
-use tenantdb_core::policy::Cluster;
+use tenantdb_core::policy::{self, Cluster};
 use tenantdb_core::{
-    Claim, Condition, Depth, Engine as _, Failure, FailureKind, Origin, Plan, Refusal, RefusalKind, Step, TenantPlan,
+    Claim, Condition, Declarations, Depth, Engine, Failure, FailureKind, Inventory, Origin, Phase, Plan, Recorded,
+    Refusal, RefusalKind, Removal, Request, Step, TenantPlan, Unusable,
 };
-use tenantdb_postgres::{Declarations, Desired, Observed, Postgres, PostgresStep, Recorded, Unusable, allow};
 use tokio::time::Instant;
 
 use super::{Answer, Batch, Begun, Worker, version_of};
@@ -22,7 +22,7 @@ use crate::scripts;
 use crate::shared::Shared;
 use crate::status::{Facts, Verdict};
 
-impl Worker {
+impl<E: Engine> Worker<E> {
     /// Looks at those that were asked for, those first that need no closer look, and begins what there is to do.
     pub(super) async fn look_at(&mut self, server: &Arc<Object<DatabaseServer>>, asked: &Work) -> Result<(), Failure> {
         let declared = match &server.declared {
@@ -64,8 +64,8 @@ impl Worker {
             let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
             match tenant.fault() {
                 // Somebody else's finalizer is all that keeps it.
-                _ if tenant.meta().is_deleted && !tenant.meta().is_held() => {}
-                Some(faults) if !tenant.meta().is_deleted => {
+                _ if tenant.meta.is_deleted && !tenant.meta.is_held() => {}
+                Some(faults) if !tenant.meta.is_deleted => {
                     self.shared.tell(key, &tenant, &Verdict::invalid(faults), &Facts::default());
                 }
                 _ => batch.add(key.claim(&self.shared.authority), key.clone(), tenant),
@@ -75,12 +75,13 @@ impl Worker {
     }
 
     /// The names that the server's ledger recorded; they are asked for where they are not known.
-    async fn recorded(&mut self, connected: &Connected, server: &DatabaseServer) -> Result<Recorded, Failure> {
+    async fn recorded(&mut self, connected: &Connected<E>, server: &DatabaseServer) -> Result<Recorded, Failure> {
         if let Some(recorded) = self.recorded.take() {
             return Ok(recorded);
         }
-        let nothing = Desired::nothing(server, &self.shared.authority, connected.way.endpoint.clone());
-        Ok(Postgres::recorded(&connected.pass.engine.observe(&nothing, Depth::Shallow).await?))
+        let nothing = Request::to(server, &self.shared.authority, connected.way.endpoint.clone());
+        let observed = connected.pass.engine.observe(&nothing.into(), Depth::Shallow).await?;
+        Ok(E::inventory(&observed).recorded())
     }
 
     /// Plans for a batch, and has the plan carried out.
@@ -97,34 +98,34 @@ impl Worker {
         let recorded = self.recorded(&connected, &declared.resource).await?;
         batch.put_first_come_first(&recorded, &authority);
         let declarations = batch.declarations(declared);
-        let endpoint = connected.way.endpoint.clone();
-        let (desired, unusable) =
-            Desired::resolve_each(declarations, &authority, &connected.way.admin.username, endpoint, &recorded);
-        let desired = desired.identified(&batch.uids()).without(batch.gone.iter().cloned());
-        let desired = desired.standing_at(self.shared.origins.of(&self.shared, &batch).await?);
-        let found = scripts::read(&self.shared.client, &batch).await;
+        let request = self.request(&declared.resource, &connected, &batch).await?;
+        let (mut desired, unusable) = E::resolve(declarations, &connected.way.admin.username, &recorded, request);
+        let found = scripts::read::<E>(&self.shared.client, &batch).await;
         let observed = pass.engine.observe(&desired, depth).await?;
-        self.check_that_no_other_is_this_server(&observed)?;
-        let elsewhere = self.take_in(&observed, &batch);
-        let desired = desired.beginning_with(&found.scripts).held_elsewhere(elsewhere);
-        let desired = desired.without_a_word_of(self.lost(&observed).await?);
-        let desired = desired.refusing(found.refusals(&observed));
-        let refused = self.not_allowed(declarations, &batch, &observed).await;
+        let held = E::inventory(&observed);
+        self.check_that_no_other_is_this_server(E::ledger(&observed))?;
+        let (elsewhere, lost) = (self.take_in(&held, &batch), self.lost(&held).await?);
+        let refused = self.not_allowed(declarations, &batch, &observed, &held).await;
         if unusable.values().any(Unusable::is_taken) && batch.stand_back(refused.keys()) {
             return Box::pin(self.begin(server, declared, batch, look)).await;
         }
         self.tell_unusable(&batch, &unusable, &refused);
+        let request = desired.as_mut();
+        request.remove(lost, Removal::Lost);
+        request.elsewhere = elsewhere;
+        request.refusals = found.refusals(&held).into_iter().chain(refused).collect();
+        request.scripts = found.scripts;
+        let strangers = held.strangers(&request.origins);
         let taken = unusable.iter().filter(|(_, why)| why.is_taken()).map(|(claim, _)| claim.clone()).collect();
-        let desired = desired.refusing(refused);
         let batch = Arc::new(batch);
         let mut plan = pass.plan_from(&desired, &observed, depth).await?;
         self.follow_awaited(&plan, &batch, found.awaited);
         self.leave_contested(&mut plan, &batch);
-        let held = self.held(&batch, &desired.strangers(&observed));
-        self.hold(&plan, &batch, &held).await?;
+        let ours = self.held(&batch, &strangers);
+        self.hold(&plan, &batch, &ours).await?;
 
-        let answer = Answer::of(&observed, &connected, &authority);
-        let version = answer.version.clone();
+        let (version, ledger) = (E::version(&observed), E::ledger(&observed).map(str::to_owned));
+        let answer = Answer::new(version.clone(), connected.way.address.clone(), ledger, &held, &authority);
         self.answer = Some(answer);
         let begun = Begun {
             server: server.clone(),
@@ -134,14 +135,28 @@ impl Worker {
             taken,
             since: self.looked,
         };
-        let reporter = Arc::new(Reporter::new(self.shared.clone(), batch.clone(), self.name.clone(), version, held));
+        let reporter = Arc::new(Reporter::new(self.shared.clone(), batch.clone(), self.name.clone(), version, ours));
         self.in_hand.begin(begun, async move {
             let consent = batch.consent(&authority);
-            let report = connected.pass.apply(&desired, observed, plan, consent, reporter.clone()).await;
+            let report = connected.pass.apply(&desired, Arc::new(observed), plan, consent, reporter.clone()).await;
             reporter.finish(&report.tenants);
             report
         });
         Ok(())
+    }
+
+    /// What is asked of the server, as far as that is known before it is looked at.
+    async fn request(
+        &self,
+        server: &DatabaseServer,
+        connected: &Connected<E>,
+        batch: &Batch,
+    ) -> Result<Request, Failure> {
+        let mut request = Request::to(server, &self.shared.authority, connected.way.endpoint.clone());
+        request.remove(batch.gone.iter().cloned(), Removal::Vanished);
+        request.uids = batch.uids();
+        request.origins = self.shared.origins.of(&self.shared, batch).await?;
+        Ok(request)
     }
 
     /// What of a batch the server does not allow, and why.
@@ -149,25 +164,22 @@ impl Worker {
         &self,
         declarations: Declarations<'_>,
         batch: &Batch,
-        observed: &Observed,
+        observed: &E::Observed,
+        held: &Inventory,
     ) -> BTreeMap<Claim, Refusal> {
         let Shared { authority, guard, .. } = &*self.shared;
         let namespaces = self.shared.index(|index| index.namespaces());
         let guards_protection = batch.has_unprotected() && guard.asks_who_unprotects().await;
         let guards_secrets = batch.has_others_secrets() && guard.asks_who_writes_secrets().await;
         let cluster = Cluster { namespaces: &namespaces, guards_protection, guards_secrets };
-        allow::refusals(declarations, authority, observed, Some(cluster))
+        let trusted = |extension: &str, version: Option<&str>| E::trusts(observed, extension, version);
+        policy::refusals(declarations, authority, held, &trusted, Some(cluster))
     }
 
     /// Follows what these wait for, and nothing of those that wait no more: their scripts, and Secrets that keys are to be
     /// added to.
-    fn follow_awaited(
-        &self,
-        plan: &Plan<PostgresStep>,
-        batch: &Batch,
-        mut awaited: BTreeMap<Claim, BTreeSet<Reference>>,
-    ) {
-        let waits = |planned: &TenantPlan<PostgresStep>| {
+    fn follow_awaited(&self, plan: &Plan<E::Step>, batch: &Batch, mut awaited: BTreeMap<Claim, BTreeSet<Reference>>) {
+        let waits = |planned: &TenantPlan<E::Step>| {
             planned.refusal.as_ref().is_some_and(|refusal| refusal.kind == RefusalKind::Waiting)
         };
         for planned in plan.tenants.iter().filter(|planned| waits(planned)) {
@@ -196,8 +208,7 @@ impl Worker {
     }
 
     /// Of two declarations that are of one server, the elder has it: a tenant that both could reach would be kept by two.
-    fn check_that_no_other_is_this_server(&self, observed: &Observed) -> Result<(), Failure> {
-        let ledger = Postgres::ledger(observed);
+    fn check_that_no_other_is_this_server(&self, ledger: Option<&str>) -> Result<(), Failure> {
         let Some(elder) = ledger.and_then(|ledger| self.shared.index(|index| index.elder(&self.name, ledger))) else {
             return Ok(());
         };
@@ -208,17 +219,19 @@ impl Worker {
 
     /// Those whose resource is gone without having been deleted as it is done: somebody took our finalizer off, or their
     /// namespace by force.
-    async fn lost(&self, observed: &Observed) -> Result<Vec<Claim>, Failure> {
+    async fn lost(&self, held: &Inventory) -> Result<Vec<Claim>, Failure> {
         let cluster = self.shared.origins.cluster().await?;
-        let held = Postgres::origins(observed, &self.shared.authority);
-        let of_here = held.into_iter().filter(|(claim, (origin, is_left_behind))| {
-            origin.cluster == cluster && claim.access.is_none() && !is_left_behind
+        let ours = held.of(&self.shared.authority);
+        let ours = ours.filter(|tenant| tenant.claim.access.is_none() && tenant.phase != Phase::Orphaned);
+        let of_here = ours.filter_map(|tenant| {
+            let origin = tenant.origin.as_ref().filter(|origin| origin.cluster == cluster)?;
+            Some((&tenant.claim, origin))
         });
-        let lost = |(claim, (origin, _)): &(Claim, (Origin, bool))| {
+        let lost = |(claim, origin): &(&Claim, &Origin)| {
             let key = Key::of(claim);
             !self.in_hand.has(&key) && self.shared.index(|index| index.is_lost(&key, &origin.namespace))
         };
-        let lost: Vec<Claim> = of_here.filter(lost).map(|(claim, _)| claim).collect();
+        let lost: Vec<Claim> = of_here.filter(lost).map(|(claim, _)| claim.clone()).collect();
         for claim in &lost {
             let (server, claim) = (self.name.as_str(), claim.path());
             tracing::warn!(server, claim, "its resource went without being deleted, and what it has is left behind");
@@ -227,9 +240,9 @@ impl Worker {
     }
 
     /// Takes note of what the server's ledger holds; those of a batch that another server holds.
-    fn take_in(&mut self, observed: &Observed, batch: &Batch) -> Vec<(Claim, ObjectName)> {
+    fn take_in(&mut self, held: &Inventory, batch: &Batch) -> BTreeMap<Claim, ObjectName> {
         let authority = &self.shared.authority;
-        let recorded = Postgres::recorded(observed);
+        let recorded = held.recorded();
         let held = recorded.keys().filter(|claim| claim.authority == *authority && claim.access.is_none()).map(Key::of);
         let elsewhere = self.shared.index(|index| {
             index.holds(&self.name, held);
@@ -240,7 +253,7 @@ impl Worker {
     }
 
     /// Leaves what somebody always changes back.
-    fn leave_contested(&self, plan: &mut Plan<PostgresStep>, batch: &Batch) {
+    fn leave_contested(&self, plan: &mut Plan<E::Step>, batch: &Batch) {
         for tenant in &mut plan.tenants {
             let Some((_, object)) = batch.tenants.get(&tenant.claim.declaration()) else { continue };
             let what: Vec<String> = tenant.shown().map(|step| step.task.describe()).collect();
@@ -257,7 +270,7 @@ impl Worker {
     }
 
     /// Puts our finalizer on what is held; others get it before their first step, and who is somebody else's never does.
-    async fn hold(&self, plan: &Plan<PostgresStep>, batch: &Batch, held: &BTreeSet<Claim>) -> Result<(), Failure> {
+    async fn hold(&self, plan: &Plan<E::Step>, batch: &Batch, held: &BTreeSet<Claim>) -> Result<(), Failure> {
         let idle = plan.tenants.iter().filter(|tenant| tenant.steps.is_empty() && held.contains(&tenant.claim));
         let free = idle.filter_map(|planned| {
             let (key, tenant) = batch.tenants.get(&planned.claim)?;

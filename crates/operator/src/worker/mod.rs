@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tenantdb_api::{DatabaseServer, Declared, ObjectName};
-use tenantdb_core::{Claim, Failure, Report, TenantOutcome};
-use tenantdb_postgres::Recorded;
+use tenantdb_core::{Claim, Engine, Failure, Recorded, Report, TenantOutcome};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -53,20 +52,20 @@ const ROUNDS_OF_A_DAY: usize = 120;
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// The worker of one server.
-pub(crate) struct Worker {
+pub(crate) struct Worker<E> {
     name: ObjectName,
     shared: Arc<Shared>,
     wake: Arc<Notify>,
     /// Who worked on it before, and may not have noticed that it does no more.
     predecessor: Option<String>,
     /// The server as it was declared when it was connected to.
-    connected: Option<(i64, Connected)>,
+    connected: Option<(i64, Connected<E>)>,
     /// Whether something that it refers to is another since.
     is_renewed: bool,
     /// The names that its ledger recorded.
     recorded: Option<Recorded>,
     answer: Option<Answer>,
-    in_hand: InHand,
+    in_hand: InHand<E>,
     /// When it was looked at last.
     looked: Instant,
     /// When all of it is looked at again.
@@ -90,7 +89,7 @@ struct Failed {
     told: BTreeSet<(Key, i64)>,
 }
 
-impl Worker {
+impl<E: Engine> Worker<E> {
     pub(crate) fn new(name: ObjectName, shared: Arc<Shared>, term: Term) -> Self {
         let now = Instant::now();
         Self {
@@ -103,7 +102,7 @@ impl Worker {
             is_renewed: false,
             recorded: None,
             answer: None,
-            in_hand: InHand::default(),
+            in_hand: InHand::none(),
             looked: now,
             closely: None,
             repeats: Repeats::default(),
@@ -243,7 +242,7 @@ impl Worker {
     fn tell_waiting(&self, asked: &Work, verdict: &Verdict) {
         for key in asked.keys() {
             let Some(tenant) = self.shared.index(|index| index.tenant(key)) else { continue };
-            let Meta { status, generation, .. } = tenant.meta();
+            let Meta { status, generation, .. } = &tenant.meta;
             let is_stranded = status::reason(status) == Some(reason::NO_SERVER.note.name);
             if is_stranded || status["observedGeneration"] != *generation {
                 self.shared.tell(key, &tenant, verdict, &Facts::default());
@@ -299,7 +298,7 @@ impl Worker {
         }
         let Shared { client, place, .. } = &*self.shared;
         let mut reader = Reader::new(client);
-        let way = Way::find(&mut reader, &declared.resource).await;
+        let way = Way::find(E::SCHEME, &mut reader, &declared.resource).await;
         self.shared.index(|index| index.refers(&self.name, reader.read));
         match (way, same_declaration) {
             (Err(failure), Some(_)) => {
@@ -309,7 +308,7 @@ impl Worker {
             (Ok(way), Some(earlier)) if earlier.way.is_same(&way) => return Ok(()),
             (way, earlier) => {
                 // A credential that was delivered says where the server is.
-                let moved = |earlier: &Connected| way.as_ref().is_ok_and(|way| earlier.way.endpoint != way.endpoint);
+                let moved = |earlier: &Connected<E>| way.as_ref().is_ok_and(|way| earlier.way.endpoint != way.endpoint);
                 self.shared.index(|index| match earlier.map(moved) {
                     Some(true) => index.look_at_server(&self.name, Look::Shallow),
                     Some(false) => index.look_at_server_itself(&self.name),
@@ -331,7 +330,7 @@ impl Worker {
     }
 
     /// Takes note of how a pass came out.
-    async fn conclude(&mut self, begun: Begun, report: Result<Report, Failure>) {
+    async fn conclude(&mut self, begun: Begun<E>, report: Result<Report, Failure>) {
         let (outcomes, conditions, failure) = match report {
             Ok(report) => {
                 if report.prepared {
@@ -366,7 +365,7 @@ impl Worker {
     }
 
     /// Lets go of what was dealt with, and remembers what has to be looked at again.
-    async fn settle(&mut self, Begun { batch, taken, .. }: &Begun, outcomes: &[TenantOutcome], is_whole: bool) {
+    async fn settle(&mut self, Begun { batch, taken, .. }: &Begun<E>, outcomes: &[TenantOutcome], is_whole: bool) {
         for outcome in outcomes.iter().filter(|outcome| !outcome.done.is_empty()) {
             if let Some((_, object)) = batch.tenants.get(&outcome.claim.declaration()) {
                 let what = outcome.done.iter().map(|(_, what, _)| what.clone()).collect();
@@ -380,9 +379,9 @@ impl Worker {
                 continue;
             }
             self.retries.forget(key);
-            if tenant.meta().is_deleted {
+            if tenant.meta.is_deleted {
                 self.repeats.forget(claim);
-                self.shared.finalizers.take_off(key, &tenant.meta().uid).await;
+                self.shared.finalizers.take_off(key, &tenant.meta.uid).await;
             }
         }
     }
@@ -403,7 +402,7 @@ fn open<'c>(
 
 /// What tells one version of a declaration from another.
 fn version_of(tenant: &Tenant) -> (String, i64) {
-    (tenant.meta().uid.clone(), tenant.meta().generation)
+    (tenant.meta.uid.clone(), tenant.meta.generation)
 }
 
 /// Spreads what many do at the same distance in time.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_core::names::DERIVED_SUFFIXES;
-use tenantdb_core::{Authority, Claim, Digest, Failure, Generation, Login, Origin, PlaceId, Slot};
+use tenantdb_core::{Authority, Claim, Digest, Failure, Generation, Login, Origin, Phase, PlaceId, Slot};
 use tenantdb_credentials::SlotState;
 
 use super::{Hold, bug};
 use crate::connect::{Connections, Session, Statement};
-use crate::ledger::{self, Applied, Phase, ROLE_DDL_LOCK};
+use crate::ledger::{self, Applied, ROLE_DDL_LOCK};
 use crate::sql::{text, text_or_null, texts};
 use crate::step::{Adopted, PostgresStep};
 
@@ -206,7 +206,7 @@ pub(crate) async fn accept_ledger(session: &Session) -> Result<(), Failure> {
 }
 
 /// Notes which logins are in which databases.
-pub(crate) async fn note_sightings(session: &Session, seen: &[(u32, String)]) -> Result<(), Failure> {
+pub(crate) async fn note_sightings(session: &Session, seen: &[(u32, &String)]) -> Result<(), Failure> {
     session.run(&[Statement::labelled(ledger::note_sightings(seen), "note who is there")]).await
 }
 

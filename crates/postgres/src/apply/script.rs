@@ -1,10 +1,10 @@
 //! Running a script as the tenant, once.
 
-use tenantdb_core::{Failure, FailureKind, Login};
+use tenantdb_core::{Failure, FailureKind, Login, Script};
 
 use super::bug;
 use crate::connect::{Connections, Session, Statement};
-use crate::init::{self, InitScript, MARKED};
+use crate::init::{self, MARKED};
 use crate::sql::text;
 use crate::step::PostgresStep;
 
@@ -25,7 +25,7 @@ pub(super) async fn run(connections: &Connections, step: &PostgresStep, login: O
 }
 
 /// Without a COMMIT nothing of it stays, whatever ends the session.
-async fn in_transaction(session: &Session, role: &str, database: &str, script: &InitScript) -> Result<(), Failure> {
+async fn in_transaction(session: &Session, role: &str, database: &str, script: &Script) -> Result<(), Failure> {
     let begin = [
         Statement::new("SET application_name = 'tenantdb init'"),
         // What others committed meanwhile has to be seen, whatever the tenant's own settings say.
@@ -33,7 +33,7 @@ async fn in_transaction(session: &Session, role: &str, database: &str, script: &
         Statement::labelled(format!("SELECT pg_catalog.pg_advisory_xact_lock({SCRIPT_LOCK})"), "lock"),
     ];
     session.run(&begin).await?;
-    let mark = script.mark();
+    let mark = init::mark(script);
     let marked = Statement::labelled(
         format!(
             "SELECT 1 FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase \
@@ -57,12 +57,12 @@ async fn in_transaction(session: &Session, role: &str, database: &str, script: &
 }
 
 /// What went wrong, with the place in the script.
-fn failed(script: &InitScript, error: crate::connect::ScriptError) -> Failure {
+fn failed(script: &Script, error: crate::connect::ScriptError) -> Failure {
     let crate::connect::ScriptError { failure, character, done } = error;
     if failure.code.is_none() {
         return failure;
     }
-    let place = script.place(character, done);
+    let place = init::place(script, character, done);
     let hint = failure.hint.unwrap_or_default();
     let hint = if hint.is_empty() { "correct it and run it again; nothing of it was kept".to_owned() } else { hint };
     Failure { kind: FailureKind::Rejected, code: None, ..Failure::new(FailureKind::Rejected, failure.message) }

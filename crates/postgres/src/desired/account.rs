@@ -6,9 +6,11 @@ use tenantdb_api::database_server::default_maintenance_database;
 use tenantdb_api::tenant_database::{Access, AccessLevel, Adopt, Create, TenantDatabaseSpec};
 use tenantdb_api::{DatabaseServer, Declared, Diagnostic, ObjectName, SqlName, TenantDatabase, TenantRole};
 use tenantdb_core::names::{TenantNames, check_owner};
-use tenantdb_core::{Claim, Existing, LoginScheme};
+use tenantdb_core::{Claim, Existing, LoginScheme, Recorded};
 
-use super::{Recorded, Reserved, Tenant, connection_limit, existing, formats, login_scheme, secret_name, settings};
+use super::credential::{existing, formats, login_scheme, secret_name};
+use super::reserved::Reserved;
+use super::{Tenant, connection_limit, settings};
 use crate::access::Consent;
 use crate::ledger::Applied;
 
@@ -24,9 +26,10 @@ pub(super) fn consents(spec: &TenantDatabaseSpec) -> Vec<Consent> {
 /// The further logins of a database that are its own, each with its number in the declaration.
 pub(super) fn further_logins(
     tenant: &Tenant,
-    declared: &Declared<TenantDatabase>,
+    declared: &Declared<tenantdb_api::Tenant>,
+    declaration: &TenantDatabase,
 ) -> Result<Vec<(usize, Tenant)>, Vec<Diagnostic>> {
-    let named = declared.resource.spec.access.iter().enumerate();
+    let named = declaration.spec.access.iter().enumerate();
     let named = named.filter_map(|(index, access)| Some((index, access.name.as_ref()?, access.level)));
     let (mut logins, mut found) = (Vec::new(), Vec::new());
     for (index, name, level) in named {
@@ -68,8 +71,6 @@ fn further_login(
         declared_database: None,
         declared_owner: None,
         applied,
-        refused: None,
-        init: Vec::new(),
         secret_name,
         existing: Existing::LeftAlone,
         ..tenant.clone()
@@ -79,12 +80,12 @@ fn further_login(
 /// A role without a database of its own.
 pub(super) fn role(
     server: &DatabaseServer,
-    declared: &Declared<TenantRole>,
+    declared: &Declared<tenantdb_api::Tenant>,
+    TenantRole { metadata, spec }: &TenantRole,
     claim: Claim,
     admin: &str,
     recorded: &Recorded,
 ) -> Result<Tenant, Vec<Diagnostic>> {
-    let TenantRole { metadata, spec } = &declared.resource;
     let wrong = |message: String| vec![declared.error("spec.role", message).hint("set it as `role` in its `spec`")];
     let owner = if let Some(names) = recorded.get(&claim) {
         names.owner.clone()
@@ -116,15 +117,11 @@ pub(super) fn role(
         applied,
         adopt: Adopt::Never,
         reconcile: spec.reconcile,
-        refused: None,
         create: Create::default(),
-        init: Vec::new(),
         secret_name: secret_name(&spec.credentials, &metadata.name, "role-secret"),
         formats: formats(&spec.credentials),
         keys: spec.credentials.keys.clone(),
         secret_type: spec.credentials.secret_type(),
         existing: existing(&spec.credentials),
-        uid: None,
-        origin: None,
     })
 }

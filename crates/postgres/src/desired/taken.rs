@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use tenantdb_api::{Declared, Diagnostic, TenantDatabase, TenantRole};
+use tenantdb_api::{Declared, Diagnostic};
 
 use super::Tenant;
 
@@ -17,26 +17,21 @@ pub(super) struct Taken<'a> {
 
 /// Who has taken something; where it is declared is only looked up to be told.
 #[derive(Clone, Copy)]
-enum Holder<'a> {
-    Tenant(&'a Declared<TenantDatabase>),
-    Role(&'a Declared<TenantRole>),
-}
+struct Holder<'a>(&'a Declared<tenantdb_api::Tenant>);
 
 impl fmt::Display for Holder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (metadata, location) = match self {
-            Self::Tenant(declared) => (&declared.resource.metadata, declared.file().map(|_| declared.location())),
-            Self::Role(declared) => (&declared.resource.metadata, declared.file().map(|_| declared.location())),
-        };
+        let Self(declared) = self;
+        let metadata = declared.resource.metadata();
         write!(f, "{}/{}", metadata.namespace(), metadata.name)?;
-        location.map_or(Ok(()), |location| write!(f, " ({location})"))
+        declared.file().map_or(Ok(()), |_| write!(f, " ({})", declared.location()))
     }
 }
 
 impl<'a> Taken<'a> {
     /// Takes the names of a database.
-    pub(super) fn add(&mut self, tenant: &Tenant, declared: &'a Declared<TenantDatabase>) -> Vec<Diagnostic> {
-        let holder = Holder::Tenant(declared);
+    pub(super) fn add(&mut self, tenant: &Tenant, declared: &'a Declared<tenantdb_api::Tenant>) -> Vec<Diagnostic> {
+        let holder = Holder(declared);
         let mut found = Vec::new();
         let database = tenant.names.database.to_string();
         match self.databases.get(&database) {
@@ -64,10 +59,10 @@ impl<'a> Taken<'a> {
     pub(super) fn add_further(
         &mut self,
         login: &Tenant,
-        declared: &'a Declared<TenantDatabase>,
+        declared: &'a Declared<tenantdb_api::Tenant>,
         index: usize,
     ) -> Vec<Diagnostic> {
-        let (holder, path) = (Holder::Tenant(declared), format!("spec.access[{index}].name"));
+        let (holder, path) = (Holder(declared), format!("spec.access[{index}].name"));
         let taken = self.roles(login.names.of_account(), holder).map(|(role, other)| {
             let message = format!("the role name `{role}` belongs to {other}");
             declared.error(&path, message).hint("choose another name")
@@ -77,8 +72,8 @@ impl<'a> Taken<'a> {
     }
 
     /// Takes the names of a role without a database of its own.
-    pub(super) fn add_role(&mut self, role: &Tenant, declared: &'a Declared<TenantRole>) -> Vec<Diagnostic> {
-        let holder = Holder::Role(declared);
+    pub(super) fn add_role(&mut self, role: &Tenant, declared: &'a Declared<tenantdb_api::Tenant>) -> Vec<Diagnostic> {
+        let holder = Holder(declared);
         let taken = self.roles(role.names.of_account(), holder).map(|(name, other)| {
             let message = format!("the role name `{name}` belongs to {other}");
             declared.error("spec.role", message).hint("slots add `_a`, `_b` and `_c`: choose another `role`")

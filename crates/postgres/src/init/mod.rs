@@ -3,12 +3,10 @@
 
 mod lexer;
 
-use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use lexer::Part;
-use tenantdb_core::Digest;
+use tenantdb_core::{Fault, Script};
 
 use crate::sql::{name, text};
 
@@ -21,84 +19,35 @@ const MARK: &str = "tenantdb init ";
 /// How much of a digest fits into a mark: the parameter takes 63 bytes.
 const MARK_DIGITS: usize = 40;
 
-/// A script, checked.
-#[derive(Clone, PartialEq)]
-pub struct InitScript {
-    name: String,
-    text: Arc<str>,
-    digest: Digest,
+/// Everything in a script that would not run in one transaction, sent to a server without psql.
+pub(crate) fn faults(script: &str) -> Vec<Fault> {
+    lexer::parts(script).iter().filter_map(|part| fault(part, script)).collect()
 }
 
-/// What is wrong with a script, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The bytes that it is about.
-    pub span: Range<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: &'static str,
+/// The value of [`MARKED`] that says that a script was committed.
+pub(crate) fn mark(script: &Script) -> String {
+    format!("{MARK}{}", &script.digest().as_str()[..MARK_DIGITS])
 }
 
-impl InitScript {
-    /// Checks a script; `name` is what it was declared as.
-    ///
-    /// # Errors
-    /// Everything in it that would not run in one transaction, sent to a server without psql.
-    pub fn new(name: String, text: String) -> Result<Self, Vec<Fault>> {
-        let faults: Vec<Fault> = lexer::parts(&text).iter().filter_map(|part| fault(part, &text)).collect();
-        let digest = Digest::of(text.as_bytes());
-        if faults.is_empty() { Ok(Self { name, text: text.into(), digest }) } else { Err(faults) }
-    }
-
-    /// What it was declared as.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Tells it from every other script.
-    #[must_use]
-    pub fn digest(&self) -> &Digest {
-        &self.digest
-    }
-
-    /// What is sent.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The value of [`MARKED`] that says that it was committed.
-    pub(crate) fn mark(&self) -> String {
-        format!("{MARK}{}", &self.digest.as_str()[..MARK_DIGITS])
-    }
-
-    /// `file:line:column` of what an error of the server is about: a character, counted from 1, else the statement after
-    /// as many as were done.
-    pub(crate) fn place(&self, character: Option<u32>, done: usize) -> String {
-        let by_character = character.and_then(|character| {
-            let index = usize::try_from(character).ok()?.checked_sub(1)?;
-            self.text.char_indices().nth(index).map(|(at, _)| at)
+/// `file:line:column` of what an error of the server is about: a character, counted from 1, else the statement after as
+/// many as were done.
+pub(crate) fn place(script: &Script, character: Option<u32>, done: usize) -> String {
+    let text = script.text();
+    let by_character = character.and_then(|character| {
+        let index = usize::try_from(character).ok()?.checked_sub(1)?;
+        text.char_indices().nth(index).map(|(at, _)| at)
+    });
+    let by_statement = || {
+        let statements = lexer::parts(text).into_iter().filter_map(|part| match part {
+            Part::Statement { span, .. } => Some(span.start),
+            Part::Backslash(_) => None,
         });
-        let by_statement = || {
-            let statements = lexer::parts(&self.text).into_iter().filter_map(|part| match part {
-                Part::Statement { span, .. } => Some(span.start),
-                Part::Backslash(_) => None,
-            });
-            statements.take(done + 1).last()
-        };
-        let before = &self.text[..by_character.or_else(by_statement).unwrap_or_default()];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let (line, column) = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
-        format!("{}:{line}:{column}", self.name)
-    }
-}
-
-impl fmt::Debug for InitScript {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What is in it may be a secret.
-        f.debug_struct("InitScript").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
-    }
+        statements.take(done + 1).last()
+    };
+    let before = &text[..by_character.or_else(by_statement).unwrap_or_default()];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let (line, column) = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
+    format!("{}:{line}:{column}", script.name())
 }
 
 fn fault(part: &Part, text: &str) -> Option<Fault> {
@@ -161,10 +110,10 @@ pub(crate) fn is_mark(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Postgres;
 
-    fn faults(text: &str) -> Vec<String> {
-        let read = InitScript::new("seed.sql".to_owned(), text.to_owned());
-        read.err().into_iter().flatten().map(|fault| text[fault.span].to_owned()).collect()
+    fn faulty(text: &str) -> Vec<String> {
+        faults(text).into_iter().map(|fault| text[fault.span].to_owned()).collect()
     }
 
     #[test]
@@ -183,23 +132,23 @@ mod tests {
         ];
         for statement in refused {
             let text = format!("SELECT 1;\n{statement}\n;SELECT 2");
-            assert_eq!(faults(&text).iter().map(|found| found.trim()).collect::<Vec<_>>(), [statement], "{text}");
+            assert_eq!(faulty(&text).iter().map(|found| found.trim()).collect::<Vec<_>>(), [statement], "{text}");
         }
         for statement in
             ["SAVEPOINT a", "ROLLBACK TO a", "ROLLBACK TO SAVEPOINT a", "PREPARE x AS SELECT 1", "DO $$BEGIN END$$"]
         {
-            assert_eq!(faults(statement), [""; 0], "{statement}");
+            assert_eq!(faulty(statement), [""; 0], "{statement}");
         }
     }
 
     #[test]
     fn a_place_is_told_by_character_or_by_statement() {
-        let script =
-            InitScript::new("seed.sql".to_owned(), "-- ö\nSELECT 1;\n  SELECT 'ü', 1/0;\n".to_owned()).unwrap();
-        assert_eq!(script.place(Some(18), 0), "seed.sql:3:3");
-        assert_eq!(script.place(None, 0), "seed.sql:2:1");
-        assert_eq!(script.place(None, 1), "seed.sql:3:3");
-        assert!(script.mark().len() <= 63 && is_mark(&script.mark()));
+        let text = "-- ö\nSELECT 1;\n  SELECT 'ü', 1/0;\n".to_owned();
+        let script = Script::checked::<Postgres>("seed.sql".to_owned(), text).unwrap();
+        assert_eq!(place(&script, Some(18), 0), "seed.sql:3:3");
+        assert_eq!(place(&script, None, 0), "seed.sql:2:1");
+        assert_eq!(place(&script, None, 1), "seed.sql:3:3");
+        assert!(mark(&script).len() <= 63 && is_mark(&mark(&script)));
         assert!(!format!("{script:?}").contains("SELECT"));
     }
 }

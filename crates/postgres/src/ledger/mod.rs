@@ -10,8 +10,10 @@ use sighting::Sightings;
 pub(crate) use sighting::note as note_sightings;
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::names::{TenantNames, check_owner};
-use tenantdb_core::{Authority, Claim, Digest, Failure, FailureKind, Generation, Origin, PlaceId, Slot};
-use tenantdb_credentials::{Delivered, SlotState};
+use tenantdb_core::{
+    Authority, Claim, Delivered, Digest, Failure, FailureKind, Generation, Origin, Phase, PlaceId, Slot,
+};
+use tenantdb_credentials::SlotState;
 use tokio_postgres::Row;
 
 use crate::connect::Session;
@@ -46,37 +48,6 @@ pub(crate) const ROLE_KIND: &str = "TenantRole";
 /// Whether a claim is about an account, and not about a database.
 pub(crate) fn is_account(claim: &Claim) -> bool {
     claim.kind == ROLE_KIND || claim.access.is_some()
-}
-
-/// How far a tenant has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Its names are taken; nothing is certain to exist.
-    Claimed,
-    /// It exists.
-    Provisioned,
-    /// Its deletion was begun.
-    Deleting,
-    /// Its declaration is gone; what its policies left is still here.
-    Orphaned,
-}
-
-impl Phase {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::Claimed, "Claimed"),
-        (Self::Provisioned, "Provisioned"),
-        (Self::Deleting, "Deleting"),
-        (Self::Orphaned, "Orphaned"),
-    ];
-
-    /// The word that the ledger holds.
-    pub(crate) fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(phase, _)| *phase == self).map_or("", |(_, word)| word)
-    }
-
-    fn from_word(text: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, word)| *word == text).map(|(phase, _)| *phase)
-    }
 }
 
 /// A tenant as the ledger has it.

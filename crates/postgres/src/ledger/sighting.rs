@@ -25,7 +25,7 @@ pub(super) fn read(rows: &[Row]) -> Sightings {
 }
 
 /// Notes that these logins were seen just now, and forgets those of databases that are gone.
-pub(crate) fn note(seen: &[(u32, String)]) -> String {
+pub(crate) fn note(seen: &[(u32, &String)]) -> String {
     let rows: Vec<String> = seen.iter().map(|(database, login)| format!("({database}, {})", text(login))).collect();
     format!(
         "WITH gone AS (DELETE FROM ledger.sighting s WHERE NOT EXISTS \

@@ -26,7 +26,7 @@ use tenantdb_core::{Claim, Failure};
 use crate::access::Consent;
 use crate::ledger::Ledger;
 
-/// Everything that a plan is made from.
+/// Everything that a plan is made from; by default of a server that was never started: empty, and closed as it will be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// What the server's databases share.
@@ -52,12 +52,6 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// A local server that was never started: empty, and closed as it will be.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self::default()
-    }
-
     /// Other tenants' logins that have a session in a tenant's database, or hold a lock on it, where they should not.
     pub(crate) fn strangers(&self, database: &Database, claim: &Claim, consents: &[Consent]) -> Vec<String> {
         let is_let_in = |holder: &Claim| {
@@ -107,23 +101,10 @@ impl Observed {
         self.ledger.as_ref().is_some_and(|ledger| ledger.is_restored)
     }
 
-    /// What tells the server's ledger from every other, if it has one.
-    #[must_use]
-    pub fn ledger_id(&self) -> Option<&str> {
-        self.ledger.as_ref().map(|ledger| ledger.id.as_str())
-    }
-
     /// Whether PostgreSQL lets a database's owner make a version of an extension; `None` when it is not known.
-    #[must_use]
-    pub fn trusts(&self, extension: &str, version: Option<&str>) -> Option<bool> {
+    pub(crate) fn trusts(&self, extension: &str, version: Option<&str>) -> Option<bool> {
         let available = self.shared.extensions.as_ref()?.get(extension)?;
         Some(available.version(version.map(str::to_owned).as_ref())?.trusted)
-    }
-
-    /// The server's major version.
-    #[must_use]
-    pub fn version(&self) -> u32 {
-        self.shared.version
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_core::{Digest, RefusalKind, Risk};
 
 use super::interpreter::World;
-use super::tests::{claim, database, desired, empty_server, heal, only, planned, role, shown};
+use super::tests::{claim, database, desired, empty_server, heal, only, planned, reissuing, removing, role, shown};
 use super::*;
 use crate::observe::{Inside, Role};
 
@@ -116,7 +116,7 @@ fn an_adoption_that_was_killed_anywhere_is_finished_and_never_dropped() {
         let login = &world.observed.shared.roles["cafe"];
         assert!(login.login && world.accepted["cafe"] == from_before(), "after {killed_after}");
 
-        let removal = |spec: &str| Desired { tenants: BTreeMap::new(), ..desired(spec) }.removing([claim()]);
+        let removal = |spec: &str| removing(desired(spec), Removal::Asked);
         let removed = planned(&mut world, &removal("{}"));
         assert!(removed.risk() == Risk::Safe && removed.is_empty(), "after {killed_after}");
 
@@ -196,7 +196,7 @@ fn a_password_that_nobody_told_us_is_replaced_only_when_asked() {
         }
         assert!(planned(&mut world, &adopt).is_empty(), "all else is done");
 
-        let plan = planned(&mut world, &adopt.clone().reissuing());
+        let plan = planned(&mut world, &reissuing(adopt.clone()));
         assert_eq!(plan.risk(), Risk::Disruptive);
         world.apply(&plan);
         assert_ne!(world.accepted["cafe"], from_before());
@@ -208,7 +208,8 @@ fn a_password_that_nobody_told_us_is_replaced_only_when_asked() {
 fn the_earlier_login_is_retired_once_nobody_uses_it() {
     let mut world = made_by_hand("cafe");
     heal(&mut world, &desired(ADOPT));
-    let retire = Desired { tenants: BTreeMap::new(), ..desired("{}") }.retiring([claim()]);
+    let mut retire = Desired::from(desired("{}").request);
+    retire.request.retirements.insert(claim());
     let user = crate::observe::User {
         application: "rails".to_owned(),
         address: Some("10.0.0.7".to_owned()),

@@ -3,12 +3,12 @@
 use tenantdb_api::tenant_database::Adopt;
 use tenantdb_api::{SqlName, shorten};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Claim, LoginScheme, Refusal, RefusalKind};
+use tenantdb_core::{Claim, LoginScheme, Phase, Refusal, RefusalKind};
 
 use super::{adoption, recovery};
 use crate::access;
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Ledger, Phase, ROLE_KIND, TenantRow};
+use crate::ledger::{Ledger, ROLE_KIND, TenantRow};
 use crate::observe::Observed;
 use crate::ownership;
 
@@ -64,9 +64,9 @@ pub(super) fn account_conflict(
 
 /// What a declaration of the same name has that stood in an earlier namespace, or in another cluster.
 fn strangers(tenant: &Tenant, row: &TenantRow, desired: &Desired) -> Option<Refusal> {
-    let origin = tenant.origin.as_ref().filter(|origin| row.is_strangers(Some(origin)))?;
+    let origin = desired.request.origin(&tenant.claim).filter(|origin| row.is_strangers(Some(origin)))?;
     let Claim { namespace, authority, .. } = &tenant.claim;
-    let server = &desired.server;
+    let server = &desired.request.server;
     let is_of_another_cluster = row.origin.as_ref().is_some_and(|recorded| recorded.cluster != origin.cluster);
     let (whose, same) = if is_of_another_cluster {
         (format!("another cluster that is called {authority} as well"), "this is that cluster, built anew")
@@ -142,8 +142,8 @@ fn level_is_taken(
 
 /// A tenant that has its database already, on another server.
 fn on_another_server(tenant: &Tenant, desired: &Desired) -> Option<Refusal> {
-    let holder = desired.elsewhere.get(&tenant.claim)?;
-    let message = format!("`server` is `{holder}` since it was made, and can't become `{}`", desired.server);
+    let holder = desired.request.elsewhere.get(&tenant.claim)?;
+    let message = format!("`server` is `{holder}` since it was made, and can't become `{}`", desired.request.server);
     let is_of_project = tenant.claim.authority.project_id().is_some();
     let folder = if is_of_project { ", or its folder a project of its own (`tenantdb init`)" } else { "" };
     Some(Refusal::new(RefusalKind::Conflict, message).hint(format!(
@@ -240,7 +240,7 @@ fn of_an_orphan(tenant: &Tenant, names: &TenantNames, ledger: &Ledger, free: &st
 /// What to do about a name that another claim has: it may be the same declaration, in another project.
 fn of_another(claim: &Claim, holder: &Claim, free: &str, desired: &Desired) -> String {
     if holder.namespace == claim.namespace && holder.name == claim.name {
-        let (authority, server) = (&holder.authority, &desired.server);
+        let (authority, server) = (&holder.authority, &desired.request.server);
         let project = |id| format!("if that is the same project, put `project: {id}` into tenantdb.yaml");
         let cluster = |id| format!("if that is the same cluster, give its operator `--cluster-id {id}` again");
         let same = authority.project_id().map(project).or_else(|| authority.cluster_id().map(cluster));

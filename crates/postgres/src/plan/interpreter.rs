@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::SqlName;
 use tenantdb_core::{
-    CredentialStep, Digest, Generation, Held, PlaceView, Plan, Provenance, Slot, Step, Task, TenantPlan, Version,
+    CredentialStep, Delivered, Digest, Generation, Held, Phase, PlaceView, Plan, Provenance, Slot, Step, Task,
+    TenantPlan, Version,
 };
-use tenantdb_credentials::{Delivered, SlotState};
+use tenantdb_credentials::SlotState;
 
 use super::recovery;
 use crate::desired::Desired;
 use crate::extension::{Change, Making};
-use crate::init::MARKED;
-use crate::ledger::{DeliveryRow, Ledger, Phase, ScriptRow, SlotRow, TenantRow};
+use crate::init::{self, MARKED};
+use crate::ledger::{DeliveryRow, Ledger, ScriptRow, SlotRow, TenantRow};
 use crate::observe::{Database, Granted, Inside, Installed, Observed, Privileges, Role};
 use crate::step::PostgresStep;
 use crate::{ESTATE, Membership};
@@ -512,7 +513,7 @@ impl World {
                 let login = in_hand.login.as_ref().expect("a login");
                 assert_eq!(self.accepted.get(role), Some(login), "{role} can't log in");
                 assert!(self.database(database).allows_connections, "database {database} is closed");
-                self.role(role).settings.insert((Some(database.clone()), MARKED.to_owned()), script.mark());
+                self.role(role).settings.insert((Some(database.clone()), MARKED.to_owned()), init::mark(script));
                 self.ran.push(script.name().to_owned());
             }
             PostgresStep::RecordScript { role, database, name, digest, declared } => {

@@ -29,12 +29,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::SecretType;
 use tenantdb_core::{
-    Actor, Claim, Condition, Delivery, Existing, PlaceView, Plan, Planned, Refusal, RefusalKind, Risk, Task,
-    TenantChange, TenantPlan,
+    Actor, Claim, Condition, Delivered, Delivery, Existing, PlaceView, Plan, Planned, Refusal, RefusalKind, Removal,
+    Risk, Task, TenantChange, TenantPlan,
 };
-use tenantdb_credentials::Delivered;
 
-use crate::desired::{Desired, Removal};
+use crate::desired::Desired;
 use crate::ledger::{DeliveryRow, TenantRow, VERSION};
 use crate::notes;
 use crate::observe::{Database, Observed, Shared};
@@ -77,7 +76,7 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
         }
     }
     for (claim, why) in &removals {
-        let mut plan = removal::plan(claim, *why, desired.origin(claim), observed, place);
+        let mut plan = removal::plan(claim, *why, desired.request.origin(claim), observed, place);
         plan.after = if *why == Removal::Withdrawn {
             // Its database lets go of it first.
             BTreeSet::from([claim.declaration()])
@@ -90,13 +89,13 @@ pub(crate) fn plan(desired: &Desired, observed: &Observed, place: &PlaceView) ->
         };
         tenants.insert(claim.clone(), plan);
     }
-    for claim in &desired.retirements {
+    for claim in &desired.request.retirements {
         tenants.insert(claim.clone(), retirement::plan(claim, observed));
     }
     restored::hold_back(&mut tenants, &removals, desired, observed);
     let needs_ledger = tenants.values().any(|tenant| !tenant.steps.is_empty());
     Plan {
-        server: desired.server.clone(),
+        server: desired.request.server.clone(),
         preparation: if needs_ledger { preparation(observed) } else { Vec::new() },
         tenants: tenants.into_values().collect(),
         conditions: conditions(desired, observed),
@@ -124,11 +123,11 @@ fn tenants(desired: &Desired, observed: &Observed, place: &PlaceView) -> BTreeMa
 pub(crate) fn deliveries(desired: &Desired, observed: &Observed) -> BTreeMap<Claim, Delivery> {
     let of_tenants = desired.looked_at().filter_map(|(claim, tenant)| {
         let names = row(observed, claim).map_or_else(|| Some(tenant.names.clone()), TenantRow::names)?;
-        Some((claim.clone(), tenant.delivery(&desired.server, names, &desired.endpoint)))
+        Some((claim.clone(), tenant.delivery(&desired.request, names)))
     });
     let of_accounts = desired.looked_at_accounts().map(|(claim, account)| {
         let names = tenant::account_names(account, desired, observed);
-        (claim.clone(), account.delivery(&desired.server, names, &desired.endpoint))
+        (claim.clone(), account.delivery(&desired.request, names))
     });
     let of_removals = desired.removals(observed).into_keys().filter_map(|claim| {
         let (delivery, _) = delivered(row(observed, &claim)?, desired)?;
@@ -143,10 +142,10 @@ pub(crate) fn delivered(row: &TenantRow, desired: &Desired) -> Option<(Delivery,
     let delivery = Delivery {
         claim: row.claim.clone(),
         secret_name: secret_name.clone(),
-        server: desired.server.clone(),
+        server: desired.request.server.clone(),
         database: row.names()?.database,
         acts_as: None,
-        endpoint: desired.endpoint.clone(),
+        endpoint: desired.request.endpoint.clone(),
         formats: Vec::new(),
         keys: BTreeMap::new(),
         secret_type: SecretType::default(),
@@ -223,8 +222,12 @@ impl Room {
     fn new(desired: &Desired, observed: &Observed) -> Self {
         let held = observed.ledger.as_ref().map_or(0, |ledger| ledger.tenants.len());
         let held = u32::try_from(held).unwrap_or(u32::MAX);
-        let limit = desired.database_limit.unwrap_or(u32::MAX);
-        Self { left: desired.database_limit.map(|limit| limit.saturating_sub(held)), limit, estate_is_told: false }
+        let limit = desired.request.database_limit.unwrap_or(u32::MAX);
+        Self {
+            left: desired.request.database_limit.map(|limit| limit.saturating_sub(held)),
+            limit,
+            estate_is_told: false,
+        }
     }
 
     fn take(&mut self) -> Result<(), Refusal> {
@@ -401,7 +404,7 @@ fn system_databases(desired: &Desired, shared: &Shared) -> Option<Condition> {
     // Who is a superuser already has no administrator of its own to make ready.
     let is_superuser = shared.admin().superuser;
     let bootstrap =
-        format!("`tenantdb server bootstrap {} -f FILE` with its declaration closes them, or ", desired.server);
+        format!("`tenantdb server bootstrap {} -f FILE` with its declaration closes them, or ", desired.request.server);
     let message = format!(
         "every login may connect to {}; {}as their owner run: {keep}REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC",
         open.join(" and "),

@@ -2,12 +2,12 @@
 
 use tenantdb_api::did_you_mean;
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Refusal, RefusalKind};
+use tenantdb_core::{Phase, Refusal, RefusalKind};
 
 use super::extension::Missing;
 use super::forbidden::{why_forbidden, why_forbidden_to_a_role};
 use crate::desired::Tenant;
-use crate::ledger::{Extension, Phase};
+use crate::ledger::Extension;
 use crate::observe::{Database, Observed, Setter};
 use crate::sql::name;
 use crate::{LEDGER, Taking};

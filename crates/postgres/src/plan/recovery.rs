@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{Adopt, Reconcile};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Actor, Claim, Condition, Generation, Held, PlaceView, Planned, Risk, Slot, Task, TenantChange};
+use tenantdb_core::{
+    Actor, Claim, Condition, Generation, Held, Phase, PlaceView, Planned, Risk, Script, Slot, Task, TenantChange,
+};
 use tenantdb_credentials::SlotState;
 
 use super::PostgresTenantPlan;
 use super::credential::{is_blank, named};
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Phase, ScriptRow, SlotRow, TenantRow, is_account};
+use crate::ledger::{ScriptRow, SlotRow, TenantRow, is_account};
 use crate::notes;
 use crate::observe::{Database, Observed, Role, Shared};
 use crate::step::PostgresStep;
@@ -33,7 +35,7 @@ pub(super) struct Recovery {
 /// What can be recovered now, by whose it is.
 pub(super) fn recoveries(desired: &Desired, observed: &Observed, place: &PlaceView) -> BTreeMap<Claim, Recovery> {
     let all = desired.looked_at().chain(desired.looked_at_accounts());
-    let all = all.filter(|(claim, _)| !desired.elsewhere.contains_key(claim));
+    let all = all.filter(|(claim, _)| !desired.request.elsewhere.contains_key(claim));
     let recovery = |claim: &Claim, tenant: &Tenant| {
         let is_wanted = tenant.adopt == Adopt::Existing;
         let is_only_told = tenant.reconcile == Reconcile::Observe;
@@ -44,7 +46,10 @@ pub(super) fn recoveries(desired: &Desired, observed: &Observed, place: &PlaceVi
         let proved =
             place.accepted.contains(claim) && matches!(place.held.get(claim), Some(Ok(held)) if names_it(held));
         let row = (proved || is_wanted).then(|| lost(tenant, observed)).flatten()?;
-        Some(Recovery { row, had: None, proved, is_only_told })
+        let ran = |script: &Script| ScriptRow { name: script.name().to_owned(), digest: script.digest().clone() };
+        // They ran when it was made, or came too late.
+        let scripts = desired.request.scripts_of(claim).iter().map(ran).collect();
+        Some(Recovery { row: TenantRow { scripts, ..row }, had: None, proved, is_only_told })
     };
     all.filter_map(|(claim, tenant)| Some((claim.clone(), recovery(claim, tenant)?))).collect()
 }
@@ -115,8 +120,6 @@ pub(super) fn lost(tenant: &Tenant, observed: &Observed) -> Option<TenantRow> {
         !held && ours(role, shared).is_some_and(|found| !found.login)
     };
     let levels = if is_account { BTreeMap::new() } else { access::levels(names.owner.as_str(), &applied.access) };
-    let ran =
-        tenant.init.iter().map(|script| ScriptRow { name: script.name().to_owned(), digest: script.digest().clone() });
     Some(TenantRow {
         id: 0,
         claim: claim.clone(),
@@ -130,8 +133,7 @@ pub(super) fn lost(tenant: &Tenant, observed: &Observed) -> Option<TenantRow> {
         slots,
         levels: levels.into_keys().filter(is_level).collect(),
         deliveries: Vec::new(),
-        // They ran when it was made, or came too late.
-        scripts: ran.collect(),
+        scripts: Vec::new(),
         origin: None,
     })
 }

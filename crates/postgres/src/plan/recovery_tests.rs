@@ -4,7 +4,7 @@ use tenantdb_credentials::SlotState;
 use super::interpreter::World;
 use super::tests::{
     FULL, IN_PLACE, PASSWORDLESS, applied, claim, database, desired, empty_server, full_with, heal, only, planned,
-    role, with_a_role, with_scripts,
+    reissuing, role, with_a_role, with_scripts,
 };
 use super::*;
 
@@ -150,7 +150,7 @@ fn the_only_login_there_is_keeps_a_password_that_nobody_knows() {
     assert_eq!(refusal.kind, RefusalKind::Deferral);
     assert!(refusal.hint.as_ref().unwrap().contains("--reissue"));
     assert_eq!(world.accepted, made.accepted);
-    let plan = heal(&mut world, &desired(&spec).reissuing());
+    let plan = heal(&mut world, &reissuing(desired(&spec)));
     assert_eq!(plan.risk(), Risk::Disruptive);
     assert_eq!(held(&world).1, world.accepted["cafe"]);
 }

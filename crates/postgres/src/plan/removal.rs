@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use tenantdb_api::tenant_database::{DeletionPolicy, DeletionProtection};
 use tenantdb_core::{
-    Actor, Claim, Condition, CredentialStep, Generation, Held, Origin, PlaceView, Refusal, RefusalKind, Risk, Task,
-    TenantChange, Version,
+    Actor, Claim, Condition, CredentialStep, Generation, Held, Origin, Phase, PlaceView, Refusal, RefusalKind, Removal,
+    Risk, Task, TenantChange, Version,
 };
 
 use super::{PostgresTenantPlan, departure, empty, refused};
-use crate::desired::Removal;
-use crate::ledger::{self, Applied, Phase, TenantRow};
+use crate::ledger::{self, Applied, TenantRow};
 use crate::notes;
 use crate::observe::{Database, Observed, Tie};
 use crate::ownership;

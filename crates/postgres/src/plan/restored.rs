@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use tenantdb_core::{Claim, Condition, Refusal, RefusalKind, Risk, Task};
+use tenantdb_core::{Claim, Condition, Refusal, RefusalKind, Removal, Risk, Task};
 
 use super::{PostgresTenantPlan, refused};
-use crate::desired::{Desired, Removal};
+use crate::desired::Desired;
 use crate::notes;
 use crate::observe::Observed;
 use crate::step::PostgresStep;
@@ -23,7 +23,8 @@ pub(super) fn hold_back(
     }
     let takes = |task: &Task<PostgresStep>| matches!(task, Task::Engine(PostgresStep::TakeOver { .. }));
     for (claim, plan) in tenants {
-        let goes = (removals.contains_key(claim) || desired.retirements.contains(claim)) && !plan.steps.is_empty();
+        let goes =
+            (removals.contains_key(claim) || desired.request.retirements.contains(claim)) && !plan.steps.is_empty();
         if goes || plan.steps.iter().any(|step| step.risk == Risk::Destructive || takes(&step.task)) {
             let message = "the ledger was restored from a dump, and may not know what became of it since";
             let refusal = Refusal::new(RefusalKind::Conflict, message).hint(way_out(desired));
@@ -42,6 +43,6 @@ fn way_out(desired: &Desired) -> String {
     format!(
         "apply all that is declared on this server, first from where the newest credentials are; then `tenantdb server \
          accept-ledger {}`",
-        desired.server
+        desired.request.server
     )
 }

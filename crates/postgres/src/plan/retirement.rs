@@ -1,9 +1,8 @@
 //! Taking away the login that a tenant's role had before it was adopted.
 
-use tenantdb_core::{Actor, Claim, Condition, Refusal, RefusalKind, Risk, Task, TenantChange};
+use tenantdb_core::{Actor, Claim, Condition, Phase, Refusal, RefusalKind, Risk, Task, TenantChange};
 
 use super::{PostgresTenantPlan, empty, refused, sighting};
-use crate::ledger::Phase;
 use crate::notes;
 use crate::observe::Observed;
 use crate::step::PostgresStep;

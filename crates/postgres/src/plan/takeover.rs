@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::Adopt;
-use tenantdb_core::{Actor, Claim, Condition, Planned, Risk, Task, TenantChange};
+use tenantdb_core::{Actor, Claim, Condition, Phase, Planned, Risk, Task, TenantChange};
 use tenantdb_credentials::SlotState;
 
 use super::PostgresTenantPlan;
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Ledger, Phase, TenantRow};
+use crate::ledger::{Ledger, TenantRow};
 use crate::notes;
 use crate::observe::{Observed, Shared};
 use crate::step::PostgresStep;
@@ -18,8 +18,8 @@ pub(crate) fn taken_over<'a>(desired: &Desired, observed: &'a Observed) -> BTree
     let Some(ledger) = &observed.ledger else { return BTreeMap::new() };
     let asks = |(claim, tenant): &(&Claim, &Tenant)| {
         tenant.adopt == Adopt::Existing
-            && !desired.elsewhere.contains_key(*claim)
-            && ledger.tenants.get(*claim).is_none_or(|row| row.is_strangers(tenant.origin.as_ref()))
+            && !desired.request.elsewhere.contains_key(*claim)
+            && ledger.tenants.get(*claim).is_none_or(|row| row.is_strangers(desired.request.origin(claim)))
     };
     let orphan = |tenant: &Tenant| {
         let row = ledger.database(tenant.names.database.as_str())?;
@@ -51,7 +51,9 @@ pub(super) fn afterwards(desired: &Desired, observed: &Observed, taken: &BTreeMa
             holder.clone_from(to);
         }
         ledger.tenants.remove(&orphan.claim);
-        ledger.tenants.insert(to.clone(), TenantRow { origin: desired.origin(to).cloned(), ..moved(orphan, to) });
+        ledger
+            .tenants
+            .insert(to.clone(), TenantRow { origin: desired.request.origin(to).cloned(), ..moved(orphan, to) });
     }
     after
 }

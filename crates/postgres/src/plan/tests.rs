@@ -3,13 +3,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use tenantdb_api::tenant_database::DeletionPolicy;
 use tenantdb_api::{Declared, Source, parse};
-use tenantdb_core::{Address, Authority, Endpoint, Held, PlaceId, Provenance, RefusalKind, Risk, lint};
+use tenantdb_core::{
+    Address, Authority, Declarations, Endpoint, Held, PlaceId, Provenance, Recorded, RefusalKind, Request, Risk,
+    Script, lint,
+};
 
 use super::interpreter::World;
 use super::*;
-use crate::desired::Declarations;
-use crate::init::{self, InitScript};
 use crate::observe::{AvailableExtension, Database, ExtensionVersion, Granted, Installed, Role, Shared, Upgrade};
+use crate::{Postgres, init};
 
 pub(super) fn desired(spec: &str) -> Desired {
     let text = format!(
@@ -19,8 +21,23 @@ pub(super) fn desired(spec: &str) -> Desired {
     );
     let manifests = parse(&[Source { name: "test.yaml".to_owned(), text }]).unwrap();
     let [server]: [Declared<_>; 1] = manifests.servers.try_into().unwrap();
-    let declarations = Declarations { server: &server, tenants: &manifests.tenants, roles: &manifests.roles };
-    Desired::resolve(declarations, &authority(), "admin", endpoint()).unwrap()
+    let declarations = Declarations { server: &server, tenants: &manifests.tenants };
+    let request = Request::to(&server.resource, &authority(), endpoint());
+    let (desired, problems) = Desired::resolve(declarations, "admin", &Recorded::default(), request);
+    assert!(problems.is_empty(), "{problems:?}");
+    desired
+}
+
+/// The same server, where the tenant is declared no more, and to be removed.
+pub(super) fn removing(desired: Desired, why: Removal) -> Desired {
+    let request = desired.request.removing([claim()], why);
+    Desired { tenants: BTreeMap::new(), request, ..desired }
+}
+
+/// The same server, with new credentials here for what was delivered elsewhere.
+pub(super) fn reissuing(mut desired: Desired) -> Desired {
+    desired.request.reissue = true;
+    desired
 }
 
 fn authority() -> Authority {
@@ -228,7 +245,7 @@ fn another_database_of_the_same_name_is_a_conflict_and_never_dropped() {
     let mut world = applied(&desired("{deletionProtection: false, dbDeletionPolicy: Delete}"));
     world.observed.shared.databases.get_mut("cafe").unwrap().oid += 1;
     let made = planned(&mut world, &desired("{deletionProtection: false, dbDeletionPolicy: Delete}"));
-    let removed = planned(&mut world, &Desired { tenants: BTreeMap::new(), ..desired("{}") }.removing([claim()]));
+    let removed = planned(&mut world, &removing(desired("{}"), Removal::Asked));
     for plan in [made, removed] {
         let tenant = only(&plan);
         assert_eq!(tenant.refusal.as_ref().map(|refusal| refusal.kind), Some(RefusalKind::Conflict));
@@ -239,7 +256,7 @@ fn another_database_of_the_same_name_is_a_conflict_and_never_dropped() {
 #[test]
 fn a_protected_tenant_is_not_removed() {
     let mut world = applied(&desired("{}"));
-    let plan = planned(&mut world, &Desired { tenants: BTreeMap::new(), ..desired("{}") }.removing([claim()]));
+    let plan = planned(&mut world, &removing(desired("{}"), Removal::Asked));
     assert_eq!(only(&plan).refusal.as_ref().map(|refusal| refusal.kind), Some(RefusalKind::Protection));
 }
 
@@ -503,9 +520,11 @@ fn a_password_that_takes_the_place_of_one_in_use_is_staged_and_asked_about() {
 
 /// Two scripts that a database begins with.
 pub(super) fn with_scripts(spec: &str, scripts: &[(&str, &str)]) -> Desired {
-    let scripts = scripts.iter().map(|(name, text)| InitScript::new((*name).to_owned(), (*text).to_owned()).unwrap());
-    let claim = claim();
-    desired(spec).beginning_with(&[((claim.namespace, claim.name), scripts.collect())].into())
+    let script =
+        |(name, text): &(&str, &str)| Script::checked::<Postgres>((*name).to_owned(), (*text).to_owned()).unwrap();
+    let mut desired = desired(spec);
+    desired.request.scripts.insert(claim(), scripts.iter().map(script).collect());
+    desired
 }
 
 #[test]
@@ -547,15 +566,15 @@ fn asked_by_another(spec: &str) -> (Claim, Desired) {
     let claim = claim.of(&Authority::project("other").unwrap());
     tenant.claim = claim.clone();
     other.tenants.insert(claim.clone(), tenant);
-    let authority = claim.authority.clone();
-    (claim, Desired { authority, ..other })
+    other.request.authority = claim.authority.clone();
+    (claim, other)
 }
 
 /// A tenant whose declaration is gone, and who is in its database.
 fn orphaned(credentials: &str) -> World {
     let spec = format!("{{deletionProtection: false, credentials: {credentials}}}");
     let mut world = applied(&desired(&spec));
-    let removal = Desired { tenants: BTreeMap::new(), ..desired(&spec) }.removing([claim()]);
+    let removal = removing(desired(&spec), Removal::Asked);
     heal(&mut world, &removal);
     let login = if credentials == "{}" { "cafe_a" } else { "cafe" };
     world.observed.shared.databases.get_mut("cafe").unwrap().sessions.insert(login.to_owned(), 1);
@@ -603,7 +622,7 @@ fn an_orphan_is_taken_over_from_any_moment_at_which_that_broke_off() {
 #[test]
 fn an_orphan_is_purged_and_nothing_else_is() {
     let mut world = orphaned("{}");
-    let purge = Desired { tenants: BTreeMap::new(), ..desired("{}") }.purging([claim()]);
+    let purge = removing(desired("{}"), Removal::Purged);
     let plan = planned(&mut world, &purge);
     assert_eq!(plan.risk(), Risk::Destructive);
     world.apply(&plan);
@@ -648,7 +667,7 @@ proptest! {
              credentials: {credentials}}}"
         );
         let mut world = applied(&desired(&spec));
-        let removal = Desired { tenants: BTreeMap::new(), ..desired(&spec) }.removing([claim()]);
+        let removal = removing(desired(&spec), Removal::Asked);
         if drift % 2 == 0 && credentials == "{}" && DRIFTS[drift].0 != "the database dropped" {
             DRIFTS[drift].1(&mut world);
         }

@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_api::tenant_database::Create;
-use tenantdb_core::{Claim, Digest, Generation, Origin, PlaceId, Slot};
+use tenantdb_core::{Claim, Digest, Generation, Origin, PlaceId, Script, Slot};
 use tenantdb_credentials::SlotState;
 
 use crate::access::Level;
 use crate::extension::{Change, Making};
-use crate::init::InitScript;
 use crate::ledger::Applied;
 use crate::{Membership, Taking};
 pub(crate) use statements::{REDACTED, administer_role, leave, reset, without};
@@ -434,7 +433,7 @@ pub enum PostgresStep {
         /// The database.
         database: String,
         /// The script.
-        script: InitScript,
+        script: Script,
     },
     /// Notes in the ledger that a script was run, and takes its mark off the login.
     RecordScript {

@@ -1,20 +1,20 @@
 //! `tenantdb delete`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tenantdb_api::Diagnostics;
-use tenantdb_core::{Claim, Depth, Report};
-use tenantdb_postgres::{Desired, Observed};
+use tenantdb_core::{Depth, Engine, Removal, Report, Request};
 
 use super::Context;
 use super::apply::carry_out;
 use super::consent::Asking;
 use super::named::{self, Target};
 use crate::arguments::DeleteArguments;
+use crate::engines::for_engine;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, ServerInput};
 use crate::output::report::{Told, Totals};
-use crate::resolve::Looked;
 use crate::server::{self, Connected};
 
 const ON_SEVERAL: &str = "delete it with -f and the file that declares it with its server";
@@ -31,7 +31,7 @@ pub async fn run(context: &Context, arguments: DeleteArguments) -> Result<Exit, 
     let mut told = Told::new(arguments.output);
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
-        let removed = remove(context, target, asking, Desired::removing).await;
+        let removed = remove(context, target, asking, Removal::Asked).await;
         told.add(context, &server, number, removed);
     }
     told.finish(began.elapsed(), Totals::deletion_summary)
@@ -48,32 +48,30 @@ fn by_file(context: &Context, arguments: &DeleteArguments) -> Result<Vec<Target>
     Ok(input.servers.into_iter().filter(|server| !server.is_empty()).map(target).collect())
 }
 
-/// Removes what a target names, in the way that `removing` declares it.
-pub async fn remove(
-    context: &Context,
-    target: Target,
-    asking: Asking,
-    removing: fn(Desired, Vec<Claim>) -> Desired,
-) -> Result<Report, Error> {
+/// Removes what a target names, for a reason.
+pub async fn remove(context: &Context, target: Target, asking: Asking, why: Removal) -> Result<Report, Error> {
     let server = &target.server.resource;
     // A local server that was never started holds nothing, and is not made to see that.
-    let (connected, is_new) = match server::look(context, server).await? {
-        Some(connected) => (connected, false),
+    let (reached, is_new) = match server::look(context, server).await? {
+        Some(reached) => (reached, false),
         None => (server::unconnected(context, server)?, true),
     };
-    let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone());
-    let desired = removing(desired, target.claims);
-    let looked = look(&connected, desired, is_new).await;
-    let report = match looked {
-        Ok(looked) => carry_out(&connected, looked, asking).await,
-        Err(error) => Err(error),
-    };
-    connected.pass.engine.close().await;
-    report
+    for_engine!(reached, connected => {
+        let request = connected.request(server, &target.authority).removing(target.claims, why);
+        let removed = remove_from(&connected, request, is_new, asking).await;
+        connected.pass.engine.close().await;
+        removed
+    })
 }
 
-async fn look(connected: &Connected, desired: Desired, is_new: bool) -> Result<Looked, Error> {
-    let observed = if is_new { Observed::nothing() } else { connected.observe(&desired, Depth::Shallow).await? };
+async fn remove_from<E: Engine>(
+    connected: &Connected<E>,
+    request: Request,
+    is_new: bool,
+    asking: Asking,
+) -> Result<Report, Error> {
+    let desired = request.into();
+    let observed = if is_new { E::Observed::default() } else { connected.observe(&desired, Depth::Shallow).await? };
     let plan = connected.pass.plan_from(&desired, &observed, Depth::Shallow).await?;
-    Ok(Looked { desired, observed, plan })
+    carry_out(connected, &desired, Arc::new(observed), plan, asking).await
 }

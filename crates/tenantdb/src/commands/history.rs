@@ -1,10 +1,11 @@
 //! `tenantdb history`.
 
 use tenantdb_api::DatabaseServer;
-use tenantdb_core::{Claim, Engine as _};
+use tenantdb_core::Claim;
 
 use super::{Context, take_in};
 use crate::arguments::{HistoryArguments, Output, SubjectArguments};
+use crate::engines::ask;
 use crate::error::{Error, Exit};
 use crate::output::json::{self, Entry, History};
 use crate::output::table;
@@ -65,9 +66,9 @@ async fn of_server(
     server: &DatabaseServer,
     arguments: &HistoryArguments,
 ) -> Result<Vec<Entry>, Error> {
-    let asked = context.ask(server, async |connected, observed| {
+    let asked = ask!(context, server, seen => {
         let SubjectArguments { namespace, name, access } = &arguments.subject;
-        let history = connected.pass.engine.history(&observed, namespace, &name.name).await?;
+        let history = seen.history(namespace, &name.name).await?;
         // A database's history is also that of its further logins.
         let is_meant = |claim: &Claim| {
             name.names(claim.kind, claim.name.as_str()) && (access.is_none() || claim.access == *access)
@@ -83,5 +84,5 @@ async fn of_server(
         });
         Ok(entries.collect())
     });
-    asked.await.map(Option::unwrap_or_default)
+    asked.map(Option::unwrap_or_default)
 }

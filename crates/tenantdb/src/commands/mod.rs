@@ -25,16 +25,13 @@ mod status;
 use std::io::{self, Write as _};
 
 use tenantdb_api::{DatabaseServer, ObjectName, did_you_mean};
-use tenantdb_core::{Depth, Failure, Interrupt};
+use tenantdb_core::{Failure, Interrupt};
 use tenantdb_kubernetes::Cluster;
-use tenantdb_postgres::{Desired, Observed};
 
 use crate::arguments::{Arguments, Command};
 use crate::error::{Error, Exit};
 use crate::home::Home;
-use crate::input;
 use crate::output::json::Problem;
-use crate::server::Connected;
 
 /// What every command works with.
 pub struct Context {
@@ -76,25 +73,6 @@ impl Context {
         let names = known.iter().map(|server| server.metadata.name.as_str());
         let hint = did_you_mean(name.as_str(), names, "`kubectl get databaseservers` lists them");
         Err(Error::input(format!("the cluster has no DatabaseServer {name}"), hint))
-    }
-
-    /// Looks at a server of which nothing is asked, and answers from what was seen; `None` is a local one that was
-    /// never started.
-    async fn ask<T>(
-        &self,
-        server: &DatabaseServer,
-        answer: impl AsyncFnOnce(&Connected, Observed) -> Result<T, Error>,
-    ) -> Result<Option<T>, Error> {
-        let Some(connected) = crate::server::look(self, server).await? else {
-            return Ok(None);
-        };
-        let desired = Desired::nothing(server, &input::authority(&self.home)?, connected.endpoint.clone());
-        let answered = match connected.observe(&desired, Depth::Shallow).await {
-            Ok(observed) => answer(&connected, observed).await,
-            Err(error) => Err(error),
-        };
-        connected.pass.engine.close().await;
-        answered.map(Some)
     }
 }
 

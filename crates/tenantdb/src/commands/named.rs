@@ -1,11 +1,11 @@
 //! Databases that are named on the command line, wherever they are.
 
 use tenantdb_api::{DatabaseServer, Declared, Namespace, did_you_mean};
-use tenantdb_core::{Authority, Claim, Engine as _, Failure, FailureKind};
-use tenantdb_postgres::Postgres;
+use tenantdb_core::{Authority, Claim, Failure, FailureKind};
 
 use super::Context;
 use crate::arguments::DeclaredName;
+use crate::engines::ask;
 use crate::error::Error;
 use crate::input;
 use crate::output::style;
@@ -116,8 +116,8 @@ pub async fn find_of(
 
 /// The claims that a server holds, whoever's they are.
 async fn claims(context: &Context, server: &DatabaseServer) -> Result<Vec<Claim>, Error> {
-    let asked = context.ask(server, async |_, observed| {
-        Ok(Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim).collect())
+    let asked = ask!(context, server, seen => {
+        Ok(seen.inventory().iter().map(|tenant| tenant.claim.clone()).collect())
     });
-    asked.await.map(Option::unwrap_or_default)
+    asked.map(Option::unwrap_or_default)
 }

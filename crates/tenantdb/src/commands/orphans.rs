@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use tenantdb_api::DatabaseServer;
-use tenantdb_core::Engine as _;
-use tenantdb_postgres::{Desired, Postgres};
+use tenantdb_core::{Phase, Removal};
 
 use super::consent::Asking;
 use super::named::{self, Hints};
 use super::{Context, delete, status, take_in};
 use crate::arguments::{OrphansArguments, Output};
+use crate::engines::ask;
 use crate::error::{Error, Exit};
 use crate::input;
 use crate::output::json::{self, Orphans, Status};
@@ -34,7 +34,7 @@ async fn purge(context: &Context, arguments: OrphansArguments) -> Result<Exit, E
     for target in targets {
         let (server, number) = (target.server.resource.metadata.name.clone(), target.claims.len());
         let asking = Asking::of(yes, output);
-        let purged = delete::remove(context, target, asking, Desired::purging).await;
+        let purged = delete::remove(context, target, asking, Removal::Purged).await;
         told.add(context, &server, number, purged);
     }
     told.finish(began.elapsed(), Totals::deletion_summary)
@@ -83,11 +83,12 @@ fn cells(status: &Status) -> Vec<String> {
 }
 
 async fn of_server(context: &Context, server: &DatabaseServer) -> Result<Vec<Status>, Error> {
-    let asked = context.ask(server, async |connected, observed| {
-        let vitals = connected.pass.engine.vitals(&observed).await?;
-        let orphans = Postgres::tenants(&observed).into_iter().filter(|tenant| tenant.phase == "Orphaned");
+    let asked = ask!(context, server, seen => {
+        let vitals = seen.vitals().await?;
+        let inventory = seen.inventory();
+        let orphans = inventory.iter().filter(|tenant| tenant.phase == Phase::Orphaned);
         let name = &server.metadata.name;
-        Ok(orphans.map(|tenant| status::of_ledger(name, &tenant, vitals.get(&tenant.claim))).collect())
+        Ok(orphans.map(|tenant| status::of_ledger(name, tenant, vitals.get(&tenant.claim))).collect())
     });
-    asked.await.map(Option::unwrap_or_default)
+    asked.map(Option::unwrap_or_default)
 }

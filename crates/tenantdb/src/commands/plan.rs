@@ -1,33 +1,29 @@
 //! `tenantdb plan`.
 
-use tenantdb_core::{Depth, Plan};
-use tenantdb_postgres::{Observed, PostgresStep, script};
+use tenantdb_core::{Depth, Engine};
 
 use super::Context;
 use crate::arguments::{PlanArguments, PlanOutput};
+use crate::engines::for_engine;
 use crate::error::{Error, Exit};
 use crate::input::{Draft, Input, ServerInput};
 use crate::output::json::{self, Plans, Problem, ServerPlan};
 use crate::output::{markdown, plan as text, say, style};
-use crate::resolve::{self, Looked, Request};
+use crate::resolve::{self, Extent, Looked};
 use crate::server;
 
 /// Shows what would change and why.
 pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Error> {
     let input = resolve::check(context, Draft::read(&arguments.files.files, &context.home)?).await?;
     let depth = if arguments.refresh { Depth::Deep } else { Depth::Shallow };
-    let request = Request { depth, prune: arguments.prune, enforce: arguments.enforce_policy, ..Request::PLAIN };
+    let extent = Extent { depth, prune: arguments.prune, enforce: arguments.enforce_policy, ..Extent::PLAIN };
     let mut shown = Shown::new(arguments.output);
     let mut exit = Exit::Done;
     for server in input.targets(arguments.prune)? {
         context.interrupt.check()?;
-        match look(context, &input, server, request).await {
-            Ok(Looked { observed, plan, .. }) => {
-                if !plan.is_empty() && arguments.exit_code {
-                    exit = exit.worst(Exit::Pending);
-                }
-                shown.add(server, &observed, plan);
-            }
+        match look(context, &input, server, extent, &mut shown).await {
+            Ok(is_empty) if !is_empty && arguments.exit_code => exit = exit.worst(Exit::Pending),
+            Ok(_) => {}
             Err(error) => {
                 shown.add_unknown(server, &error);
                 exit = exit.worst(context.report(error));
@@ -41,19 +37,29 @@ pub async fn run(context: &Context, arguments: PlanArguments) -> Result<Exit, Er
     Ok(exit)
 }
 
-async fn look(context: &Context, input: &Input, server: &ServerInput, request: Request) -> Result<Looked, Error> {
+/// Plans for a server, and has that shown; whether there is nothing to do.
+async fn look(
+    context: &Context,
+    input: &Input,
+    server: &ServerInput,
+    extent: Extent,
+    shown: &mut Shown,
+) -> Result<bool, Error> {
     let declared = &server.server.resource;
     let reached = server::look(context, declared).await?;
-    let nothing = reached.is_none().then(Observed::nothing);
-    let connected = if let Some(connected) = reached {
-        connected
+    let is_there = reached.is_some();
+    let reached = if let Some(reached) = reached {
+        reached
     } else {
         style::note(&format!("server {} was never started; it would be made", declared.metadata.name));
         server::unconnected(context, declared)?
     };
-    let looked = resolve::look(context, input, server, &connected, nothing, request).await;
-    connected.pass.engine.close().await;
-    looked
+    for_engine!(reached, connected => {
+        let nothing = (!is_there).then(Default::default);
+        let looked = resolve::look(context, input, server, &connected, nothing, extent).await;
+        connected.pass.engine.close().await;
+        looked.map(|looked| shown.add(server, &looked))
+    })
 }
 
 /// What is shown: as text at once, otherwise when all is known.
@@ -61,31 +67,31 @@ struct Shown {
     output: PlanOutput,
     totals: text::Totals,
     json: Plans,
-    plans: Vec<Plan<PostgresStep>>,
+    sections: Vec<String>,
 }
 
 impl Shown {
     fn new(output: PlanOutput) -> Self {
-        Self { output, totals: text::Totals::default(), json: Plans::default(), plans: Vec::new() }
+        Self { output, totals: text::Totals::default(), json: Plans::default(), sections: Vec::new() }
     }
 
-    fn add(&mut self, server: &ServerInput, observed: &Observed, plan: Plan<PostgresStep>) {
-        self.totals.add(&plan);
+    /// Adds what was planned for a server; whether that is nothing.
+    fn add<E: Engine>(&mut self, server: &ServerInput, Looked { observed, plan, .. }: &Looked<E>) -> bool {
+        self.totals.add(plan);
         match self.output {
-            PlanOutput::Text => text::print(&plan),
-            PlanOutput::Json => self.json.servers.push(ServerPlan::of(&plan)),
+            PlanOutput::Text => text::print(plan),
+            PlanOutput::Json => self.json.servers.push(ServerPlan::of(plan)),
             PlanOutput::Sql => {
-                let admin = server.server.resource.spec.admin.as_ref();
-                let maintenance = admin.map_or("postgres", |admin| admin.maintenance_database.as_str());
-                say!("{}", script(&plan, observed, maintenance));
-                text::notes(&plan);
+                say!("{}", E::script(plan, observed, &server.server.resource));
+                text::notes(plan);
             }
-            PlanOutput::Markdown => self.plans.push(plan),
+            PlanOutput::Markdown => self.sections.push(markdown::plan(plan)),
         }
+        plan.is_empty()
     }
 
     fn add_unknown(&mut self, server: &ServerInput, error: &Error) {
-        self.totals.add_unknown(server.tenants.len());
+        self.totals.add_unknown(server.databases());
         let name = server.server.resource.metadata.name.as_str();
         self.json.servers.push(ServerPlan::failed(name, Problem::of_error(error)));
     }
@@ -95,7 +101,7 @@ impl Shown {
             PlanOutput::Text => say!("{}", self.totals.summary()),
             PlanOutput::Json => json::print(self.json)?,
             PlanOutput::Sql => say!("-- {}", self.totals.summary()),
-            PlanOutput::Markdown => say!("{}", markdown::plans(&self.plans, &self.totals.summary())),
+            PlanOutput::Markdown => say!("{}", markdown::plans(&self.sections, &self.totals.summary())),
         }
         Ok(())
     }

@@ -1,18 +1,18 @@
 //! `tenantdb rotate`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use tenantdb_core::Depth;
-use tenantdb_postgres::Desired;
+use tenantdb_core::{Depth, Engine as _, Report};
 
 use super::Context;
 use super::apply::carry_out;
 use super::consent::Asking;
 use super::named::{self, Target};
 use crate::arguments::RotateArguments;
+use crate::engines::for_engine;
 use crate::error::{Error, Exit};
 use crate::output::report::{Told, Totals};
-use crate::resolve::Looked;
 use crate::server;
 
 const ON_SEVERAL: &str = "`tenantdb server forget` makes this home forget the one that is not meant";
@@ -37,16 +37,20 @@ pub async fn run(context: &Context, arguments: RotateArguments) -> Result<Exit, 
     told.finish(began.elapsed(), Totals::summary)
 }
 
-async fn retire(context: &Context, target: Target, asking: Asking) -> Result<tenantdb_core::Report, Error> {
+async fn retire(context: &Context, target: Target, asking: Asking) -> Result<Report, Error> {
     let server = &target.server.resource;
-    let connected = server::connect(context, server).await?;
-    let desired = Desired::nothing(server, &target.authority, connected.endpoint.clone()).retiring(target.claims);
-    let retired = async {
-        let observed = connected.observe(&desired, Depth::Shallow).await?;
-        let plan = connected.pass.plan_from(&desired, &observed, Depth::Shallow).await?;
-        carry_out(&connected, Looked { desired, observed, plan }, asking).await
-    };
-    let retired = retired.await;
-    connected.pass.engine.close().await;
-    retired
+    let reached = server::connect(context, server).await?;
+    for_engine!(reached, connected => {
+        let mut request = connected.request(server, &target.authority);
+        request.retirements.extend(target.claims);
+        let retired = async {
+            let desired = request.into();
+            let observed = connected.observe(&desired, Depth::Shallow).await?;
+            let plan = connected.pass.plan_from(&desired, &observed, Depth::Shallow).await?;
+            carry_out(&connected, &desired, Arc::new(observed), plan, asking).await
+        };
+        let retired = retired.await;
+        connected.pass.engine.close().await;
+        retired
+    })
 }

@@ -6,12 +6,11 @@ mod takeover;
 
 use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::{DatabaseServer, ObjectName};
-use tenantdb_core::Engine as _;
 use tenantdb_local::{LocalServer, State};
-use tenantdb_postgres::Postgres;
 
 use super::Context;
 use crate::arguments::ServerCommand;
+use crate::engines::ask;
 use crate::error::{Error, Exit};
 use crate::output::{count, say, style, table};
 use crate::server;
@@ -66,12 +65,12 @@ async fn status(context: &Context, name: &ObjectName) -> Result<Exit, Error> {
         say!("{name}: {}", local_state(&local)?);
         return Ok(Exit::Done);
     }
-    let asked = context.ask(&server, async |connected, observed| {
-        let tenants = count(Postgres::tenants(&observed).len(), "database");
-        say!("{name}: PostgreSQL {} at {}, {tenants}", observed.version(), connected.address);
+    let asked = ask!(context, &server, seen => {
+        let tenants = count(seen.inventory().len(), "database");
+        say!("{name}: {} at {}, {tenants}", seen.version(), seen.connected.address);
         Ok(())
     });
-    if asked.await?.is_none() {
+    if asked?.is_none() {
         say!("{name}: never started");
     }
     Ok(Exit::Done)

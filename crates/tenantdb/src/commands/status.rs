@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use tenantdb_api::{ObjectName, did_you_mean};
-use tenantdb_core::{Claim, Engine as _, Plan, TenantChange, TenantSummary, Vitals};
-use tenantdb_postgres::{Postgres, PostgresStep};
+use tenantdb_core::{Claim, Engine, Inventory, Phase, Plan, Step, TenantChange, TenantSummary, Vitals};
 
 use super::{Context, resources, take_in};
 use crate::arguments::{Output, StatusArguments};
+use crate::engines::for_engine;
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, Input, ServerInput};
 use crate::output::json::{self, Credential, Status, Statuses, TenantName};
 use crate::output::{count, style, table, units};
-use crate::resolve::{self, Looked, Request};
+use crate::resolve::{self, Extent, Looked};
 use crate::server::{self, Connected};
 
 /// Shows each database and how it is.
@@ -118,25 +118,24 @@ fn cells(status: &Status) -> Vec<String> {
 }
 
 async fn look(context: &Context, input: &Input, server: &ServerInput, compared: bool) -> Result<Vec<Status>, Error> {
-    let connected: Connected = match server::look(context, &server.server.resource).await? {
-        Some(connected) => connected,
-        None => return Ok(Vec::new()),
-    };
-    let found = ask(context, input, server, &connected, compared).await;
-    connected.pass.engine.close().await;
-    found
+    let Some(reached) = server::look(context, &server.server.resource).await? else { return Ok(Vec::new()) };
+    for_engine!(reached, connected => {
+        let found = ask(context, input, server, &connected, compared).await;
+        connected.pass.engine.close().await;
+        found
+    })
 }
 
-async fn ask(
+async fn ask<E: Engine>(
     context: &Context,
     input: &Input,
     server: &ServerInput,
-    connected: &Connected,
+    connected: &Connected<E>,
     compared: bool,
 ) -> Result<Vec<Status>, Error> {
-    let Looked { observed, plan, .. } = resolve::look(context, input, server, connected, None, Request::PLAIN).await?;
+    let Looked { observed, plan, .. } = resolve::look(context, input, server, connected, None, Extent::PLAIN).await?;
     let vitals = connected.pass.engine.vitals(&observed).await?;
-    let known = Postgres::tenants(&observed);
+    let known = E::inventory(&observed);
     let name = &server.server.resource.metadata.name;
     if compared {
         return Ok(of_plan(name, &plan, &known, &vitals));
@@ -145,13 +144,12 @@ async fn ask(
 }
 
 /// What is declared, with the changes that `apply` would make.
-fn of_plan(
+fn of_plan<S: Step>(
     server: &ObjectName,
-    plan: &Plan<PostgresStep>,
-    known: &[TenantSummary],
+    plan: &Plan<S>,
+    known: &Inventory,
     vitals: &BTreeMap<Claim, Vitals>,
 ) -> Vec<Status> {
-    let known: BTreeMap<&Claim, &TenantSummary> = known.iter().map(|tenant| (&tenant.claim, tenant)).collect();
     let tenants = plan.tenants.iter().map(|tenant| {
         let changes = if tenant.steps.is_empty() { 0 } else { tenant.shown().count().max(1) };
         let summary = known.get(&tenant.claim);
@@ -175,9 +173,9 @@ fn of_plan(
 /// What a ledger knows, and how it is as far as that tells.
 pub fn of_ledger(server: &ObjectName, tenant: &TenantSummary, vitals: Option<&Vitals>) -> Status {
     let state = match (tenant.phase, tenant.present) {
-        ("Provisioned", true) => "Ready",
-        ("Provisioned", false) => "Missing",
-        (phase, _) => phase,
+        (Phase::Provisioned, true) => "Ready",
+        (Phase::Provisioned, false) => "Missing",
+        (phase, _) => phase.as_str(),
     };
     let since = vitals.and_then(|vitals| vitals.credential_since);
     Status {

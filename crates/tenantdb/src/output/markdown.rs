@@ -4,20 +4,23 @@ use tenantdb_core::{Condition, Plan, Planned, Risk, Step, TenantPlan};
 
 use super::printable;
 
-/// Several plans and their summary.
-pub fn plans<S: Step>(plans: &[Plan<S>], summary: &str) -> String {
-    let mut parts = vec![format!("### {summary}")];
-    for plan in plans {
-        let server = code(plan.server.as_str());
-        parts.extend(section(&format!("server {server}"), &plan.preparation));
-        for tenant in &plan.tenants {
-            parts.extend(section(&format!("{} on {server}", code(&tenant.claim.path())), &tenant.steps));
-            parts.extend(notes(tenant));
-        }
-        let condition =
-            |Condition { kind, message }: &Condition| format!("> **{kind}** on {server}: {}", escaped(message));
-        parts.extend(plan.conditions.iter().map(condition));
+/// Several plans, each as text already, below their summary.
+pub fn plans(plans: &[String], summary: &str) -> String {
+    let plans = plans.iter().filter(|plan| !plan.is_empty()).cloned();
+    std::iter::once(format!("### {summary}")).chain(plans).collect::<Vec<_>>().join("\n\n")
+}
+
+/// One plan; nothing where nothing is to be told.
+pub fn plan<S: Step>(plan: &Plan<S>) -> String {
+    let mut parts = Vec::new();
+    let server = code(plan.server.as_str());
+    parts.extend(section(&format!("server {server}"), &plan.preparation));
+    for tenant in &plan.tenants {
+        parts.extend(section(&format!("{} on {server}", code(&tenant.claim.path())), &tenant.steps));
+        parts.extend(notes(tenant));
     }
+    let condition = |Condition { kind, message }: &Condition| format!("> **{kind}** on {server}: {}", escaped(message));
+    parts.extend(plan.conditions.iter().map(condition));
     parts.join("\n\n")
 }
 

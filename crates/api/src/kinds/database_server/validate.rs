@@ -19,10 +19,6 @@ const OWNER_NAMING: &[&str] = &["name", "namespace", "database"];
 impl Kind for DatabaseServer {
     const RESOURCE: Resource = super::RESOURCE;
 
-    fn identity(&self) -> String {
-        self.metadata.name.to_string()
-    }
-
     fn validate(&self, origin: Origin) -> Vec<Violation> {
         let mut found = Vec::new();
         let spec = &self.spec;

@@ -30,10 +30,6 @@ const MAX_NAME_BYTES: usize = 253 - "-secret".len();
 impl Kind for TenantDatabase {
     const RESOURCE: Resource = super::RESOURCE;
 
-    fn identity(&self) -> String {
-        format!("{}/{}", self.namespace(), self.metadata.name)
-    }
-
     fn validate(&self, origin: Origin) -> Vec<Violation> {
         let mut found = Vec::new();
         let spec = &self.spec;

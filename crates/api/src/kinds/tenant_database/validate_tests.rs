@@ -1,6 +1,6 @@
 use crate::kinds::Violation;
 use crate::tenant_database::SettingValue;
-use crate::{Source, TenantDatabase, custom_resource, parse};
+use crate::{Source, Tenant, TenantDatabase, custom_resource, parse};
 use serde_json::json;
 
 fn text(spec: &str) -> String {
@@ -149,7 +149,7 @@ fn bare_setting_values_become_text() {
         name: "a.yaml".to_owned(),
         text: text("settings: {a: 1, b: -2, c: 1.50, d: true, e: false, f: off, g: 4MB, h: ''}"),
     };
-    let tenant = parse(&[source]).unwrap().tenants.remove(0).resource;
+    let Tenant::Database(tenant) = parse(&[source]).unwrap().tenants.remove(0).resource else { panic!() };
     let values: Vec<&str> = tenant.spec.settings.values().map(SettingValue::as_str).collect();
     assert_eq!(values, ["1", "-2", "1.5", "on", "off", "off", "4MB", ""]);
 }

@@ -13,10 +13,6 @@ const MAX_NAME_BYTES: usize = 253 - "-role-secret".len();
 impl Kind for TenantRole {
     const RESOURCE: Resource = super::RESOURCE;
 
-    fn identity(&self) -> String {
-        self.path().to_string()
-    }
-
     fn validate(&self, origin: Origin) -> Vec<Violation> {
         let mut found = Vec::new();
         let spec = &self.spec;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::{AccessLevel, Reconcile};
 use tenantdb_core::names::TenantNames;
-use tenantdb_core::{Actor, Claim, Condition, PlaceView, Refusal, RefusalKind, Risk, Task};
+use tenantdb_core::{Actor, Claim, Condition, Phase, PlaceView, Refusal, RefusalKind, Risk, Task};
 
 use super::{Planner, paused, told_only};
 use crate::Taking;
 use crate::access::Consent;
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{KIND, Phase, ROLE_KIND, TenantRow};
+use crate::ledger::{KIND, ROLE_KIND, TenantRow};
 use crate::notes;
 use crate::observe::{Observed, Shared, Tie};
 use crate::plan::conflict::account_conflict;
@@ -33,13 +33,20 @@ pub(in crate::plan) fn plan(
     }
     let row = crate::plan::row(observed, &account.claim);
     let names = names(account, desired, observed);
-    let refusal = account.refused.clone().or_else(|| account_conflict(account, row, &names, desired, observed));
+    let refusal = desired
+        .request
+        .refusals
+        .get(&account.claim)
+        .cloned()
+        .or_else(|| account_conflict(account, row, &names, desired, observed));
     let planned = refusal.map_or(Ok(()), Err).and_then(|()| {
         offer::check_account(account, &names, observed)?;
         door(account, &names, &observed.shared)?;
-        let custody = custody(account, &names, row, &observed.shared, place, desired.reissue)?;
+        let custody = custody(account, &names, row, &observed.shared, place, desired.request.reissue)?;
         let reach = Reach::of(account, &names, desired, observed, around);
-        Ok(Planner::new(account, row, names.clone(), observed, place, custody).plan_account(reach, around))
+        let mut planner = Planner::new(account, row, names.clone(), observed, place, custody);
+        planner.origin = desired.request.origin(&account.claim);
+        Ok(planner.plan_account(reach, around))
     });
     let planned = planned.unwrap_or_else(|refusal| refused(&account.claim, names.database.as_str(), refusal));
     if account.reconcile == Reconcile::Observe { told_only(planned) } else { planned }
@@ -111,13 +118,13 @@ pub(super) fn let_in(
     let owner = names.owner.as_str();
     let path = tenant.claim.path();
     let ledger = observed.ledger.as_ref();
-    let role_of = |consent: &Consent| Claim::at(&consent.to, ROLE_KIND, &desired.authority);
+    let role_of = |consent: &Consent| Claim::at(&consent.to, ROLE_KIND, &desired.request.authority);
     let role = |consent: &Consent| {
         if consent.is_own() {
             return Some((format!("{owner}_{}", consent.to), consent.level));
         }
         let declared = role_of(consent).and_then(|claim| desired.accounts.get(&claim));
-        let recorded = ledger?.account_declared_as(&consent.to, &desired.authority);
+        let recorded = ledger?.account_declared_as(&consent.to, &desired.request.authority);
         let name = recorded.map(|row| row.owner.clone()).or_else(|| Some(declared?.names.owner.to_string()));
         let applied = declared.map(|account| &account.applied).or(recorded.map(|row| &row.applied))?;
         let (_, level) = applied.databases.iter().find(|(database, _)| *database == path)?;
@@ -140,7 +147,7 @@ impl<'a> Lent<'a> {
     /// The database of a declaration: one that is declared now, else one that the ledger knows.
     fn find(path: &str, account: &Claim, desired: &'a Desired, observed: &'a Observed) -> Option<Self> {
         let ledger = observed.ledger.as_ref();
-        let declared = Claim::at(path, KIND, &desired.authority).and_then(|claim| desired.tenants.get(&claim));
+        let declared = Claim::at(path, KIND, &desired.request.authority).and_then(|claim| desired.tenants.get(&claim));
         if let Some(Tenant { claim, names, applied, .. }) = declared {
             let recorded = ledger.and_then(|ledger| ledger.tenants.get(claim)).and_then(TenantRow::names);
             let names = recorded.unwrap_or_else(|| names.clone());

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use tenantdb_core::{Condition, Refusal, RefusalKind};
+use tenantdb_core::{Condition, Phase, Refusal, RefusalKind};
 
 use super::Planner;
 use super::extensions::NewExtension;
 use crate::Taking;
-use crate::ledger::Phase;
 use crate::notes;
 use crate::observe::Inside;
 use crate::ownership;

@@ -1,11 +1,10 @@
 //! The scripts that a database begins with: each runs once, as the tenant, before anyone else gets the credential.
 
-use tenantdb_core::{Condition, CredentialStep, Held};
+use tenantdb_core::{Condition, CredentialStep, Held, Phase, Script};
 use tenantdb_credentials::Decision;
 
 use super::Planner;
-use crate::init::{self, InitScript, MARKED};
-use crate::ledger::Phase;
+use crate::init::{self, MARKED};
 use crate::notes;
 use crate::step::PostgresStep;
 
@@ -13,7 +12,7 @@ impl Planner<'_> {
     /// Notes the scripts that a run committed which was killed then. Their marks are taken away only with that.
     pub(super) fn record_scripts(&mut self) {
         let database = self.database_name();
-        for script in &self.tenant.init {
+        for script in self.scripts {
             let Some(role) = self.marked_by(script).filter(|_| !self.has_run(script)) else { continue };
             let step = self.recording(role, &database, script);
             self.push(step, "it was run, and the ledger does not know");
@@ -61,8 +60,7 @@ impl Planner<'_> {
         if self.row.is_none() {
             return;
         }
-        let changed: Vec<String> =
-            self.tenant.init.iter().filter(|script| self.was_another(script)).map(shown).collect();
+        let changed: Vec<String> = self.scripts.iter().filter(|script| self.was_another(script)).map(shown).collect();
         if !changed.is_empty() {
             let message = format!(
                 "{} changed since it was run, and is not run again; `tenantdb connect {} -n {} -- -f FILE` runs it by hand",
@@ -78,7 +76,7 @@ impl Planner<'_> {
     }
 
     fn tell_not_run(&mut self, why: &str) {
-        let scripts = self.tenant.init.iter().filter(|script| !self.has_run(script) && !self.was_another(script));
+        let scripts = self.scripts.iter().filter(|script| !self.has_run(script) && !self.was_another(script));
         let scripts: Vec<String> = scripts.filter(|script| self.marked_by(script).is_none()).map(shown).collect();
         if !scripts.is_empty() {
             let message = format!("{} was not run: {why}", scripts.join(", "));
@@ -86,7 +84,7 @@ impl Planner<'_> {
         }
     }
 
-    fn recording(&self, role: String, database: &str, script: &InitScript) -> PostgresStep {
+    fn recording(&self, role: String, database: &str, script: &Script) -> PostgresStep {
         PostgresStep::RecordScript {
             role,
             database: database.to_owned(),
@@ -97,8 +95,8 @@ impl Planner<'_> {
     }
 
     /// What is to be run, in its order.
-    fn pending(&self) -> Vec<InitScript> {
-        let all = self.tenant.init.iter().filter(|_| self.is_being_made());
+    fn pending(&self) -> Vec<Script> {
+        let all = self.scripts.iter().filter(|_| self.is_being_made());
         let fresh = all.filter(|script| !self.has_run(script) && !self.was_another(script));
         fresh.filter(|script| self.marked_by(script).is_none()).cloned().collect()
     }
@@ -109,22 +107,22 @@ impl Planner<'_> {
     }
 
     /// Whether the ledger knows that it ran, in the database that is there.
-    fn has_run(&self, script: &InitScript) -> bool {
+    fn has_run(&self, script: &Script) -> bool {
         let row = self.row.filter(|_| self.database.is_some());
         row.is_some_and(|row| row.scripts.iter().any(|ran| ran.digest == *script.digest()))
     }
 
     /// Whether another text of the same name ran.
-    fn was_another(&self, script: &InitScript) -> bool {
+    fn was_another(&self, script: &Script) -> bool {
         let row = self.row.filter(|_| self.database.is_some());
         !self.has_run(script) && row.is_some_and(|row| row.scripts.iter().any(|ran| ran.name == script.name()))
     }
 
     /// The login that carries the mark of a script that was committed.
-    fn marked_by(&self, script: &InitScript) -> Option<String> {
+    fn marked_by(&self, script: &Script) -> Option<String> {
         self.database?;
         let place = (Some(self.database_name()), MARKED.to_owned());
-        let mark = script.mark();
+        let mark = init::mark(script);
         let mut slots = self.custody.slots.values().map(|slot| &slot.role);
         let is_marked = |role: &&String| {
             let role = self.shared.roles.get(*role);
@@ -135,11 +133,11 @@ impl Planner<'_> {
 
     /// Whether a setting is a mark that is taken away together with its note in the ledger.
     pub(super) fn is_known_mark(&self, (_, parameter): &(Option<String>, String), value: &str) -> bool {
-        let is_noted = || self.tenant.init.iter().any(|script| script.mark() == value && !self.has_run(script));
+        let is_noted = || self.scripts.iter().any(|script| init::mark(script) == value && !self.has_run(script));
         parameter == MARKED && init::is_mark(value) && is_noted()
     }
 }
 
-fn shown(script: &InitScript) -> String {
+fn shown(script: &Script) -> String {
     format!("script {}", script.name())
 }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::tenant_database::Reconcile;
-use tenantdb_core::{Actor, Claim, Condition, Refusal, RefusalKind, Risk, Task};
+use tenantdb_core::{Actor, Claim, Condition, Phase, Refusal, RefusalKind, Risk, Task};
 
 use super::Planner;
 use crate::access::{self, Level};
 use crate::extension::Making;
-use crate::ledger::Phase;
 use crate::notes;
 use crate::observe::{Privileges, Tie};
 use crate::plan::departure;

@@ -19,14 +19,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_api::tenant_database::{Create, Reconcile};
 use tenantdb_core::names::TenantNames;
 use tenantdb_core::{
-    Actor, Claim, Condition, CredentialStep, PlaceView, Refusal, Risk, Slot, Step as _, Task, TenantChange, TenantPlan,
+    Actor, Claim, Condition, CredentialStep, Origin, Phase, PlaceView, Refusal, Risk, Script, Slot, Step as _, Task,
+    TenantChange, TenantPlan,
 };
 
 use super::conflict::conflict;
 use super::credential::{Custody, custody};
 use super::{PostgresTenantPlan, Room, offer, refused};
 use crate::desired::{Desired, Tenant};
-use crate::ledger::{Applied, Phase, TenantRow};
+use crate::ledger::{Applied, TenantRow};
 use crate::notes;
 use crate::observe::{Database, Inside, Observed, Shared};
 use crate::step::PostgresStep;
@@ -49,7 +50,12 @@ pub(super) fn plan(
     }
     let row = super::row(observed, &tenant.claim);
     let names = row.and_then(TenantRow::names).unwrap_or_else(|| tenant.names.clone());
-    let refusal = tenant.refused.clone().or_else(|| conflict(tenant, row, &names, desired, observed));
+    let refusal = desired
+        .request
+        .refusals
+        .get(&tenant.claim)
+        .cloned()
+        .or_else(|| conflict(tenant, row, &names, desired, observed));
     let plan = refusal.map_or(Ok(()), Err).and_then(|()| {
         let found = observed.inside.get(names.database.as_str()).and_then(|inside| inside.trap.clone());
         let trap = found.or_else(|| Trap::at_login(&observed.shared, names.database.as_str()));
@@ -59,11 +65,13 @@ pub(super) fn plan(
             room.take()?;
         }
         offer::check(tenant, &names, observed)?;
-        let custody = custody(tenant, &names, row, &observed.shared, place, desired.reissue)?;
+        let custody = custody(tenant, &names, row, &observed.shared, place, desired.request.reissue)?;
         let mut planner = Planner::new(tenant, row, names.clone(), observed, place, custody);
         if let Some(refusal) = planner.no_levels_here() {
             return Err(refusal);
         }
+        planner.scripts = desired.request.scripts_of(&tenant.claim);
+        planner.origin = desired.request.origin(&tenant.claim);
         planner.databases = Some(&desired.tenants);
         planner.let_in = account::let_in(tenant, &names, desired, observed);
         Ok(planner.plan())
@@ -138,6 +146,10 @@ struct Planner<'a> {
     let_in: BTreeMap<String, String>,
     /// The databases that are declared together with its own.
     databases: Option<&'a BTreeMap<Claim, Tenant>>,
+    /// The scripts that its database begins with.
+    scripts: &'a [Script],
+    /// Where its declaration stands, in a cluster.
+    origin: Option<&'a Origin>,
     plan: PostgresTenantPlan,
 }
 
@@ -172,6 +184,8 @@ impl<'a> Planner<'a> {
             settled_elsewhere: BTreeSet::new(),
             let_in: BTreeMap::new(),
             databases: None,
+            scripts: &[],
+            origin: None,
             plan,
         }
     }
@@ -459,7 +473,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let phase = self.row.map(|row| row.phase);
-        let origin = self.tenant.origin.clone();
+        let origin = self.origin.cloned();
         let stands_there = origin.is_none() || self.row.is_some_and(|row| row.origin == origin);
         let as_before = phase == Some(Phase::Provisioned) && self.before == self.tenant.applied && stands_there;
         if as_before && self.plan.steps.is_empty() {

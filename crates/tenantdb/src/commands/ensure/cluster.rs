@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tenantdb_api::TenantDatabase;
 use tenantdb_api::tenant_database::TenantDatabaseSpec;
+use tenantdb_api::{Tenant, TenantDatabase};
 use tenantdb_core::{
     Address, Authority, Claim, Delivery, Endpoint, Existing, Failure, Generation, Held, Place as _, Refusal,
     RefusalKind, Report, TenantChange, TenantOutcome,
 };
 use tenantdb_credentials::stores::dotenv::DotenvPlace;
 use tenantdb_kubernetes::{Stopped, TenantResource};
-use tenantdb_postgres::Desired;
 
 use super::Context;
 use crate::error::Error;
@@ -25,7 +24,7 @@ pub async fn ensure(
     place: &DotenvPlace,
     patience: Duration,
 ) -> Result<Report, Error> {
-    let claim = Desired::claim(authority, declaration);
+    let claim = Claim::new(authority, &Tenant::from(declaration.clone()));
     let mut outcome = TenantOutcome {
         database: declaration.spec.database.as_ref().map_or_else(String::new, ToString::to_string),
         claim,

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use tenantdb_api::{DatabaseServer, Declared};
 use tenantdb_core::{
-    Claim, CredentialStep, Depth, Failure, FailureKind, Note, Plan, Refusal, RefusalKind, Report, Risk, Step as _, Task,
+    Claim, CredentialStep, Depth, Engine, Failure, FailureKind, Note, Plan, Refusal, RefusalKind, Report, Risk, Step,
+    Task, notes,
 };
 use tenantdb_credentials::environment;
 use tenantdb_credentials::stores::dotenv::{self, DotenvPlace};
-use tenantdb_postgres::{Desired, PostgresStep, notes};
 
 use self::github::GithubEnvironment;
 use self::service::Service;
@@ -23,11 +23,12 @@ use self::variables::{Environment, Process};
 use super::consent::Asking;
 use super::{Context, apply, print};
 use crate::arguments::{EnsureArguments, EnsureFormat, Output};
+use crate::engines::{self, for_engine};
 use crate::error::{Error, Exit};
 use crate::input::{Input, ServerInput};
 use crate::output::report::{self, Told, Totals};
 use crate::output::style;
-use crate::resolve::{self, Request};
+use crate::resolve::{self, Extent};
 use crate::server::{self as servers, Connected};
 
 /// What to do about a server that anybody could pretend to be.
@@ -64,10 +65,13 @@ pub async fn run(context: &Context, arguments: &EnsureArguments) -> Result<Exit,
     let prefix = service.prefix(arguments.prefix.as_deref());
     let place = Arc::new(DotenvPlace::open(&file, prefix).map_err(Failure::from)?);
     servers::warn_of_unverified_with(&server.server.resource, UNVERIFIED);
-    let connected = servers::reach(context, &server.server.resource).await?;
-    let connected = connected.delivering_to(place.clone());
-    let ensured = ensure(context, &input, server, &connected, arguments).await;
-    connected.pass.engine.close().await;
+    let reached = servers::reach(context, &server.server.resource).await?;
+    let ensured = for_engine!(reached, connected => {
+        let connected = connected.delivering_to(place.clone());
+        let ensured = ensure(context, &input, server, &connected, arguments).await;
+        connected.pass.engine.close().await;
+        ensured
+    });
     let mut report = ensured?;
     refuse_without(&place, &mut report)?;
     tell(context, report, &place, arguments, github.as_ref(), began)
@@ -129,16 +133,13 @@ fn is_wanted(environment: &impl Environment) -> Result<bool, Error> {
 /// The service as a declaration on its server, if it can be one.
 fn input(service: &Service, server: Declared<DatabaseServer>, adopt: bool) -> Result<Input, Error> {
     let mut server = ServerInput::declared(server);
-    server.tenants = vec![Declared::synthetic(service.declaration(adopt))];
+    server.tenants = vec![Declared::synthetic(service.declaration(adopt)).tenant()];
     if let Some(problem) = servers::problem(&server.server) {
         return Err(Error::input(problem.message, problem.hint.unwrap_or_default()));
     }
-    let endpoint = servers::unknown_endpoint(&server.server.resource);
-    resolve::resolve(&server, &service.authority, endpoint).map_err(|wrong| {
-        let first = wrong.into_iter().next();
-        let message = first.map_or_else(String::new, |first| first.message);
-        Error::input(message, "set SERVICE_DB_NAME or SERVICE_DB_USER to another name")
-    })?;
+    if let Some(wrong) = engines::problems(&server, &service.authority).into_iter().next() {
+        return Err(Error::input(wrong.message, "set SERVICE_DB_NAME or SERVICE_DB_USER to another name"));
+    }
     Ok(Input { authority: service.authority.clone(), servers: vec![server], others: Vec::new() })
 }
 
@@ -149,10 +150,13 @@ async fn wait(context: &Context, input: &Input, server: &ServerInput, patience: 
     let mut told = false;
     loop {
         context.interrupt.check()?;
-        let Some(connected) = servers::ask(context, declared).await? else { return Ok(()) };
-        let desired = Desired::nothing(declared, &input.authority, connected.endpoint.clone());
-        let answer = connected.observe(&desired, Depth::Shallow).await;
-        connected.pass.engine.close().await;
+        let Some(reached) = servers::ask(context, declared).await? else { return Ok(()) };
+        let (address, answer) = for_engine!(reached, connected => {
+            let nothing = connected.request(declared, &input.authority).into();
+            let answer = connected.observe(&nothing, Depth::Shallow).await.map(drop);
+            connected.pass.engine.close().await;
+            (connected.address, answer)
+        });
         let error = match answer {
             Err(Error::Failure(failure)) if failure.kind == FailureKind::Unreachable => failure,
             Err(Error::Failure(failure)) if failure.kind == FailureKind::LoginRefused => {
@@ -160,9 +164,9 @@ async fn wait(context: &Context, input: &Input, server: &ServerInput, patience: 
                             TENANTDB_SERVER, what it declares";
                 return Err(failure.hint(hint).into());
             }
-            answer => return answer.map(drop),
+            answer => return answer,
         };
-        let (address, seconds) = (&connected.address, patience.as_secs());
+        let seconds = patience.as_secs();
         let left = patience.saturating_sub(began.elapsed());
         if left.is_zero() {
             let waited = if seconds == 0 { String::new() } else { format!(", after {seconds} s of waiting") };
@@ -178,15 +182,15 @@ async fn wait(context: &Context, input: &Input, server: &ServerInput, patience: 
 }
 
 /// Looks, plans and carries out, as `apply` does. Each option consents to what it says and nothing else; what keeps a service from its credential is a refusal.
-async fn ensure(
+async fn ensure<E: Engine>(
     context: &Context,
     input: &Input,
     server: &ServerInput,
-    connected: &Connected,
+    connected: &Connected<E>,
     arguments: &EnsureArguments,
 ) -> Result<Report, Error> {
-    let request = Request { depth: Depth::Deep, prune: false, reissue: arguments.reissue, enforce: false };
-    let looked = resolve::look(context, input, server, connected, None, request).await?;
+    let extent = Extent { depth: Depth::Deep, prune: false, reissue: arguments.reissue, enforce: false };
+    let looked = resolve::look(context, input, server, connected, None, extent).await?;
     let lost = lost(&looked.plan);
     // Where nothing is asked for, what turns up meanwhile has nobody's consent.
     let consents = looked.plan.risk() > Risk::Safe
@@ -237,7 +241,7 @@ fn refuse_without(place: &DotenvPlace, report: &mut Report) -> Result<(), Error>
 }
 
 /// Why the file does not hold the password that was delivered to it, if a new one would end it.
-fn lost(plan: &Plan<PostgresStep>) -> Option<Refusal> {
+fn lost<S: Step>(plan: &Plan<S>) -> Option<Refusal> {
     let tenant = plan.tenants.first()?;
     let step = tenant.steps.iter().find(|step| step.risk > Risk::Safe && is_new_password(&step.task))?;
     let place = tenant.steps.iter().find_map(|step| match &step.task {
@@ -251,12 +255,12 @@ fn lost(plan: &Plan<PostgresStep>) -> Option<Refusal> {
 }
 
 /// Whether a step is a part of making a new password.
-fn is_new_password(task: &Task<PostgresStep>) -> bool {
+fn is_new_password<S: Step>(task: &Task<S>) -> bool {
     matches!(task, Task::Credential(_)) || task.kind() == "enable-login"
 }
 
 /// Whether somebody else loses something.
-fn disrupts_others(plan: &Plan<PostgresStep>) -> bool {
+fn disrupts_others<S: Step>(plan: &Plan<S>) -> bool {
     let mut steps = plan.tenants.iter().flat_map(|tenant| &tenant.steps);
     steps.any(|step| step.risk > Risk::Safe && !is_new_password(&step.task))
 }

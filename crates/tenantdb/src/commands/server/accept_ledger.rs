@@ -1,10 +1,11 @@
 //! `tenantdb server accept-ledger`.
 
-use tenantdb_postgres::Postgres;
+use tenantdb_core::Engine as _;
 
 use super::Context;
 use crate::arguments::{AcceptLedgerArguments, Output};
 use crate::commands::consent::Asking;
+use crate::engines::ask;
 use crate::error::{Error, Exit};
 use crate::output::{say, style};
 
@@ -12,8 +13,8 @@ use crate::output::{say, style};
 pub async fn run(context: &Context, arguments: AcceptLedgerArguments) -> Result<Exit, Error> {
     let AcceptLedgerArguments { name, yes } = arguments;
     let server = context.home.server(&name)?;
-    let asked = context.ask(&server, async |connected, observed| {
-        if !Postgres::is_restored(&observed) {
+    let asked = ask!(context, &server, seen => {
+        if !seen.is_restored() {
             style::note(&format!("the ledger of {name} was not restored from a dump; there is nothing to accept"));
             return Ok(Exit::Done);
         }
@@ -22,9 +23,9 @@ pub async fn run(context: &Context, arguments: AcceptLedgerArguments) -> Result<
             style::error("needs consent", Some("answer yes at the terminal, or run it with --yes"));
             return Ok(Exit::Refused);
         }
-        connected.pass.engine.accept_ledger().await?;
+        seen.connected.pass.engine.accept_ledger().await?;
         say!("the ledger of {name} is accepted as it is");
         Ok(Exit::Done)
     });
-    asked.await.map(|exit| exit.unwrap_or(Exit::Done))
+    asked.map(|exit| exit.unwrap_or(Exit::Done))
 }

@@ -4,11 +4,12 @@ use tenantdb_api::database_server::SourceKind;
 use tenantdb_api::{DatabaseServer, did_you_mean};
 use tenantdb_core::reach::AdminLogin;
 use tenantdb_core::{Depth, Engine as _, FailureKind, Risk};
-use tenantdb_postgres::{Desired, Postgres};
+use tenantdb_postgres::Postgres;
 
 use super::Context;
 use crate::arguments::{BootstrapArguments, Output};
 use crate::commands::consent::Asking;
+use crate::engines::Reached;
 use crate::error::{Error, Exit};
 use crate::input::{self, Draft, Input, ServerInput};
 use crate::output::{plan, say, style};
@@ -26,7 +27,7 @@ pub async fn run(context: &Context, arguments: BootstrapArguments) -> Result<Exi
     let admin = server::administrator(context, &server).await?;
     let superuser = server::superuser(&arguments.superuser, &arguments.password(), &admin)?;
     server::warn_of_unverified(&server);
-    let connected = server::connect_as(context, &server, superuser)?;
+    let Reached::PostgreSQL(connected) = server::connect_as(context, &server, superuser)?;
     let done = as_superuser(&connected, &server, &admin, Asking::of(arguments.yes, Output::Text)).await;
     connected.pass.engine.close().await;
     let changed = match done? {
@@ -35,7 +36,7 @@ pub async fn run(context: &Context, arguments: BootstrapArguments) -> Result<Exi
         Done::Nothing => false,
     };
     context.interrupt.check()?;
-    let connected = server::connect_as(context, &server, admin)?;
+    let Reached::PostgreSQL(connected) = server::connect_as(context, &server, admin)?;
     let done = as_administrator(context, &connected, &server).await;
     connected.pass.engine.close().await;
     if changed | done? {
@@ -70,7 +71,7 @@ enum Done {
 
 /// The part that takes a superuser: the administrator's login, and who may connect to the server's own databases.
 async fn as_superuser(
-    connected: &Connected,
+    connected: &Connected<Postgres>,
     server: &DatabaseServer,
     admin: &AdminLogin,
     asking: Asking,
@@ -94,9 +95,13 @@ async fn as_superuser(
 }
 
 /// The administrator's part, which proves its login: the estate and the ledger. Whether there was anything to do.
-async fn as_administrator(context: &Context, connected: &Connected, server: &DatabaseServer) -> Result<bool, Error> {
+async fn as_administrator(
+    context: &Context,
+    connected: &Connected<Postgres>,
+    server: &DatabaseServer,
+) -> Result<bool, Error> {
     let authority = input::authority(&context.home)?;
-    let desired = Desired::nothing(server, &authority, connected.endpoint.clone());
+    let desired = connected.request(server, &authority).into();
     let observed = connected.observe(&desired, Depth::Shallow).await?;
     let preparation = Postgres::preparation(&observed);
     connected.pass.engine.prepare(&preparation).await?;

@@ -4,18 +4,18 @@ mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tenantdb_api::{DatabaseServer, Namespace, did_you_mean};
-use tenantdb_core::{Authority, Claim, Engine as _, Failure, Origin};
-use tenantdb_postgres::{Desired, Observed, Postgres};
+use tenantdb_api::{Namespace, did_you_mean};
+use tenantdb_core::{Authority, Claim, Engine, Failure, Inventory, Origin, TenantSummary};
 
 use self::transfer::Transfer;
 use super::Context;
 use crate::arguments::{Output, TakeoverArguments};
 use crate::commands::consent::Asking;
+use crate::engines::ask;
 use crate::error::{Error, Exit};
 use crate::input;
 use crate::output::{count, say, style};
-use crate::server::Connected;
+use crate::server::Seen;
 
 /// Gives what another authority has on a server to ours, or to a cluster's.
 pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit, Error> {
@@ -30,35 +30,34 @@ pub async fn run(context: &Context, arguments: TakeoverArguments) -> Result<Exit
         return Err(Error::input(message, "name the one that had them before"));
     }
     let server = context.server(&arguments.name).await?;
-    let taking = Taking { context, server: &server, from, to: &to, arguments: &arguments };
-    let asked = context.ask(&server, async |connected, observed| taking.run(connected, observed).await);
-    asked.await.map(|exit| exit.unwrap_or(Exit::Done))
+    let taking = Taking { context, from, to: &to, arguments: &arguments };
+    ask!(context, &server, seen => taking.run(&seen).await).map(|exit| exit.unwrap_or(Exit::Done))
 }
 
 /// What is given by whom to whom.
 struct Taking<'a> {
     context: &'a Context,
-    server: &'a DatabaseServer,
     from: &'a Authority,
     to: &'a Authority,
     arguments: &'a TakeoverArguments,
 }
 
 impl Taking<'_> {
-    async fn run(&self, connected: &Connected, observed: Observed) -> Result<Exit, Error> {
+    async fn run<E: Engine>(&self, seen: &Seen<'_, E>) -> Result<Exit, Error> {
         let Self { context, from, to, arguments, .. } = self;
         let name = &arguments.name;
-        if Postgres::is_restored(&observed) {
+        if seen.is_restored() {
             style::error(
                 &format!("the ledger of {name} was restored from a dump, and may not know whose they are by now"),
                 Some(&format!("apply what is declared first, then `tenantdb server accept-ledger {name}`")),
             );
             return Ok(Exit::Refused);
         }
-        let claims: BTreeSet<Claim> = Postgres::tenants(&observed).into_iter().map(|tenant| tenant.claim).collect();
+        let held = seen.inventory();
+        let claims: BTreeSet<Claim> = held.iter().map(|tenant| tenant.claim.clone()).collect();
         let origins = self.origins().await?;
         let theirs: BTreeSet<Claim> = claims.iter().filter(|claim| claim.authority == **from).cloned().collect();
-        let theirs = if from == to { standing_elsewhere(&observed, from, &origins) } else { theirs };
+        let theirs = if from == to { standing_elsewhere(&held, from, &origins) } else { theirs };
         if theirs.is_empty() && from == to {
             let message = format!("what {from} has on {name} is declared where it was, or not at all");
             return Err(Error::input(message, "apply what is declared first; there is nothing to take over"));
@@ -75,7 +74,7 @@ impl Taking<'_> {
             );
             return Ok(Exit::Refused);
         }
-        let Some(transfer) = self.transfer(connected, &observed, &theirs).await? else { return Ok(Exit::Refused) };
+        let Some(transfer) = self.transfer(seen, &theirs).await? else { return Ok(Exit::Refused) };
         let paths: Vec<String> = theirs.iter().map(Claim::path).collect();
         style::note(&format!("{from} has on {name}: {}", paths.join(", ")));
         if !Asking::of(arguments.yes, Output::Text).ask(&format!("Give them to {to}?"))? {
@@ -86,7 +85,7 @@ impl Taking<'_> {
         let origin = |claim: &Claim| Some((claim.clone(), origins.get(&claim.namespace)?.clone()));
         let standing: BTreeMap<Claim, Origin> = theirs.iter().filter_map(origin).collect();
         let standing = context.in_cluster.then_some(&standing);
-        connected.pass.engine.take_over(from, to, transfer.forgotten(), standing).await?;
+        seen.connected.pass.engine.take_over(from, to, transfer.forgotten(), standing).await?;
         for place in context.home.places()? {
             place.take_over(&theirs, to).map_err(Failure::from)?;
         }
@@ -104,19 +103,17 @@ impl Taking<'_> {
     }
 
     /// What becomes of the credentials; `None` when some are not here and nobody said what to do about that.
-    async fn transfer(
+    async fn transfer<E: Engine>(
         &self,
-        connected: &Connected,
-        observed: &Observed,
+        seen: &Seen<'_, E>,
         theirs: &BTreeSet<Claim>,
     ) -> Result<Option<Transfer>, Error> {
-        let Self { context, server, from, to, arguments } = self;
+        let Self { context, from, to, arguments } = self;
         if !context.in_cluster {
             return Ok(Some(Transfer::default()));
         }
-        let desired = Desired::nothing(server, to, connected.endpoint.clone());
-        let delivered = Postgres::delivered(&desired, observed, from);
-        let delivered = delivered.into_iter().filter(|(delivery, _)| theirs.contains(&delivery.claim)).collect();
+        let delivered =
+            seen.delivered(from).into_iter().filter(|(delivery, _)| theirs.contains(&delivery.claim)).collect();
         let transfer = Transfer::of(context, delivered, from, to).await?;
         if let (Some(missing), false) = (transfer.missing(), arguments.reissue) {
             style::error(
@@ -133,15 +130,12 @@ impl Taking<'_> {
 }
 
 /// What an authority has for declarations that stood elsewhere than those that stand in the cluster now.
-fn standing_elsewhere(
-    observed: &Observed,
-    authority: &Authority,
-    now: &BTreeMap<Namespace, Origin>,
-) -> BTreeSet<Claim> {
-    let recorded = Postgres::origins(observed, authority).into_iter();
-    let elsewhere =
-        recorded.filter(|(claim, (origin, _))| now.get(&claim.namespace).is_some_and(|found| found != origin));
-    elsewhere.map(|(claim, _)| claim).collect()
+fn standing_elsewhere(held: &Inventory, authority: &Authority, now: &BTreeMap<Namespace, Origin>) -> BTreeSet<Claim> {
+    let stands_elsewhere = |tenant: &&TenantSummary| {
+        let now = now.get(&tenant.claim.namespace);
+        tenant.origin.as_ref().is_some_and(|origin| now.is_some_and(|found| found != origin))
+    };
+    held.of(authority).filter(stands_elsewhere).map(|tenant| tenant.claim.clone()).collect()
 }
 
 fn unknown(claims: &BTreeSet<Claim>, from: &Authority, to: &Authority, server: &str) -> Error {

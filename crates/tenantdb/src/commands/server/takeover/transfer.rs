@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tenantdb_core::{Authority, Claim, Delivery, Failure, Generation, Place as _};
+use tenantdb_core::{Authority, Claim, Delivered, Delivery, Failure, Generation, Place as _};
+use tenantdb_credentials::Document;
 use tenantdb_credentials::stores::file::FilePlace;
 use tenantdb_credentials::stores::secret::{SecretPlace, place_id};
-use tenantdb_credentials::{Delivered, Document};
 
 use super::Context;
 use crate::error::Error;

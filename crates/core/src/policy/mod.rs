@@ -1,12 +1,18 @@
 //! What a namespace may ask of a server: a pure check of one declaration against the server's `allow`. Each key of it
 //! limits the field of its name, by its default when it is absent.
 
+mod refusals;
+
+pub use refusals::refusals;
+
 use std::collections::BTreeMap;
 
 use tenantdb_api::database_server::{Allow, AllowedExtensions, AllowedNamespaces, Labels};
 use tenantdb_api::kinds::Violation;
 use tenantdb_api::tenant_database::{Credentials, DeletionProtection, SecretPolicy, SettingValue};
-use tenantdb_api::{ConnectionLimit, DatabaseServer, Namespace, SettingName, SqlName, TenantDatabase, TenantRole};
+use tenantdb_api::{
+    ConnectionLimit, DatabaseServer, Namespace, SettingName, SqlName, Tenant, TenantDatabase, TenantRole,
+};
 
 use crate::names;
 
@@ -45,63 +51,12 @@ pub type Namespaces = BTreeMap<Namespace, Labels>;
 
 /// Everything that a declaration asks for and its server does not allow, field by field.
 #[must_use]
-pub fn violations(server: &DatabaseServer, tenant: &TenantDatabase, known: &Known) -> Vec<Violation> {
-    let spec = &tenant.spec;
-    let check = Check {
-        server,
-        allow: &server.spec.allow,
-        namespace: tenant.namespace(),
-        member_of: &spec.member_of,
-        settings: &spec.settings,
-        credentials: &spec.credentials,
-        protection: spec.deletion_protection,
-        connection_limit: spec.connection_limit,
-    };
-    let parts = [
-        check.namespaces(known.cluster),
-        check.names(tenant),
-        check.adopt(tenant),
-        check.member_of(),
-        check.templates(tenant),
-        check.extensions(tenant, known),
-        check.settings(),
-        check.secret_policies(known),
-        check.deliver(),
-        check.init(tenant),
-        check.restart(),
-        check.unprotected("database", known),
-        check.connection_limit(),
-        check.per_namespace(known),
-    ];
-    parts.into_iter().flatten().collect()
-}
-
-/// The same of a role without a database of its own.
-#[must_use]
-pub fn role_violations(server: &DatabaseServer, role: &TenantRole, known: &Known) -> Vec<Violation> {
-    let spec = &role.spec;
-    let check = Check {
-        server,
-        allow: &server.spec.allow,
-        namespace: role.namespace(),
-        member_of: &spec.member_of,
-        settings: &spec.settings,
-        credentials: &spec.credentials,
-        protection: spec.deletion_protection,
-        connection_limit: spec.connection_limit,
-    };
-    let parts = [
-        check.namespaces(known.cluster),
-        check.name("role", spec.role.as_ref(), role.metadata.name.as_str()).into_iter().collect(),
-        check.member_of(),
-        check.settings(),
-        check.secret_policies(known),
-        check.deliver(),
-        check.restart(),
-        check.unprotected("role", known),
-        check.connection_limit(),
-    ];
-    parts.into_iter().flatten().collect()
+pub fn violations(server: &DatabaseServer, tenant: &Tenant, known: &Known) -> Vec<Violation> {
+    let check = Check::new(server, tenant);
+    match tenant {
+        Tenant::Database(database) => check.database(database, known),
+        Tenant::Role(role) => check.role(role, known),
+    }
 }
 
 /// Whether it depends on more than names which namespaces may use a server.
@@ -133,7 +88,59 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     format!("[{}]", items.join(", "))
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    fn new(server: &'a DatabaseServer, tenant: &'a Tenant) -> Self {
+        let (member_of, settings, connection_limit) = match tenant {
+            Tenant::Database(TenantDatabase { spec, .. }) => (&spec.member_of, &spec.settings, spec.connection_limit),
+            Tenant::Role(TenantRole { spec, .. }) => (&spec.member_of, &spec.settings, spec.connection_limit),
+        };
+        Self {
+            server,
+            allow: &server.spec.allow,
+            namespace: tenant.namespace(),
+            member_of,
+            settings,
+            credentials: tenant.credentials(),
+            protection: tenant.deletion_protection(),
+            connection_limit,
+        }
+    }
+
+    fn database(&self, database: &TenantDatabase, known: &Known) -> Vec<Violation> {
+        let parts = [
+            self.namespaces(known.cluster),
+            self.names(database),
+            self.adopt(database),
+            self.member_of(),
+            self.templates(database),
+            self.extensions(database, known),
+            self.settings(),
+            self.secret_policies(known),
+            self.deliver(),
+            self.init(database),
+            self.restart(),
+            self.unprotected("database", known),
+            self.connection_limit(),
+            self.per_namespace(known),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
+    fn role(&self, role: &TenantRole, known: &Known) -> Vec<Violation> {
+        let parts = [
+            self.namespaces(known.cluster),
+            self.name("role", role.spec.role.as_ref(), role.metadata.name.as_str()).into_iter().collect(),
+            self.member_of(),
+            self.settings(),
+            self.secret_policies(known),
+            self.deliver(),
+            self.restart(),
+            self.unprotected("role", known),
+            self.connection_limit(),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
     fn namespaces(&self, cluster: Option<Cluster<'_>>) -> Vec<Violation> {
         let asked = format!("namespace `{}`", self.namespace);
         match (&self.allow.namespaces, cluster.map(|cluster| cluster.namespaces)) {
@@ -346,5 +353,4 @@ fn is_like(name: &str, pattern: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "policy_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 use tenantdb_api::tenant_database::Adopt;
-use tenantdb_api::{DatabaseServer, Source, TenantDatabase, parse};
+use tenantdb_api::{DatabaseServer, Source, parse};
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn server(allow: &str) -> DatabaseServer {
     manifests.servers.into_iter().next().unwrap().resource
 }
 
-fn tenant(spec: &str) -> TenantDatabase {
+fn tenant(spec: &str) -> Tenant {
     let text = format!(
         "apiVersion: tenantdb.dev/v1alpha1\nkind: TenantDatabase\nmetadata: {{name: cafe, namespace: shop}}\nspec: {spec}\n"
     );
@@ -29,7 +29,7 @@ fn trusted(extension: &str, _: Option<&str>) -> Option<bool> {
 
 const NEW: Known = Known { protected: None, others: 0, trusted: &trusted, cluster: None };
 
-fn paths(allow: &str, tenant: &TenantDatabase, known: &Known) -> Vec<String> {
+fn paths(allow: &str, tenant: &Tenant, known: &Known) -> Vec<String> {
     violations(&server(allow), tenant, known).into_iter().map(|violation| violation.path).collect()
 }
 
@@ -75,8 +75,8 @@ fn refused_of_role(allow: &str, spec: &str) -> Vec<String> {
         "apiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {{name: grafana, namespace: shop}}\nspec: {spec}\n"
     );
     let manifests = parse(&[Source { name: "role.yaml".to_owned(), text }]).unwrap();
-    let role = manifests.roles.into_iter().next().unwrap().resource;
-    role_violations(&server(allow), &role, &NEW).into_iter().map(|violation| violation.path).collect()
+    let role = manifests.tenants.into_iter().next().unwrap().resource;
+    violations(&server(allow), &role, &NEW).into_iter().map(|violation| violation.path).collect()
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_role_without_a_database_is_limited_by_the_same_keys() {
 
 #[test]
 fn what_the_declaration_can_not_ask_for_yet_is_limited_as_well() {
-    let mut asking = tenant("{}");
+    let Tenant::Database(mut asking) = tenant("{}") else { panic!() };
     let spec = &mut asking.spec;
     spec.adopt = Adopt::Existing;
     spec.credentials.secret_policy = SecretPolicy::TakeOver;
@@ -121,6 +121,7 @@ fn what_the_declaration_can_not_ask_for_yet_is_limited_as_well() {
         "spec.credentials.deliver[1].secret.namespace",
         "spec.credentials.restart",
     ];
+    let asking = Tenant::Database(asking);
     assert_eq!(paths("{}", &asking, &NEW), expected);
     let all =
         "{adopt: Existing, secretPolicies: [TakeOver], restart: true, deliver: {stores: [vault], namespaces: [erp]}}";
@@ -129,8 +130,9 @@ fn what_the_declaration_can_not_ask_for_yet_is_limited_as_well() {
 
 #[test]
 fn a_secret_of_others_needs_a_cluster_that_asks_who_may_write_it() {
-    let mut asking = tenant("{}");
+    let Tenant::Database(mut asking) = tenant("{}") else { panic!() };
     asking.spec.credentials.secret_policy = SecretPolicy::Merge;
+    let asking = Tenant::Database(asking);
     let namespaces = Namespaces::new();
     let said = |guards_secrets| {
         let cluster = Some(Cluster { namespaces: &namespaces, guards_protection: false, guards_secrets });
