@@ -19,7 +19,6 @@ mod pass;
 mod place;
 mod plan;
 pub mod policy;
-mod queue;
 pub mod reach;
 mod request;
 mod review;

@@ -1,39 +1,23 @@
 //! Kubernetes: custom resources are watched, and servers are kept as they declare.
 //!
 //! The way of the data: `watch` tells what changed to `index`, which knows no client and says which server has to look
-//! at what; each server's `worker` gathers that, looks, and runs the one pass that the command line runs as well; `status`
-//! says how each tenant came out, and `writer` alone writes it. Of several operators, `replicas` says which one works on
-//! which server. Nothing here plans anything itself.
+//! at what; each server's `worker` gathers that, looks, and runs the one pass that the command line runs as well; `tell`
+//! says how each tenant came out. `protect` marks what may not go without a word, `cluster` sees to what belongs to no
+//! server, and of several operators `replicas` says which one works on which server. Nothing here plans anything itself.
 
 mod backoff;
 mod cluster;
-mod connect;
-mod events;
-mod finalizer;
-mod follow;
-mod guard;
 mod index;
 mod metrics;
-mod namespaces;
-mod notes;
-mod object;
-mod origins;
-pub mod reason;
-mod reference;
-mod references;
+mod protect;
 mod replicas;
-mod report;
-mod scripts;
 mod serve;
 mod shared;
-mod sources;
-mod status;
-mod stranded;
-mod sync_options;
-mod text;
+mod tell;
 mod watch;
 mod worker;
-mod writer;
+
+pub use tell::reason;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -49,18 +33,18 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch::{Sender, channel};
 use tokio::task::JoinSet;
 
-use events::Events;
-use finalizer::Finalizers;
-use follow::Following;
-use guard::Guard;
 use index::Index;
-use origins::Origins;
+use protect::finalizer::Finalizers;
+use protect::guard::Guard;
 use replicas::{Replicas, Share, Sharing, Term};
 use serve::Health;
 use shared::Shared;
+use tell::events::Events;
+use tell::writer::StatusWriter;
 use watch::Seen;
+use watch::follow::Following;
 use worker::Worker;
-use writer::StatusWriter;
+use worker::origins::Origins;
 
 /// How often is looked whether to stop.
 const STOP: Duration = Duration::from_millis(100);

@@ -10,16 +10,16 @@ use tenantdb_core::{Authority, Interrupt};
 use tenantdb_credentials::stores::secret::SecretPlace;
 use tokio::sync::Notify;
 
-use crate::events::{Events, Happened};
-use crate::finalizer::Finalizers;
-use crate::guard::Guard;
 use crate::index::Index;
-use crate::object::{Key, Tenant};
-use crate::origins::Origins;
+use crate::protect::finalizer::Finalizers;
+use crate::protect::guard::Guard;
 use crate::replicas::{Share, Term};
 use crate::serve::Health;
-use crate::status::{self, Facts, Verdict};
-use crate::writer::{StatusWriter, Target};
+use crate::tell::events::{Events, Happened};
+use crate::tell::status::{self, Facts, Verdict};
+use crate::tell::writer::{StatusWriter, Target};
+use crate::watch::object::{Key, Tenant};
+use crate::worker::origins::Origins;
 
 /// What all workers share, each in its own term.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! PostgreSQL: what a server is, what it should be, which steps lead there, and how they are carried out.
 //!
-//! The way of the data: `desired` resolves declarations to names, `look` has `observe` read the shared catalogs
+//! The way of the data: `desired` resolves declarations to names, `observe` looks at the shared catalogs
 //! and the ledger, `plan` compares the two without touching anything, `apply` sends the statements of its steps over the
 //! sessions of `connect`. Nothing here knows Kubernetes or the command line.
 
@@ -13,7 +13,6 @@ mod engine;
 mod extension;
 mod init;
 mod ledger;
-mod look;
 pub mod notes;
 mod observe;
 mod ownership;
@@ -23,7 +22,6 @@ mod script;
 mod sql;
 mod step;
 mod trap;
-mod trust;
 
 pub use access::{Consent, Level};
 pub use bootstrap::BootstrapStep;

@@ -6,7 +6,7 @@ use tenantdb_api::tenant_database::{Adopt, DeletionProtection, SecretPolicy};
 use tenantdb_api::{DatabaseServer, Declared};
 use tenantdb_core::{Authority, Claim, Consent, Declarations, Recorded, Risk};
 
-use crate::object::{Key, Tenant};
+use crate::watch::object::{Key, Tenant};
 
 /// Those that a pass is about.
 #[derive(Default)]

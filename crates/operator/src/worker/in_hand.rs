@@ -9,9 +9,9 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::batch::Batch;
-use crate::connect::Connected;
 use crate::index::{Look, Work};
-use crate::object::{Key, Object};
+use crate::watch::object::{Key, Object};
+use crate::worker::connect::Connected;
 
 /// A pass that was planned.
 pub(crate) struct Begun<E> {

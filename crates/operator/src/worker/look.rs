@@ -12,15 +12,15 @@ use tenantdb_core::{
 use tokio::time::Instant;
 
 use super::{Answer, Batch, Begun, Worker, version_of};
-use crate::connect::Connected;
 use crate::index::{Look, Work};
-use crate::notes;
-use crate::object::{Key, Object};
-use crate::reference::{Reference, ReferredKind};
-use crate::report::Reporter;
-use crate::scripts;
 use crate::shared::Shared;
-use crate::status::{Facts, Verdict};
+use crate::tell::notes;
+use crate::tell::report::Reporter;
+use crate::tell::status::{Facts, Verdict};
+use crate::watch::object::{Key, Object};
+use crate::watch::reference::{Reference, ReferredKind};
+use crate::worker::connect::Connected;
+use crate::worker::scripts;
 
 impl<E: Engine> Worker<E> {
     /// Looks at those that were asked for, those first that need no closer look, and begins what there is to do.

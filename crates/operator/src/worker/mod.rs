@@ -3,10 +3,14 @@
 
 mod answer;
 mod batch;
+mod connect;
 mod in_hand;
 mod look;
+pub(crate) mod origins;
 mod repeats;
 mod retries;
+mod scripts;
+mod sources;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,15 +23,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::pause;
-use crate::connect::{Connected, Way};
 use crate::index::{Look, Work};
-use crate::object::{Key, Meta, Object, Tenant};
-use crate::reason;
-use crate::reference::Reader;
 use crate::replicas::Term;
 use crate::shared::Shared;
-use crate::status::{self, Facts, Verdict};
-use crate::writer::Target;
+use crate::tell::reason;
+use crate::tell::status::{self, Facts, Verdict};
+use crate::tell::writer::Target;
+use crate::watch::object::{Key, Meta, Object, Tenant};
+use crate::watch::reference::Reader;
+use crate::worker::connect::{Connected, Way};
 
 use answer::Answer;
 pub(crate) use batch::Batch;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::pause;
-use crate::object::Key;
+use crate::watch::object::Key;
 
 /// How long to wait at most.
 const LONGEST: Duration = Duration::from_mins(1);

@@ -3,10 +3,12 @@
 mod foreign;
 mod inside;
 mod levels;
+mod look;
 mod obstacles;
 mod shared;
 mod text;
 mod ties;
+mod trust;
 mod upgrades;
 mod users;
 mod values;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::events::Happened;
 use crate::index::Index;
-use crate::object::{Key, Tenant};
-use crate::reason;
 use crate::shared::Shared;
-use crate::status::{Facts, Verdict};
+use crate::tell::events::Happened;
+use crate::tell::reason;
+use crate::tell::status::{Facts, Verdict};
+use crate::watch::object::{Key, Tenant};
 
 /// How long to wait before what is let go is looked for again.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -7,9 +7,9 @@ use tenantdb_core::{
     Condition, Failure, FailureKind, Note, Refusal, RefusalKind, TenantChange, TenantOutcome, Unusable, notes,
 };
 
-use crate::events::Happened;
-use crate::reason::{self, Reason, Standing};
-use crate::text::shortened;
+use crate::tell::events::Happened;
+use crate::tell::reason::{self, Reason, Standing};
+use crate::tell::text::shortened;
 
 /// How many bytes of a message are told: whoever declares something decides how much there is to say, and a status has to
 /// be taken by the API server.

@@ -14,8 +14,8 @@ use tenantdb_kubernetes::told;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::backoff::pause;
-use crate::object::api;
 use crate::serve::Health;
+use crate::watch::object::api;
 
 /// How many requests are under way.
 const AT_A_TIME: usize = 16;

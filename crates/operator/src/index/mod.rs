@@ -1,5 +1,7 @@
 //! What is declared, and what has to be looked at: no client, no clock, no waiting.
 
+mod references;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,10 +9,10 @@ use tenantdb_api::database_server::Labels;
 use tenantdb_api::{DatabaseServer, Namespace, ObjectName};
 use tenantdb_core::policy::Namespaces;
 
-use crate::namespaces::PROTECTED;
-use crate::object::{Key, Object, Tenant};
-use crate::reference::Reference;
-use crate::references::References;
+use crate::protect::namespaces::PROTECTED;
+use crate::watch::object::{Key, Object, Tenant};
+use crate::watch::reference::Reference;
+use references::References;
 
 /// A change that a watch saw. An object that is gone is `None`.
 #[derive(Debug)]
@@ -424,5 +426,4 @@ impl Index {
 }
 
 #[cfg(test)]
-#[path = "index_tests.rs"]
 mod tests;

@@ -4,7 +4,7 @@
 use tenantdb_core::notes as told;
 use tenantdb_core::{By, Note, Of};
 
-use crate::notes;
+use crate::tell::notes;
 
 /// How a declaration stands (kstatus).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tenantdb_core::{Failure, FailureKind};
 use tenantdb_kubernetes::told;
 
-use crate::object::{FINALIZER, Key, Marks, Tenant, api};
-use crate::sync_options;
+use crate::protect::sync_options;
+use crate::watch::object::{FINALIZER, Key, Marks, Tenant, api};
 
 /// How many requests are under way.
 const AT_A_TIME: usize = 16;

@@ -1,6 +1,10 @@
 //! Watches: what the API server says has changed. A watch that breaks begins anew, and what went away meanwhile is
 //! told as gone.
 
+pub(crate) mod follow;
+pub(crate) mod object;
+pub(crate) mod reference;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,7 +26,7 @@ use tenantdb_kubernetes::told;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::index::Change;
-use crate::object::{Key, Object, api_resource};
+use crate::watch::object::{Key, Object, api_resource};
 
 /// How long what we write ourselves may take to be known as ours: the watch is often faster than the answer.
 const ECHO: Duration = Duration::from_millis(100);

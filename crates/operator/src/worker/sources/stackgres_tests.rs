@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::reference::ReferredKind;
+use crate::watch::reference::ReferredKind;
 
 fn at() -> Reference {
     Reference { kind: ReferredKind::StackGres, namespace: "genfix".parse().unwrap(), name: "dev".parse().unwrap() }

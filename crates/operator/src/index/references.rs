@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantdb_api::ObjectName;
 
-use crate::object::Key;
-use crate::reference::Reference;
+use crate::watch::object::Key;
+use crate::watch::reference::Reference;
 
 /// What servers, and declarations that wait, refer to.
 #[derive(Debug, Default)]

@@ -13,8 +13,8 @@ use tenantdb_core::{
     Address, Condition, Endpoint, Engine, Failure, FailureKind, Interrupt, Pass, Password, Place, Writer,
 };
 
-use crate::reference::{KeyOf, Reader, Reference, ReferredKind, text, waiting};
-use crate::sources::{self, Located, LoginSecret};
+use crate::watch::reference::{KeyOf, Reader, Reference, ReferredKind, text, waiting};
+use crate::worker::sources::{self, Located, LoginSecret};
 
 /// A server that can be asked.
 pub(crate) struct Connected<E> {

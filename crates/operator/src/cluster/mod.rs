@@ -1,14 +1,16 @@
 //! What belongs to no server: declarations that none is there for, and namespaces.
 
+mod stranded;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::namespaces::Namespaces;
+use crate::protect::namespaces::Namespaces;
 use crate::shared::Shared;
-use crate::stranded::strand;
+use stranded::strand;
 
 /// How long to gather what changes before it is looked at.
 const GATHERING: Duration = Duration::from_millis(50);

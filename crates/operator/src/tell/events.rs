@@ -9,9 +9,9 @@ use kube::{Api, Client};
 use tenantdb_api::API_VERSION;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::object::Key;
-use crate::reason::{Deed, Reason};
-use crate::text::shortened;
+use crate::tell::reason::{Deed, Reason};
+use crate::tell::text::shortened;
+use crate::watch::object::Key;
 
 /// The most that an Event's note may hold, in bytes (Kubernetes API reference, `Event` of `events.k8s.io/v1`).
 const LONGEST: usize = 1024;

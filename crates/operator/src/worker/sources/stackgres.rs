@@ -6,7 +6,7 @@ use tenantdb_api::database_server::{ClusterReference, TlsMode};
 use tenantdb_core::{Address, Failure};
 
 use super::{Located, LoginSecret, fields, host, reached_at, secret};
-use crate::reference::{KeyOf, Reference, waiting};
+use crate::watch::reference::{KeyOf, Reference, waiting};
 
 /// Where its primary Service leads to the pooler, which applications use.
 const POOLER: u16 = 5432;

@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 use tenantdb_api::ObjectName;
 use tenantdb_core::{Claim, Condition, Event, Failure, FailureKind, Listener, Refusal, TenantOutcome};
 
-use crate::object::Tenant;
 use crate::shared::Shared;
-use crate::status::{Facts, Verdict};
+use crate::tell::status::{Facts, Verdict};
+use crate::watch::object::Tenant;
 use crate::worker::Batch;
 
 /// Tells of the tenants of one batch.

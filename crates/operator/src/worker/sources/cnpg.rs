@@ -7,8 +7,8 @@ use tenantdb_core::{Address, Condition, Failure};
 use tenantdb_postgres::ESTATE;
 
 use super::{Located, LoginSecret, fields, host, reached_at, secret};
-use crate::notes;
-use crate::reference::{KeyOf, Reference, waiting};
+use crate::tell::notes;
+use crate::watch::reference::{KeyOf, Reference, waiting};
 
 /// The port of all its Services.
 const PORT: u16 = 5432;

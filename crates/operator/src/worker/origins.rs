@@ -10,8 +10,8 @@ use tenantdb_core::{Claim, Failure, FailureKind, Origin};
 use tenantdb_kubernetes::{CLUSTER, namespace_uids, told};
 use tokio::sync::OnceCell;
 
-use crate::object::Key;
 use crate::shared::Shared;
+use crate::watch::object::Key;
 use crate::worker::Batch;
 
 /// From how many namespaces on all are listed.

@@ -7,8 +7,8 @@ use kube::Client;
 use tenantdb_api::{Tenant, TenantDatabase};
 use tenantdb_core::{Claim, Engine, Failure, Fault, Inventory, Phase, Refusal, RefusalKind, Script};
 
-use crate::object::Key;
-use crate::reference::{KeyOf, Reader, Reference, ReferredKind, waiting};
+use crate::watch::object::Key;
+use crate::watch::reference::{KeyOf, Reader, Reference, ReferredKind, waiting};
 use crate::worker::Batch;
 
 /// How many requests are under way.

@@ -13,7 +13,7 @@ use tenantdb_core::{Authority, Claim};
 use tenantdb_kubernetes::REFRESH;
 pub(crate) use tenantdb_kubernetes::{api, api_resource};
 
-use crate::sync_options;
+use crate::protect::sync_options;
 
 /// Keeps an object from vanishing before what it stands for is dealt with.
 pub(crate) const FINALIZER: &str = "tenantdb.dev/ledger";

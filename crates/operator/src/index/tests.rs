@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tenantdb_api::{ObjectName, tenant_database, tenant_role};
 
 use super::{Change, Index, Look, Work};
-use crate::object::{Key, Object};
-use crate::reference::{Reference, ReferredKind};
+use crate::watch::object::{Key, Object};
+use crate::watch::reference::{Reference, ReferredKind};
 
 fn object(name: &str, generation: i64, spec: &Value) -> DynamicObject {
     let metadata = json!({"name": name, "namespace": "default", "uid": name, "generation": generation});

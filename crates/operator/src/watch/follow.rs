@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::index::Change;
-use crate::reference::Reference;
+use crate::watch::reference::Reference;
 use crate::watch::{Seen, why};
 
 /// The watches that there are; they end with it.

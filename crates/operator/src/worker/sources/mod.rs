@@ -11,7 +11,7 @@ use tenantdb_api::database_server::{ClusterReference, TlsMode};
 use tenantdb_api::{Namespace, ObjectName};
 use tenantdb_core::{Address, Condition, Failure};
 
-use crate::reference::{KeyOf, Reference, ReferredKind, waiting};
+use crate::watch::reference::{KeyOf, Reference, ReferredKind, waiting};
 
 pub(crate) use cnpg::locate as cnpg;
 pub(crate) use stackgres::locate as stackgres;

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use tenantdb_core::{Claim, Depth, Failure, FailureKind, Phase};
 use tokio::task::JoinSet;
 
+use super::trust::{check_admin, may_act_as_estate, trusted_ledger};
 use crate::connect::{Connections, Session};
 use crate::desired::{Desired, Tenant};
 use crate::engine::Postgres;
 use crate::ledger::{Applied, Ledger, TenantRow};
 use crate::observe::{self, Inside, Observed, Setting, Shared, Wanted};
-use crate::trust::{check_admin, may_act_as_estate, trusted_ledger};
 use crate::{access, plan};
 
 impl Postgres {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::reference::ReferredKind;
+use crate::watch::reference::ReferredKind;
 
 /// A cluster as CloudNativePG keeps it.
 fn cluster(spec: &Value) -> DynamicObject {
