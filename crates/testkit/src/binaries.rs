@@ -89,7 +89,7 @@ fn reachable(directory: &Path, major: u32) -> PathBuf {
         if !copy.is_dir() {
             let prefix = directory.parent().expect("a bin directory has a parent");
             let fresh = files::new_directory(&base, "new-", None);
-            files::copy_tree(prefix, &fresh.join("prefix"), None, true);
+            files::copy_as(prefix, &fresh.join("prefix"), None, true);
             std::fs::rename(fresh.join("prefix"), &copy).expect("rename within the base directory");
             let _ = std::fs::remove_dir_all(&fresh);
         }

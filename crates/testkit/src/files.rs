@@ -118,9 +118,14 @@ pub(crate) fn write_private(path: &Path, content: &[u8], account: Option<Account
     give(path, account);
 }
 
+/// Copies a directory tree that has no symbolic links.
+pub fn copy_tree(from: &Path, to: &Path) {
+    copy_as(from, to, None, false);
+}
+
 /// Copies a directory tree; every copy belongs to the account. `links` says whether symbolic links are copied as such
 /// (there are none in a fresh cluster, so elsewhere one is a mistake).
-pub(crate) fn copy_tree(from: &Path, to: &Path, account: Option<Account>, links: bool) {
+pub(crate) fn copy_as(from: &Path, to: &Path, account: Option<Account>, links: bool) {
     let fail = |path: &Path, error: std::io::Error| -> ! { panic!("can't copy {}: {error}", path.display()) };
     let metadata = fs::metadata(from).unwrap_or_else(|error| fail(from, error));
     fs::create_dir(to).unwrap_or_else(|error| fail(to, error));
@@ -132,7 +137,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path, account: Option<Account>, links:
         let (source, copy) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().unwrap_or_else(|error| fail(&source, error));
         if kind.is_dir() {
-            copy_tree(&source, &copy, account, links);
+            copy_as(&source, &copy, account, links);
         } else if kind.is_symlink() && links {
             let goal = fs::read_link(&source).unwrap_or_else(|error| fail(&source, error));
             std::os::unix::fs::symlink(goal, &copy).unwrap_or_else(|error| fail(&copy, error));

@@ -109,7 +109,7 @@ fn sweep(base: &Path) {
 }
 
 /// Removes a directory in which dying processes may still write.
-fn remove(path: &Path) {
+pub(crate) fn remove(path: &Path) {
     for _ in 0..50 {
         match fs::remove_dir_all(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(Duration::from_millis(20)),

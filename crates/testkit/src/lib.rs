@@ -30,7 +30,7 @@ pub use account::{Account, unprivileged_account};
 pub use binaries::{available, bin_dir, skip, try_bin_dir};
 pub use client::{query_at, run_blocking};
 pub use control_plane::{Cluster, helm};
-pub use files::scratch_directory;
+pub use files::{copy_tree, scratch_directory};
 pub use manifests::{ADMIN_PASSWORD_VARIABLE, server_manifest, tenant_manifest};
 pub use matrix::{MAJORS, Outcome, majors, run_async, run_sync};
 pub use objects::Objects;

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use crate::account::{Account, unprivileged_account};
 use crate::client::{Login, describe, run_blocking};
-use crate::leftovers::Home;
+use crate::leftovers::{self, Home};
 use crate::options::{Admin, Options};
 use crate::ports::PortLease;
 use crate::process::{Postmaster, Start};
@@ -70,7 +70,7 @@ impl TestServer {
         let template = template::of(&bin);
         let home = Home::new(options.fsync);
         let data = home.path().join("data");
-        files::copy_tree(&template.data, &data, account, false);
+        files::copy_as(&template.data, &data, account, false);
         let server = Self {
             bin,
             account,
@@ -202,6 +202,29 @@ impl TestServer {
         self.end(Signal::SIGKILL);
     }
 
+    /// Stops it in order and keeps its data, for [`TestServer::go_back`] to go on from.
+    pub fn keep(&self) {
+        self.stop();
+        let kept = self.kept_data();
+        fs::rename(self.data_directory(), &kept)
+            .unwrap_or_else(|error| panic!("can't make {}: {error}", kept.display()));
+    }
+
+    /// Ends it, and starts it with the data that [`TestServer::keep`] kept, on the same port; as often as need be.
+    pub fn go_back(&self) {
+        self.end(Signal::SIGQUIT);
+        let data = self.data_directory();
+        leftovers::remove(&data);
+        files::copy_as(&self.kept_data(), &data, self.account, false);
+        self.start_again();
+    }
+
+    /// Ends it, and takes its data away but for what [`TestServer::keep`] kept.
+    pub fn rest(&self) {
+        self.end(Signal::SIGQUIT);
+        leftovers::remove(&self.data_directory());
+    }
+
     /// Runs statements as the superuser and gives their rows as `psql -At` does; panics when one fails.
     /// Blocks the thread; works in asynchronous tests too.
     #[track_caller]
@@ -269,6 +292,10 @@ impl TestServer {
         if let Some(mut postmaster) = self.postmaster().take() {
             postmaster.end(with);
         }
+    }
+
+    fn kept_data(&self) -> PathBuf {
+        self.home.path().join("kept-data")
     }
 
     fn configure(&self) {

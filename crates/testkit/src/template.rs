@@ -57,7 +57,7 @@ fn make(bin: &Path, cache: &Path, path: &Path) {
         }
     }
     let fresh = files::new_directory(cache, "new-", None);
-    files::copy_tree(&data, &fresh.join("data"), None, false);
+    files::copy_as(&data, &fresh.join("data"), None, false);
     files::write_private(&fresh.join("superuser-password"), password.as_bytes(), None);
     fs::rename(&fresh, path).unwrap_or_else(|error| panic!("can't make {}: {error}", path.display()));
     let _ = fs::remove_dir_all(&work);

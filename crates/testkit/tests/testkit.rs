@@ -33,6 +33,24 @@ on_every_server! {
         assert_eq!(server.psql("postgres", "SELECT n, n * 2 FROM kept ORDER BY n"), "1|2\n2|4");
     }
 
+    /// What was kept is there again, as often as it is asked for, and nothing that came after it.
+    fn goes_back_to_what_was_kept(server: TestServer) {
+        let port = server.port();
+        server.psql("postgres", "CREATE TABLE kept AS SELECT 1 AS n");
+        server.keep();
+        for _ in 0..2 {
+            server.go_back();
+            server.psql("postgres", "INSERT INTO kept VALUES (2)");
+            server.psql("postgres", "CREATE DATABASE later");
+            assert_eq!(server.psql("postgres", "SELECT count(*) FROM kept"), "2");
+        }
+        server.rest();
+        assert!(server.try_psql("postgres", "SELECT 1").is_err());
+        server.go_back();
+        assert_eq!((server.psql("postgres", "TABLE kept").as_str(), server.port()), ("1", port));
+        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database"), "3");
+    }
+
     /// The log holds the statements, and none of the passwords.
     async fn logs_statements_and_no_password(server: TestServer) {
         server.psql("postgres", "SELECT 'a needle'");

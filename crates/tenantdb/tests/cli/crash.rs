@@ -2,7 +2,9 @@
 //!
 //! `TENANTDB_SOAK=1` makes the full numbers of kills, which take about half an hour.
 
+mod damage;
 mod reader;
+mod scenario;
 mod scenarios;
 mod site;
 
@@ -21,7 +23,8 @@ use tenantdb_testkit::{Admin, Options};
 
 use crate::world::{Run, World, query, tenant};
 use reader::Reader;
-use scenarios::{NOTHING, SCENARIOS, Scenario};
+use scenario::NOTHING;
+use scenarios::SCENARIOS;
 use site::{Left, Site};
 
 /// Servers at work at the same time.
@@ -39,11 +42,26 @@ struct Kill {
 #[test]
 fn a_crash_at_any_kind_of_step_is_mended_by_running_again() {
     let Some(majors) = majors() else { return };
-    let traced: Vec<BTreeMap<String, usize>> = in_parallel(SERVERS, (0..SCENARIOS.len()).collect(), |index| {
-        passages(&SCENARIOS[index], majors[index % majors.len()])
+    let stages = in_parallel(SERVERS, (0..SCENARIOS.len()).collect(), |scenario| {
+        let mut stage = Stage::new(scenario, majors[scenario % majors.len()]);
+        let passages = stage.passages();
+        (stage, passages)
     });
-    let kills = if soak() { every_failpoint(&traced, &majors) } else { every_kind(&traced, &majors) };
-    in_parallel(SERVERS, kills.clone(), |kill| crash(&kill));
+    let (stages, traced): (Vec<Stage>, Vec<BTreeMap<String, usize>>) = stages.into_iter().unzip();
+    let kills = if soak() { every_failpoint(&traced, &majors) } else { every_kind(&traced, &stages) };
+    let mut on_stages: BTreeMap<(usize, u32), (Option<Stage>, Vec<Kill>)> = BTreeMap::new();
+    for kill in &kills {
+        on_stages.entry((kill.scenario, kill.major)).or_default().1.push(kill.clone());
+    }
+    for stage in stages {
+        on_stages.entry((stage.scenario, stage.major)).and_modify(|(ready, _)| *ready = Some(stage));
+    }
+    in_parallel(SERVERS, on_stages.into_iter().collect(), |((scenario, major), (ready, kills))| {
+        let mut stage = ready.unwrap_or_else(|| Stage::new(scenario, major));
+        for kill in &kills {
+            stage.crash(kill);
+        }
+    });
 
     let mut done = BTreeMap::<&str, usize>::new();
     for kill in &kills {
@@ -55,13 +73,41 @@ fn a_crash_at_any_kind_of_step_is_mended_by_running_again() {
     assert!(missed.is_empty(), "no scenario passes {missed:?}: add one to scenarios.rs");
 }
 
-/// How often an undisturbed run passes each failpoint.
-fn passages(scenario: &Scenario, major: u32) -> BTreeMap<String, usize> {
-    let _context = Context(format!("undisturbed, {}, PostgreSQL {major}", scenario.name));
-    let mut site = scenario.site(major);
-    let passages = traced(&mut scenario.command(&site));
-    scenario.check(&mut site);
-    passages
+/// A scenario on one version. It is set up once, and each run of its task begins there.
+struct Stage {
+    scenario: usize,
+    major: u32,
+    site: Site,
+}
+
+impl Stage {
+    fn new(scenario: usize, major: u32) -> Self {
+        let _context = Context(format!("set up, {}, PostgreSQL {major}", SCENARIOS[scenario].name));
+        Self { scenario, major, site: SCENARIOS[scenario].site(major) }
+    }
+
+    /// How often an undisturbed run passes each failpoint.
+    fn passages(&mut self) -> BTreeMap<String, usize> {
+        let (scenario, site) = (&SCENARIOS[self.scenario], &mut self.site);
+        let _context = Context(format!("undisturbed, {}, PostgreSQL {}", scenario.name, self.major));
+        scenario.begin(site);
+        let passages = traced(&mut scenario.command(site));
+        scenario.check(site);
+        site.server.rest();
+        passages
+    }
+
+    fn crash(&mut self, kill: &Kill) {
+        let (scenario, site) = (&SCENARIOS[self.scenario], &mut self.site);
+        let _context = Context(format!("killed during {}: {kill:?}", scenario.name));
+        scenario.begin(site);
+        let failpoint = format!("{}:{}", kill.failpoint, kill.passage);
+        let killed = Run::of(scenario.command(site).env("TENANTDB_FAILPOINT", failpoint));
+        assert_eq!(killed.code, None, "it was not killed: {killed:?}");
+        site.look();
+        Run::of(&mut scenario.command(site)).exits(0);
+        scenario.check(site);
+    }
 }
 
 /// Runs a command to its end, and gives how often it passed each failpoint.
@@ -79,32 +125,20 @@ pub fn is_worth_a_kill(failpoint: &str) -> bool {
     soak() || !failpoint.starts_with("before-")
 }
 
-fn crash(kill: &Kill) {
-    let scenario = &SCENARIOS[kill.scenario];
-    let _context = Context(format!("killed during {}: {kill:?}", scenario.name));
-    let mut site = scenario.site(kill.major);
-    let failpoint = format!("{}:{}", kill.failpoint, kill.passage);
-    let killed = Run::of(scenario.command(&site).env("TENANTDB_FAILPOINT", failpoint));
-    assert_eq!(killed.code, None, "it was not killed: {killed:?}");
-    site.look();
-    Run::of(&mut scenario.command(&site)).exits(0);
-    scenario.check(&mut site);
-}
-
 /// What a failpoint is about: the kind of a step, or itself.
 fn kind(failpoint: &str) -> &str {
     failpoint.strip_prefix("before-").or(failpoint.strip_prefix("after-")).unwrap_or(failpoint)
 }
 
 /// One kill for each kind of step, before or after it, spread over the scenarios.
-fn every_kind(traced: &[BTreeMap<String, usize>], majors: &[u32]) -> Vec<Kill> {
+fn every_kind(traced: &[BTreeMap<String, usize>], stages: &[Stage]) -> Vec<Kill> {
     let kinds: BTreeSet<&str> = traced.iter().flat_map(BTreeMap::keys).map(|name| kind(name)).collect();
     let choose = |(index, wanted): (usize, &&str)| {
         let places: Vec<(usize, &String, usize)> =
             places(traced).filter(|(_, failpoint, _)| kind(failpoint) == *wanted).collect();
         let (scenario, failpoint, count) = places[index * 7 % places.len()];
-        let (passage, major) = (1 + index * 3 % count, majors[index % majors.len()]);
-        Kill { scenario, failpoint: failpoint.clone(), passage, major }
+        let passage = 1 + index * 3 % count;
+        Kill { scenario, failpoint: failpoint.clone(), passage, major: stages[scenario].major }
     };
     kinds.iter().enumerate().map(choose).collect()
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use tenantdb_testkit::{Admin, TestServer};
+use tempfile::TempDir;
+use tenantdb_testkit::{Admin, Options, TestServer, copy_tree, scratch_directory};
 
 use crate::world::{World, query};
 
@@ -46,46 +47,64 @@ pub struct Site {
     pub world: World,
     /// Those that it is about.
     pub tenants: &'static [&'static str],
+    promised: Promised,
+    /// The world's folder and what was promised when it was kept.
+    kept: Option<(TempDir, Promised)>,
+}
+
+/// What has to stay true of the tenants, whatever happens.
+#[derive(Clone, Default)]
+struct Promised {
     /// Every login that was ever seen in a tenant's credential, and so has to work.
     seen: BTreeMap<String, BTreeSet<Login>>,
     /// Users whose credential was taken back; the login may be there for a while.
     forgotten: BTreeSet<String>,
     /// Further tenants that stay whole.
-    kept: BTreeSet<String>,
+    whole: BTreeSet<String>,
     /// Tenants whose role was there before, beside whose login they have slots.
     adopted: BTreeSet<String>,
 }
 
 impl Site {
     pub fn new(major: u32, tenants: &'static [&'static str]) -> Self {
-        let server = TestServer::start(major, Admin::Plain);
+        // The less it keeps of its log, the less there is to copy.
+        let server = Options::new(major, Admin::Plain).setting("wal_recycle", "off").start();
         let world = World::on(&server);
         server.psql("postgres", "CREATE ROLE readers; GRANT readers TO admin_user WITH ADMIN OPTION");
         world.write("seed.sql", "CREATE TABLE seeds AS SELECT current_user AS who;");
-        Self {
-            server,
-            world,
-            tenants,
-            seen: BTreeMap::new(),
-            forgotten: BTreeSet::new(),
-            kept: BTreeSet::new(),
-            adopted: BTreeSet::new(),
-        }
+        Self { server, world, tenants, promised: Promised::default(), kept: None }
+    }
+
+    /// Ends the server, and keeps it all as it is now for [`Site::go_back`].
+    pub fn keep(&mut self) {
+        self.server.keep();
+        let kept = tempfile::tempdir_in(scratch_directory()).unwrap();
+        copy_tree(self.world.folder(), &kept.path().join("world"));
+        self.kept = Some((kept, self.promised.clone()));
+    }
+
+    /// Makes it all as it was when it was kept.
+    pub fn go_back(&mut self) {
+        let (kept, promised) = self.kept.as_ref().expect("it was kept");
+        self.server.go_back();
+        fs::remove_dir_all(self.world.folder()).unwrap();
+        copy_tree(&kept.path().join("world"), self.world.folder());
+        self.promised = promised.clone();
     }
 
     /// Remembers every credential that is delivered now.
     pub fn look(&mut self) {
         for (tenant, login) in delivered(&self.folder()) {
             if login.1 != SPOILT {
-                self.seen.entry(tenant).or_default().insert(login);
+                self.promised.seen.entry(tenant).or_default().insert(login);
             }
         }
     }
 
     /// Takes back what was promised of every credential so far.
     pub fn forget(&mut self) {
-        let users = std::mem::take(&mut self.seen).into_values().flatten().map(|(user, _)| user);
-        self.forgotten.extend(users);
+        let users = std::mem::take(&mut self.promised.seen).into_values().flatten().map(|(user, _)| user);
+        self.promised.forgotten.extend(users);
     }
 
     /// Somebody makes a database by hand, whose owner logs in; the administrator may let others join that.
@@ -96,17 +115,17 @@ impl Site {
             let grant = format!("GRANT {tenant} TO admin_user WITH ADMIN OPTION, INHERIT FALSE, SET FALSE");
             self.server.psql("postgres", &grant);
         }
-        self.adopted.insert(tenant.to_owned());
+        self.promised.adopted.insert(tenant.to_owned());
     }
 
     /// Expects its password from before to work all the time.
     pub fn keeps_login(&mut self, tenant: &str) {
-        self.seen.entry(tenant.to_owned()).or_default().insert((tenant.to_owned(), BEFORE.to_owned()));
+        self.promised.seen.entry(tenant.to_owned()).or_default().insert((tenant.to_owned(), BEFORE.to_owned()));
     }
 
     /// Expects a further tenant to stay whole.
     pub fn keeps(&mut self, tenant: &str) {
-        self.kept.insert(tenant.to_owned());
+        self.promised.whole.insert(tenant.to_owned());
     }
 
     /// The server holds what the tenants have left and nothing else, and so does the folder of credentials.
@@ -118,7 +137,7 @@ impl Site {
             left.keys().flat_map(of_one).collect()
         };
         let (roles, credentials) = (of_tenants(more.roles), of_tenants(more.credentials));
-        left.extend(self.kept.iter().map(|tenant| (tenant.clone(), Left::Whole)));
+        left.extend(self.promised.whole.iter().map(|tenant| (tenant.clone(), Left::Whole)));
         let left = &left;
         self.has_no_stray_database(left);
         self.has_no_stray_role(left, roles);
@@ -129,7 +148,7 @@ impl Site {
             assert_eq!(came_in.as_ref(), Ok(&held["username"]), "{name} was delivered");
         }
         for (tenant, left) in left {
-            let seen = self.seen.get(tenant).cloned().unwrap_or_default();
+            let seen = self.promised.seen.get(tenant).cloned().unwrap_or_default();
             assert!(*left != Left::Whole || !seen.is_empty(), "{tenant} has no credential");
             for (user, password) in seen {
                 let came_in = self.server.psql_as(&user, &password, tenant, "SELECT current_user");
@@ -168,9 +187,9 @@ impl Site {
         expected.extend(more);
         for (tenant, left) in left {
             let logins: BTreeSet<&str> =
-                self.seen.get(tenant).into_iter().flatten().map(|(user, _)| user.as_str()).collect();
+                self.promised.seen.get(tenant).into_iter().flatten().map(|(user, _)| user.as_str()).collect();
             let roles: &[&str] = match left {
-                Left::Whole if logins.contains(tenant.as_str()) && !self.adopted.contains(tenant) => &[""],
+                Left::Whole if logins.contains(tenant.as_str()) && !self.promised.adopted.contains(tenant) => &[""],
                 Left::Whole | Left::Roles => &["", "_a", "_b"],
                 Left::Database => &[""],
                 Left::Nothing => &[],
@@ -179,7 +198,7 @@ impl Site {
             let third = (*left == Left::Whole && logins.contains(third.as_str())).then_some(third);
             for role in roles.iter().map(|suffix| format!("{tenant}{suffix}")).chain(third) {
                 let login = *left == Left::Whole && logins.contains(role.as_str());
-                let either = *left == Left::Whole && self.forgotten.contains(&role);
+                let either = *left == Left::Whole && self.promised.forgotten.contains(&role);
                 let login = login || either && found.contains(&format!("{role}|t"));
                 expected.insert(format!("{role}|{}", if login { 't' } else { 'f' }));
             }
