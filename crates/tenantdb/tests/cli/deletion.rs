@@ -419,89 +419,105 @@ on_servers! {
 #[test]
 fn what_would_keep_a_database_from_being_dropped_is_told_before_anything_is_taken_away() {
     for major in majors() {
+        let site = Kept::on(major);
+        site.by_a_prepared_transaction_inside();
+        site.by_a_prepared_transaction_elsewhere();
+        site.by_a_prepared_change_of_a_login();
+        site.by_a_subscription();
+        site.by_a_reader_of_its_changes();
+
+        site.server.psql("postgres", "ALTER DATABASE erp IS_TEMPLATE true");
+        site.world.run(&["delete", "erp", "--yes"]).exits(0).says("database erp: no template");
+        assert_eq!(left_of("erp", &site.server, &site.world), "");
+    }
+}
+
+/// A server with `erp`, which may be deleted and which something keeps, and `cafe` beside it.
+struct Kept {
+    server: TestServer,
+    world: World,
+}
+
+impl Kept {
+    fn on(major: u32) -> Self {
         let options = Options::new(major, Admin::Plain).setting("max_prepared_transactions", "5");
         let server = options.setting("wal_level", "logical").start();
         let world = World::on(&server);
         world.apply(&(removable("erp", "Delete", "Delete") + &tenant("cafe", "{}"))).exits(0);
-        let refused = |what: &str, hint: &str| {
-            let run = world.untouched(&server, || world.run(&["delete", "erp", "--yes"])).exits(4);
-            run.tells(what).tells(hint);
-        };
-        let (cafe, erp) = (world.credential("default", "cafe-secret"), world.credential("default", "erp-secret"));
+        Self { server, world }
+    }
 
-        query(&server, &erp, "BEGIN; CREATE TABLE lines (id int); PREPARE TRANSACTION 'left; \"open'").unwrap();
-        refused(
+    #[track_caller]
+    fn query(&self, tenant: &str, sql: &str) {
+        query(&self.server, &self.world.credential("default", &format!("{tenant}-secret")), sql).unwrap();
+    }
+
+    #[track_caller]
+    fn is_refused(&self, what: &str, hint: &str) {
+        let run = self.world.untouched(&self.server, || self.world.run(&["delete", "erp", "--yes"])).exits(4);
+        run.tells(what).tells(hint);
+    }
+
+    fn by_a_prepared_transaction_inside(&self) {
+        self.query("erp", "BEGIN; CREATE TABLE lines (id int); PREPARE TRANSACTION 'left; \"open'");
+        self.is_refused(
             "the prepared transaction 'left; \"open' of database `erp` holds locks",
             "ROLLBACK PREPARED 'left; \"open'",
         );
-        query(&server, &erp, "ROLLBACK PREPARED 'left; \"open'").unwrap();
+        self.query("erp", "ROLLBACK PREPARED 'left; \"open'");
+    }
 
-        query(
-            &server,
-            &cafe,
-            "CREATE TABLE bait (id int); BEGIN; GRANT SELECT ON bait TO erp; PREPARE TRANSACTION 'bait'",
-        )
-        .unwrap();
-        refused(
+    fn by_a_prepared_transaction_elsewhere(&self) {
+        let bait = "CREATE TABLE bait (id int); BEGIN; GRANT SELECT ON bait TO erp; PREPARE TRANSACTION 'bait'";
+        self.query("cafe", bait);
+        self.is_refused(
             "the prepared transaction 'bait' of database `cafe` holds locks",
             "in database `cafe`, as who prepared it",
         );
-        query(&server, &cafe, "ROLLBACK PREPARED 'bait'").unwrap();
+        self.query("cafe", "ROLLBACK PREPARED 'bait'");
+    }
 
-        // A row of a shared catalog that is changed is locked where nobody can see which one it is.
-        let change = |credential, name: &str| {
-            let sql =
-                format!("SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine'; PREPARE TRANSACTION '{name}'");
-            query(&server, credential, &sql).unwrap();
-        };
-        change(&erp, "own");
-        change(&cafe, "others");
-        refused("the prepared transaction 'own' of database `erp` holds locks", "ROLLBACK PREPARED 'own'");
-        server.psql("erp", "ROLLBACK PREPARED 'own'");
-        world.run(&["delete", "erp", "--yes"]).exits(0);
-        server.psql("cafe", "ROLLBACK PREPARED 'others'");
-        world.run_on(&["apply", "--yes"]).exits(0);
+    /// A row of a shared catalog that is changed is locked where nobody can see which one it is.
+    fn by_a_prepared_change_of_a_login(&self) {
+        for (tenant, name) in [("erp", "own"), ("cafe", "others")] {
+            let change = "SET ROLE NONE; BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine'; PREPARE TRANSACTION";
+            self.query(tenant, &format!("{change} '{name}'"));
+        }
+        self.is_refused("the prepared transaction 'own' of database `erp` holds locks", "ROLLBACK PREPARED 'own'");
+        self.server.psql("erp", "ROLLBACK PREPARED 'own'");
+        self.world.run(&["delete", "erp", "--yes"]).exits(0);
+        self.server.psql("cafe", "ROLLBACK PREPARED 'others'");
+        self.world.run_on(&["apply", "--yes"]).exits(0);
+    }
 
-        server.psql(
-            "erp",
-            "CREATE SUBSCRIPTION copied CONNECTION '' PUBLICATION lines WITH (connect = false, slot_name = NONE)",
-        );
-        refused(
+    fn by_a_subscription(&self) {
+        let subscribe =
+            "CREATE SUBSCRIPTION copied CONNECTION '' PUBLICATION lines WITH (connect = false, slot_name = NONE)";
+        self.server.psql("erp", subscribe);
+        self.is_refused(
             "the subscription `copied` writes into its database",
             "hint: in database `erp`, as its owner run: DROP SUBSCRIPTION \"copied\"",
         );
-        server.psql("erp", "DROP SUBSCRIPTION copied");
+        self.server.psql("erp", "DROP SUBSCRIPTION copied");
+    }
 
-        server.psql("erp", "SELECT pg_create_logical_replication_slot('feed', 'test_decoding')");
+    fn by_a_reader_of_its_changes(&self) {
+        self.server.psql("erp", "SELECT pg_create_logical_replication_slot('feed', 'test_decoding')");
         let mut reader = Command::new("pg_recvlogical")
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "postgres",
-                "-d",
-                "erp",
-                "--slot",
-                "feed",
-                "--start",
-                "-f",
-                "/dev/null",
-                "-p",
-            ])
-            .arg(server.port().to_string())
-            .env("PGPASSWORD", server.superuser_password())
+            .args(["-h", "127.0.0.1", "-p", &self.server.port().to_string(), "-U", "postgres", "-d", "erp"])
+            .args(["--slot", "feed", "--start", "-f", "/dev/null"])
+            .env("PGPASSWORD", self.server.superuser_password())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let active = "SELECT count(*) FROM pg_replication_slots WHERE active";
-        wait_until(Duration::from_mins(1), || server.psql("erp", active) == "1");
-        refused("through the replication slot `feed`", "pg_drop_replication_slot(slot_name)");
+        let active = |number: &str| {
+            let active = "SELECT count(*) FROM pg_replication_slots WHERE active";
+            wait_until(Duration::from_mins(1), || self.server.psql("erp", active) == number);
+        };
+        active("1");
+        self.is_refused("through the replication slot `feed`", "pg_drop_replication_slot(slot_name)");
         reader.kill().unwrap();
         reader.wait().unwrap();
-        wait_until(Duration::from_mins(1), || server.psql("erp", active) == "0");
-
-        server.psql("postgres", "ALTER DATABASE erp IS_TEMPLATE true");
-        world.run(&["delete", "erp", "--yes"]).exits(0).says("database erp: no template");
-        assert_eq!(left_of("erp", &server, &world), "");
+        active("0");
     }
 }

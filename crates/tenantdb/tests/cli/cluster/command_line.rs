@@ -67,11 +67,67 @@ fn with_others(site: &Site) -> String {
     })
 }
 
+/// Somebody's terminal, where the context `test` is the cluster's administrator; the others are of [`with_others`].
+struct Desk {
+    world: World,
+}
+
+impl Desk {
+    fn at(site: &Site) -> Self {
+        let mut world = workplace(&site.server);
+        world.set("KUBECONFIG", world.write("kubeconfig", &with_others(site)).to_str().unwrap());
+        Self { world }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.world.run(arguments)
+    }
+
+    /// A command about what is declared by this name in the namespace `shop`.
+    fn on(&self, command: &str, name: &str, rest: &[&str]) -> Run {
+        self.run(&[&[command, name, "--context", "test", "-n", "shop"], rest].concat())
+    }
+
+    /// Whoever has a credential in the cluster finds it here.
+    fn hands_out_what_the_cluster_has(&self, site: &Site) {
+        let printed = self.on("credentials", "cafe", &["--format", "json"]).exits(0).stdout;
+        let printed: BTreeMap<String, String> = serde_json::from_str(&printed).unwrap();
+        assert_eq!(printed, site.secret("shop", "cafe-secret").unwrap());
+        let reporting = self.on("credentials", "cafe", &["--access", "reporting", "--format", "uri"]).exits(0).stdout;
+        assert_eq!(reporting.trim(), site.secret("shop", "cafe-secret-reporting").unwrap()["uri"]);
+        self.on("connect", "cafe", &["--", "-tAc", "SELECT current_user"]).exits(0).says("cafe");
+        let user = ["--access", "reporting", "--", "sh", "-c", "echo $PGUSER"];
+        self.on("exec", "cafe", &user).exits(0).says("cafe_reporting_a");
+    }
+
+    /// What is asked for in vain, and how that is told.
+    fn refusals(&self) -> Vec<String> {
+        let refused = [
+            (2, self.run(&["status", "caef", "--context", "test"])),
+            (2, self.on("credentials", "caef", &[])),
+            (2, self.run(&["exec", "cafe", "--context", "alice", "--", "true"])),
+            (2, self.on("connect", "cafe", &["--access", "report"])),
+            (1, self.on("credentials", "blog", &[])),
+            (1, self.on("exec", "erp", &["--", "true"])),
+            (1, self.run(&["credentials", "cafe", "-n", "shop", "--context", "alice"])),
+            (1, self.run(&["credentials", "cafe", "-n", "shop", "--context", "bob"])),
+            (1, self.run(&["status", "--context", "nobody"])),
+            (1, self.run(&["status", "-n", "shop", "--context", "nobody"])),
+            (2, self.run(&["credentials", "cafe", "--context", "test", "--credentials", "folder"])),
+        ];
+        let told = refused.map(|(code, run)| {
+            let run = run.exits(code);
+            assert_eq!(run.stdout, "");
+            run.stderr
+        });
+        told.into()
+    }
+}
+
 #[test]
 fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
     let Some(mut site) = Site::with(18, Admin::Plain) else { return };
-    let mut world = workplace(&site.server);
-    world.set("KUBECONFIG", world.write("kubeconfig", &with_others(&site)).to_str().unwrap());
+    let desk = Desk::at(&site);
     site.namespace("shop");
     site.apply(
         &(tenant_in("shop", "cafe", "{access: [{name: reporting, level: ReadOnly}]}")
@@ -81,56 +137,28 @@ fn what_a_cluster_has_is_shown_and_used_from_its_resources() {
     site.ready("shop", "erp");
     site.apply(&tenant_in("shop", "blog", "{database: cafe}"));
     site.wait_for("tdb", "shop", "blog", "Stalled", "True", "NotAllowed");
-    let run = |arguments: &[&str]| world.run(arguments);
-    let on = |command: &str, name: &str, rest: &[&str]| {
-        run(&[&[command, name, "--context", "test", "-n", "shop"], rest].concat())
-    };
 
-    let shown = run(&["status", "--context", "test"]).exits(0);
+    let shown = desk.run(&["status", "--context", "test"]).exits(0);
     let age = regex::Regex::new(r"\b\d+ s +").unwrap();
     let mut told = vec![age.replace_all(&(shown.stdout + &shown.stderr), "[age]  ").into_owned()];
-    let json: serde_json::Value =
-        serde_json::from_str(&run(&["status", "blog", "--context", "alice", "-o", "json"]).exits(0).stdout).unwrap();
-    assert_eq!((&json["tenants"][0]["state"], &json["tenants"][1]), (&"NotAllowed".into(), &serde_json::Value::Null));
-
-    let owner = site.secret("shop", "cafe-secret").unwrap();
-    let printed = on("credentials", "cafe", &["--format", "json"]).exits(0).stdout;
-    let printed: BTreeMap<String, String> = serde_json::from_str(&printed).unwrap();
-    assert_eq!(printed, owner);
-    let reporting = on("credentials", "cafe", &["--access", "reporting", "--format", "uri"]).exits(0).stdout;
-    assert_eq!(reporting.trim(), site.secret("shop", "cafe-secret-reporting").unwrap()["uri"]);
-    on("connect", "cafe", &["--", "-tAc", "SELECT current_user"]).exits(0).says("cafe");
-    on("exec", "cafe", &["--access", "reporting", "--", "sh", "-c", "echo $PGUSER"]).exits(0).says("cafe_reporting_a");
+    let json = desk.run(&["status", "blog", "--context", "alice", "-o", "json"]).exits(0).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["tenants"][0]["state"], &json["tenants"][1]), (&"NotAllowed".into(), &Value::Null));
+    desk.hands_out_what_the_cluster_has(&site);
+    let password = site.secret("shop", "cafe-secret").unwrap()["password"].clone();
 
     site.stop();
     site.objects.delete("secret", "shop", "erp-secret");
-    let refused = [
-        (2, run(&["status", "caef", "--context", "test"])),
-        (2, on("credentials", "caef", &[])),
-        (2, run(&["exec", "cafe", "--context", "alice", "--", "true"])),
-        (2, on("connect", "cafe", &["--access", "report"])),
-        (1, on("credentials", "blog", &[])),
-        (1, on("exec", "erp", &["--", "true"])),
-        (1, run(&["credentials", "cafe", "-n", "shop", "--context", "alice"])),
-        (1, run(&["credentials", "cafe", "-n", "shop", "--context", "bob"])),
-        (1, run(&["status", "--context", "nobody"])),
-        (1, run(&["status", "-n", "shop", "--context", "nobody"])),
-        (2, run(&["credentials", "cafe", "--context", "test", "--credentials", "folder"])),
-    ];
-    for (code, run) in refused {
-        let run = run.exits(code);
-        assert_eq!(run.stdout, "");
-        told.push(run.stderr);
-    }
+    told.extend(desk.refusals());
     site.apply(
         "{apiVersion: v1, kind: Secret, metadata: {name: erp-secret, namespace: shop}, stringData: {username: eve}}",
     );
-    told.push(on("credentials", "erp", &[]).exits(1).stderr);
+    told.push(desk.on("credentials", "erp", &[]).exits(1).stderr);
     // What was delivered before goes on being of use.
     site.apply(&tenant_in("shop", "cafe", "{comment: Coffee, access: [{name: reporting, level: ReadOnly}]}"));
-    told.push(on("credentials", "cafe", &["--format", "json"]).exits(0).says(&owner["password"]).stderr);
+    told.push(desk.on("credentials", "cafe", &["--format", "json"]).exits(0).says(&password).stderr);
     let told = told.join("----\n");
-    assert!(!told.contains(&owner["password"]));
+    assert!(!told.contains(&password));
     insta::assert_snapshot!(told);
 }
 
@@ -139,105 +167,132 @@ fn login(credential: &BTreeMap<String, String>) -> [&str; 3] {
     ["username", "password", "generation"].map(|key| credential[key].as_str())
 }
 
-#[test]
-fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
-    let Some(mut site) = Site::with(16, Admin::Plain) else { return };
-    let mut world = World::on(&site.server);
-    world.set("KUBECONFIG", site.cluster.kubeconfig().to_str().unwrap());
-    world.write("tenantdb.yaml", "project: shop\n");
-    world.write("server.yaml", &server_yaml(&site.server).replace("name: shared", "name: ours"));
-    let cafe = tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}");
-    let rest = tenant("blog", "{credentials: {formats: [cnpg]}}")
-        + &tenant("erp", "{credentials: {rotation: {strategy: InPlace}}}")
-        + &role("grafana", "{}");
-    world.apply(&(cafe.clone() + &rest + &tenant_in("archive", "old", "{deletionProtection: false}"))).exits(0);
-    let secrets = [
-        ("default", "cafe-secret"),
-        ("default", "cafe-secret-reporting"),
-        ("default", "blog-secret"),
-        ("default", "erp-secret"),
-        ("default", "grafana-role-secret"),
-        ("archive", "old-secret"),
-    ];
-    let before = secrets.map(|(namespace, name)| world.credential(namespace, name));
-    world.run(&["delete", "old", "-n", "archive"]).exits(0);
-    world.run(&["orphans", "--context", "test"]).exits(0).says("old").says("project:shop");
-    site.apply(&cafe);
-    site.wait_for("tdb", "default", "cafe", "Stalled", "True", "Conflict");
+/// The credentials of the project that a cluster takes over, by namespace and name; the last one's database is deleted.
+const SECRETS: [(&str, &str); 6] = [
+    ("default", "cafe-secret"),
+    ("default", "cafe-secret-reporting"),
+    ("default", "blog-secret"),
+    ("default", "erp-secret"),
+    ("default", "grafana-role-secret"),
+    ("archive", "old-secret"),
+];
 
-    let take = |world: &World, more: &[&str]| {
+/// A cluster that takes over what a project has on its server.
+struct Takeover {
+    site: Site,
+    /// The project's folder.
+    world: World,
+    cafe: String,
+    /// What is declared beside it.
+    rest: String,
+    /// What the project delivered, in the order of [`SECRETS`].
+    before: [BTreeMap<String, String>; 6],
+}
+
+impl Takeover {
+    fn new(site: Site) -> Self {
+        let mut world = World::on(&site.server);
+        world.set("KUBECONFIG", site.cluster.kubeconfig().to_str().unwrap());
+        world.write("tenantdb.yaml", "project: shop\n");
+        world.write("server.yaml", &server_yaml(&site.server).replace("name: shared", "name: ours"));
+        let cafe = tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}");
+        let rest = tenant("blog", "{credentials: {formats: [cnpg]}}")
+            + &tenant("erp", "{credentials: {rotation: {strategy: InPlace}}}")
+            + &role("grafana", "{}");
+        world.apply(&(cafe.clone() + &rest + &tenant_in("archive", "old", "{deletionProtection: false}"))).exits(0);
+        let before = SECRETS.map(|(namespace, name)| world.credential(namespace, name));
+        world.run(&["delete", "old", "-n", "archive"]).exits(0);
+        Self { site, world, cafe, rest, before }
+    }
+
+    fn take(world: &World, more: &[&str]) -> Run {
         let command = ["server", "takeover", "shared", "--context", "test", "--cluster-id", "test", "--from"];
         world.run(&[&command, more].concat())
-    };
-    let elsewhere = world.another_home();
-    let refused = [
-        (2, world.run(&["server", "takeover", "shared", "--context", "test", "--from", "project:shop"])),
-        (
-            2,
-            world.run(&[
-                "server",
-                "takeover",
-                "shred",
-                "--context",
-                "test",
-                "--cluster-id",
-                "a",
-                "--from",
-                "project:shop",
-            ]),
-        ),
-        (2, take(&world, &["project:shopp", "--yes"])),
-        (4, take(&world, &["project:shop"])),
-        (4, take(&elsewhere, &["project:shop", "--yes"])),
-        (1, take(&world, &["project:shop", "--yes"])),
-    ];
-    let told: Vec<String> = refused.into_iter().map(|(code, run)| run.exits(code).stderr).collect();
-    insta::assert_snapshot!(told.join("----\n").replace(&world.home().display().to_string(), "[home]"));
-    site.namespace("archive");
+    }
 
-    take(&world, &["project:shop", "--yes"]).exits(0).says("taken over from project:shop");
-    site.apply(&rest);
-    let resources = [("tdb", "cafe"), ("tdb", "blog"), ("tdb", "erp"), ("tenantrole", "grafana")];
-    let all_as_before = |site: &Site| {
-        for (kind, name) in resources {
-            site.wait_for(kind, "default", name, "Ready", "True", "InSync");
+    /// What is asked for in vain, and how that is told.
+    fn refusals(&self, elsewhere: &World) -> Vec<String> {
+        let world = &self.world;
+        let no_server =
+            ["server", "takeover", "shred", "--context", "test", "--cluster-id", "a", "--from", "project:shop"];
+        let refused = [
+            (2, world.run(&["server", "takeover", "shared", "--context", "test", "--from", "project:shop"])),
+            (2, world.run(&no_server)),
+            (2, Self::take(world, &["project:shopp", "--yes"])),
+            (4, Self::take(world, &["project:shop"])),
+            (4, Self::take(elsewhere, &["project:shop", "--yes"])),
+            (1, Self::take(world, &["project:shop", "--yes"])),
+        ];
+        refused.map(|(code, run)| run.exits(code).stderr).into()
+    }
+
+    /// All that the project had is the cluster's, with the credentials that were delivered.
+    #[track_caller]
+    fn is_done(&self) {
+        for (kind, name) in [("tdb", "cafe"), ("tdb", "blog"), ("tdb", "erp"), ("tenantrole", "grafana")] {
+            self.site.wait_for(kind, "default", name, "Ready", "True", "InSync");
         }
-        for ((namespace, name), before) in secrets.iter().zip(&before) {
-            let after = site.secret(namespace, name).unwrap();
+        for ((namespace, name), before) in SECRETS.iter().zip(&self.before) {
+            let after = self.site.secret(namespace, name).unwrap();
             assert_eq!(login(&after), login(before), "{name}");
         }
-    };
-    all_as_before(&site);
-    let conditions = |name: &str| site.get("tdb", "default", name).unwrap()["status"]["conditions"].to_string();
-    assert!(!conditions("cafe").contains("Elsewhere"), "{}", conditions("cafe"));
+    }
+
+    /// What is not here is made anew when asked for, and the earlier login goes on.
+    fn reissues_what_is_not_here(&self, elsewhere: &World) {
+        elsewhere.write("tenantdb.yaml", "project: lost\n");
+        elsewhere.apply(&tenant("lost", "{}")).exits(0);
+        Self::take(&self.world, &["project:lost", "--yes"]).exits(4);
+        Self::take(&self.world, &["project:lost", "--yes", "--reissue"]).exits(0);
+        self.site.apply(&tenant("lost", "{}"));
+        self.site.ready("default", "lost");
+        let earlier = elsewhere.credential("default", "lost-secret");
+        let anew = self.site.secret("default", "lost-secret").unwrap();
+        assert_ne!(login(&earlier), login(&anew));
+        for credential in [&earlier, &anew] {
+            assert_eq!(query(&self.site.server, credential, "SELECT current_user"), Ok("lost".to_owned()));
+        }
+    }
+
+    /// A cluster that has another id from now on hands its Secrets over.
+    fn takes_another_id_and_back(&mut self) {
+        self.site.stop();
+        for (from, to) in [("cluster:test", "other"), ("cluster:other", "test")] {
+            let arguments = ["--context", "test", "--cluster-id", to, "--from", from, "--yes"];
+            self.world.run(&[&["server", "takeover", "shared"], &arguments[..]].concat()).exits(0);
+        }
+        self.site.start();
+        self.site.apply(&self.cafe.replace("{access", "{connectionLimit: 5, access"));
+    }
+}
+
+#[test]
+fn a_cluster_takes_over_what_a_project_has_with_every_credential() {
+    let Some(site) = Site::with(16, Admin::Plain) else { return };
+    let mut takeover = Takeover::new(site);
+    let Takeover { site, world, cafe, rest, before } = &takeover;
+    world.run(&["orphans", "--context", "test"]).exits(0).says("old").says("project:shop");
+    site.apply(cafe);
+    site.wait_for("tdb", "default", "cafe", "Stalled", "True", "Conflict");
+    let elsewhere = world.another_home();
+    let told = takeover.refusals(&elsewhere).join("----\n");
+    insta::assert_snapshot!(told.replace(&world.home().display().to_string(), "[home]"));
+    site.namespace("archive");
+
+    Takeover::take(world, &["project:shop", "--yes"]).exits(0).says("taken over from project:shop");
+    site.apply(rest);
+    takeover.is_done();
+    let conditions = site.get("tdb", "default", "cafe").unwrap()["status"]["conditions"].to_string();
+    assert!(!conditions.contains("Elsewhere"), "{conditions}");
     assert_eq!(query(&site.server, &before[0], "SELECT current_user"), Ok("cafe".to_owned()));
     assert_eq!(site.get("secret", "default", "blog-secret").unwrap()["type"], "kubernetes.io/basic-auth");
     world.run_on(&["apply"]).exits(4).tells("of cluster:test");
 
-    // What is not here is made anew when asked for, and the earlier login goes on.
-    elsewhere.write("tenantdb.yaml", "project: lost\n");
-    elsewhere.apply(&tenant("lost", "{}")).exits(0);
-    take(&world, &["project:lost", "--yes"]).exits(4);
-    take(&world, &["project:lost", "--yes", "--reissue"]).exits(0);
-    site.apply(&tenant("lost", "{}"));
-    site.ready("default", "lost");
-    let (earlier, anew) =
-        (elsewhere.credential("default", "lost-secret"), site.secret("default", "lost-secret").unwrap());
-    assert_ne!(login(&earlier), login(&anew));
-    for credential in [&earlier, &anew] {
-        assert_eq!(query(&site.server, credential, "SELECT current_user"), Ok("lost".to_owned()));
-    }
-
-    // A cluster that has another id from now on hands its Secrets over.
-    site.stop();
-    for (from, to) in [("cluster:test", "other"), ("cluster:other", "test")] {
-        let arguments = ["--context", "test", "--cluster-id", to, "--from", from, "--yes"];
-        world.run(&[&["server", "takeover", "shared"], &arguments[..]].concat()).exits(0);
-    }
-    site.start();
-    site.apply(&cafe.replace("{access", "{connectionLimit: 5, access"));
-    all_as_before(&site);
-    assert!(before.iter().all(|credential| !site.log().contains(&credential["password"])));
+    takeover.reissues_what_is_not_here(&elsewhere);
+    takeover.takes_another_id_and_back();
+    takeover.is_done();
+    let log = takeover.site.log();
+    assert!(takeover.before.iter().all(|credential| !log.contains(&credential["password"])));
 }
 
 /// What the API server keeps is lost, and everything is applied again from where it was declared. One Secret comes from a
