@@ -6,7 +6,7 @@ use crate::ESTATE;
 use crate::apply;
 use crate::observe::Observed;
 use crate::sql;
-use crate::step::{PostgresStep, Proof, Venue};
+use crate::step::{LoginStep, PostgresStep, Proof, ServerStep, Venue};
 
 /// The script of a plan. It is for psql, logged in as the administrator to the database `maintenance`, and stops at the
 /// first error. Nobody can log in with what it makes before `apply` has given out a credential.
@@ -82,7 +82,9 @@ impl Script<'_> {
         let inside = tenant.map_or_else(|| maintenance.clone(), |(tenant, _)| tenant.database.clone());
         let (session, transaction) = match first.venue() {
             // The ledger's database may not be there yet, and is apply's own.
-            Venue::Maintenance if matches!(first, PostgresStep::CreateEstate { .. }) => (Session::Login, false),
+            Venue::Maintenance if matches!(first, PostgresStep::Server(ServerStep::CreateEstate { .. })) => {
+                (Session::Login, false)
+            }
             Venue::Maintenance | Venue::Claim | Venue::Alone => (Session::Estate(maintenance), false),
             Venue::Ledger => (Session::Estate(maintenance), true),
             Venue::Tenant => {
@@ -135,29 +137,35 @@ impl Script<'_> {
 
 /// The statements of a step; a login is left without a password, and so without the right to log in.
 fn statements(step: &PostgresStep) -> Vec<String> {
-    let spare = |role: &str, made: PostgresStep| {
+    match step {
+        // The ledger's database is apply's own.
+        PostgresStep::Server(step) if !matches!(step, ServerStep::CreateEstate { .. }) => Vec::new(),
+        PostgresStep::Login(step) => without_password(step),
+        _ => step.statements(),
+    }
+}
+
+fn without_password(step: &LoginStep) -> Vec<String> {
+    let spare = |role: &str, made: LoginStep| {
         let comment = format!("-- apply lets {} log in, with a password that it delivers", sql::name(role));
-        std::iter::once(one_line(&comment)).chain(made.statements()).collect()
+        std::iter::once(one_line(&comment)).chain(PostgresStep::from(made).statements()).collect()
     };
     let mut made = step.clone();
     match &mut made {
-        PostgresStep::CreateLedger { .. } | PostgresStep::CreateLedgerTables | PostgresStep::UpgradeLedger { .. } => {
-            Vec::new()
-        }
-        PostgresStep::CreateSlot { role, login: login @ true, .. } => {
+        LoginStep::CreateSlot { role, login: login @ true, .. } => {
             let role = role.clone();
             *login = false;
             spare(&role, made)
         }
-        PostgresStep::CreateOwnerLogin { owner, login: login @ Some(Proof::Password), .. } => {
+        LoginStep::CreateOwnerLogin { owner, login: login @ Some(Proof::Password), .. } => {
             let owner = owner.clone();
             *login = None;
             spare(&owner, made)
         }
-        PostgresStep::EnableLogin { role, proof: Proof::Password, .. } => {
+        LoginStep::EnableLogin { role, proof: Proof::Password, .. } => {
             vec![one_line(&format!("-- apply gives {} a password that it delivers", sql::name(role)))]
         }
-        _ => step.statements(),
+        _ => PostgresStep::from(made).statements(),
     }
 }
 

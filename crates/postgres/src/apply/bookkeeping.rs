@@ -10,7 +10,7 @@ use super::{Hold, bug};
 use crate::connect::{Connections, Session, Statement};
 use crate::ledger::{self, Applied, ROLE_DDL_LOCK};
 use crate::sql::{text, text_or_null, texts};
-use crate::step::{Adopted, PostgresStep};
+use crate::step::{Adopted, ContentStep, LedgerStep, LevelStep, LoginStep, PostgresStep};
 
 /// What is committed after this does not wait for the disk. The server writes its log in order (PostgreSQL documentation,
 /// 28.4): nothing that is committed later is ever there without it, and [`flush`] ends a pass.
@@ -27,12 +27,12 @@ pub(crate) async fn flush(session: &Session) -> Result<(), Failure> {
 /// tells who it is.
 pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &PostgresStep) -> Result<(), Failure> {
     let insert = match step {
-        PostgresStep::Recover { .. } => recovered(step, &hold.claim),
-        _ => claimed(step, hold),
+        PostgresStep::Ledger(step) => claimed(step, hold).or_else(|| recovered(step, &hold.claim)),
+        _ => None,
     };
     let mut insert = insert.ok_or_else(|| bug("a claim that is none"))?;
     // Before its credential is published, something that waits for the disk is done to a database: only a marker comes first.
-    if matches!(step, PostgresStep::Claim { database: Some(_), .. }) {
+    if matches!(step, PostgresStep::Ledger(LedgerStep::Claim { database: Some(_), .. })) {
         insert = format!("{DURABLE_LATER}; {insert}");
     }
     let session = connections.ledger().await?;
@@ -43,8 +43,8 @@ pub(super) async fn claim(connections: &Connections, hold: &mut Hold, step: &Pos
 }
 
 /// What takes the names of a tenant that is new.
-fn claimed(step: &PostgresStep, hold: &Hold) -> Option<String> {
-    let PostgresStep::Claim { database, owner, slots, reserved, applied, adopted } = step else { return None };
+fn claimed(step: &LedgerStep, hold: &Hold) -> Option<String> {
+    let LedgerStep::Claim { database, owner, slots, reserved, applied, adopted } = step else { return None };
     let retired = Some(SlotState::Retired);
     let owner_state = match adopted {
         Some(adopted) if adopted.login => Some(SlotState::Draining),
@@ -69,8 +69,8 @@ fn claimed(step: &PostgresStep, hold: &Hold) -> Option<String> {
 }
 
 /// What gives the ledger a tenant back that it lost.
-fn recovered(step: &PostgresStep, claim: &Claim) -> Option<String> {
-    let PostgresStep::Recover { database, owner, slots, levels, reserved, scripts, applied } = step else {
+fn recovered(step: &LedgerStep, claim: &Claim) -> Option<String> {
+    let LedgerStep::Recover { database, owner, slots, levels, reserved, scripts, applied } = step else {
         return None;
     };
     let owner = (owner, "Owner", None, slots.get(&Slot::Owner).map(|(_, state)| *state));
@@ -213,40 +213,19 @@ pub(crate) async fn note_sightings(session: &Session, seen: &[(u32, &String)]) -
 /// What a step writes into the ledger.
 pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Option<&Login>) -> Vec<Statement> {
     let texts = match step {
-        PostgresStep::RecordSlot { slot, role, state, generation, place } => {
-            vec![record_slot(*slot, role, *state, *generation, place.as_ref(), login)]
-        }
-        PostgresStep::RetireLogin { role, .. } => vec![
+        PostgresStep::Ledger(step) => of_ledger(step, hold, id, login),
+        PostgresStep::Login(LoginStep::RetireLogin { role, .. }) => vec![
             record_slot(Slot::Owner, role, SlotState::Retired, None, None, None),
             audit(hold, &format!("retire login {role}")),
         ],
-        PostgresStep::EndLogins { from, roles } => vec![
-            format!("DELETE FROM ledger.delivery WHERE tenant = {id}"),
+        PostgresStep::Login(LoginStep::EndLogins { from, roles }) => vec![
+            forget_deliveries(id),
             retire_slots(id),
             audit_of(from, &format!("end logins {}, for {}", roles.join(", "), hold.claim)),
         ],
-        PostgresStep::TakeOver { from, .. } => take_over_orphan(hold, id, from),
-        PostgresStep::CreateLevel { role } => record_level(id, role),
-        PostgresStep::DropLevels { roles } => forget_levels(id, &hold.owner, roles),
-        PostgresStep::ForgetDatabase { .. } => {
-            let phase = Phase::Claimed.as_str();
-            vec![
-                format!(
-                    "UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL, adopted = false WHERE id = {id}"
-                ),
-                forget_scripts(id),
-            ]
-        }
-        PostgresStep::AcceptDatabase { database, oid, had } => vec![
-            format!("UPDATE ledger.tenant SET database_oid = {oid} WHERE id = {id} AND database_oid = {had}"),
-            format!("UPDATE ledger.sighting SET database = {oid} WHERE database = {had}"),
-            audit(hold, &format!("accept database {database} as restored (OID {oid}, before {had})")),
-        ],
-        PostgresStep::RecordDatabase { database } => vec![format!(
-            "UPDATE ledger.tenant SET database_oid = (SELECT oid FROM pg_database WHERE datname = {}) WHERE id = {id}",
-            text(database)
-        )],
-        PostgresStep::RecordScript { name, digest, .. } => vec![
+        PostgresStep::Level(LevelStep::CreateLevel { role }) => record_level(id, role),
+        PostgresStep::Level(LevelStep::DropLevels { roles }) => forget_levels(id, &hold.owner, roles),
+        PostgresStep::Content(ContentStep::RecordScript { name, digest, .. }) => vec![
             format!(
                 "INSERT INTO ledger.script (tenant, digest, name) VALUES ({id}, {}, {})",
                 text(digest.as_str()),
@@ -254,54 +233,96 @@ pub(super) fn statements(step: &PostgresStep, hold: &Hold, id: i64, login: Optio
             ),
             audit(hold, &format!("run script {name}")),
         ],
-        PostgresStep::RecordDelivery { role, place, location, secret_name, generation } => {
-            let digest = text_or_null(login.map(|login| login.digest().as_str().to_owned()));
-            let generation = generation.0;
-            vec![
-                format!(
-                    "UPDATE ledger.role SET state = '{}', place = NULL, changed_at = now() WHERE name = {}",
-                    SlotState::Active.as_str(),
-                    text(role)
-                ),
-                format!(
-                    "INSERT INTO ledger.delivery (tenant, place, location, secret_name, generation, login_digest) \
-                     VALUES ({id}, {}, {}, {}, {generation}, {digest}) \
-                     ON CONFLICT (tenant, place) DO UPDATE SET location = EXCLUDED.location, \
-                     secret_name = EXCLUDED.secret_name, generation = EXCLUDED.generation, \
-                     issued_at = CASE delivery.generation WHEN EXCLUDED.generation THEN delivery.issued_at ELSE now() END, \
-                     login_digest = EXCLUDED.login_digest, confirmed_at = now()",
-                    text(&place.0),
-                    text(location),
-                    text(secret_name)
-                ),
-                audit(hold, &format!("deliver generation {generation}")),
-            ]
-        }
-        PostgresStep::Settle { applied, origin, action, .. } => vec![
-            format!(
-                "UPDATE ledger.tenant SET phase = '{}', orphaned_at = NULL, applied = {}{} WHERE id = {id}",
-                Phase::Provisioned.as_str(),
-                text(applied.to_stored()),
-                origin.as_ref().map_or_else(String::new, stands_at)
-            ),
-            audit(hold, action),
-        ],
-        PostgresStep::RecordChange { action } => vec![audit(hold, action)],
-        PostgresStep::RecordDeletion { overruled } => {
-            let applied = overruled.as_ref();
-            let applied =
-                applied.map_or_else(String::new, |applied| format!(", applied = {}", text(applied.to_stored())));
-            let word = if overruled.is_some() { "begin to purge" } else { "begin to delete" };
-            let phase = Phase::Deleting.as_str();
-            vec![format!("UPDATE ledger.tenant SET phase = '{phase}'{applied} WHERE id = {id}"), audit(hold, word)]
-        }
-        PostgresStep::RecordOrphan { database, logins } => record_orphan(hold, id, *database, *logins),
-        PostgresStep::Forget => {
-            vec![format!("DELETE FROM ledger.tenant WHERE id = {id}"), audit(hold, "delete")]
-        }
         _ => Vec::new(),
     };
     texts.into_iter().map(|text| Statement::labelled(text, "ledger")).collect()
+}
+
+/// What a step of the ledger's own writes.
+fn of_ledger(step: &LedgerStep, hold: &Hold, id: i64, login: Option<&Login>) -> Vec<String> {
+    match step {
+        LedgerStep::RecordSlot { slot, role, state, generation, place } => {
+            vec![record_slot(*slot, role, *state, *generation, place.as_ref(), login)]
+        }
+        LedgerStep::TakeOver { from, .. } => take_over_orphan(hold, id, from),
+        LedgerStep::ForgetDatabase { .. } => {
+            let phase = Phase::Claimed.as_str();
+            let forgotten = format!(
+                "UPDATE ledger.tenant SET phase = '{phase}', database_oid = NULL, adopted = false WHERE id = {id}"
+            );
+            vec![forgotten, forget_scripts(id)]
+        }
+        LedgerStep::AcceptDatabase { database, oid, had } => vec![
+            format!("UPDATE ledger.tenant SET database_oid = {oid} WHERE id = {id} AND database_oid = {had}"),
+            format!("UPDATE ledger.sighting SET database = {oid} WHERE database = {had}"),
+            audit(hold, &format!("accept database {database} as restored (OID {oid}, before {had})")),
+        ],
+        LedgerStep::RecordDatabase { database } => vec![format!(
+            "UPDATE ledger.tenant SET database_oid = (SELECT oid FROM pg_database WHERE datname = {}) WHERE id = {id}",
+            text(database)
+        )],
+        LedgerStep::RecordDelivery { role, place, location, secret_name, generation } => vec![
+            deliver_slot(role),
+            record_delivery(id, place, location, secret_name, *generation, login),
+            audit(hold, &format!("deliver generation {generation}")),
+        ],
+        LedgerStep::Settle { applied, origin, action, .. } => {
+            vec![settle(id, applied, origin.as_ref()), audit(hold, action)]
+        }
+        LedgerStep::RecordChange { action } => vec![audit(hold, action)],
+        LedgerStep::RecordDeletion { overruled } => {
+            let word = if overruled.is_some() { "begin to purge" } else { "begin to delete" };
+            vec![record_deletion(id, overruled.as_deref()), audit(hold, word)]
+        }
+        LedgerStep::RecordOrphan { database, logins } => record_orphan(hold, id, *database, *logins),
+        LedgerStep::Forget => vec![format!("DELETE FROM ledger.tenant WHERE id = {id}"), audit(hold, "delete")],
+        // Both have a transaction of their own.
+        LedgerStep::Claim { .. } | LedgerStep::Recover { .. } => Vec::new(),
+    }
+}
+
+fn deliver_slot(role: &str) -> String {
+    format!(
+        "UPDATE ledger.role SET state = '{}', place = NULL, changed_at = now() WHERE name = {}",
+        SlotState::Active.as_str(),
+        text(role)
+    )
+}
+
+fn record_delivery(
+    id: i64,
+    place: &PlaceId,
+    location: &str,
+    secret_name: &str,
+    generation: Generation,
+    login: Option<&Login>,
+) -> String {
+    let digest = text_or_null(login.map(|login| login.digest().as_str().to_owned()));
+    format!(
+        "INSERT INTO ledger.delivery (tenant, place, location, secret_name, generation, login_digest) \
+         VALUES ({id}, {}, {}, {}, {generation}, {digest}) \
+         ON CONFLICT (tenant, place) DO UPDATE SET location = EXCLUDED.location, \
+         secret_name = EXCLUDED.secret_name, generation = EXCLUDED.generation, \
+         issued_at = CASE delivery.generation WHEN EXCLUDED.generation THEN delivery.issued_at ELSE now() END, \
+         login_digest = EXCLUDED.login_digest, confirmed_at = now()",
+        text(&place.0),
+        text(location),
+        text(secret_name)
+    )
+}
+
+fn settle(id: i64, applied: &Applied, origin: Option<&Origin>) -> String {
+    format!(
+        "UPDATE ledger.tenant SET phase = '{}', orphaned_at = NULL, applied = {}{} WHERE id = {id}",
+        Phase::Provisioned.as_str(),
+        text(applied.to_stored()),
+        origin.map_or_else(String::new, stands_at)
+    )
+}
+
+fn record_deletion(id: i64, overruled: Option<&Applied>) -> String {
+    let applied = overruled.map_or_else(String::new, |applied| format!(", applied = {}", text(applied.to_stored())));
+    format!("UPDATE ledger.tenant SET phase = '{}'{applied} WHERE id = {id}", Phase::Deleting.as_str())
 }
 
 fn stands_at(Origin { cluster, namespace }: &Origin) -> String {
@@ -365,7 +386,7 @@ fn record_orphan(hold: &Hold, id: i64, database: bool, logins: bool) -> Vec<Stri
         statements.push(forget_scripts(id));
     }
     if !logins {
-        statements.push(format!("DELETE FROM ledger.delivery WHERE tenant = {id}"));
+        statements.push(forget_deliveries(id));
         statements.push(retire_slots(id));
     }
     statements.push(audit(hold, "orphan"));
@@ -401,6 +422,10 @@ fn take_over_orphan(hold: &Hold, id: i64, from: &Claim) -> Vec<String> {
 /// The name of a further login as the ledger has it.
 fn access(claim: &Claim) -> &str {
     claim.access.as_ref().map_or("", AsRef::as_ref)
+}
+
+fn forget_deliveries(id: i64) -> String {
+    format!("DELETE FROM ledger.delivery WHERE tenant = {id}")
 }
 
 /// What ran in a database went with it.

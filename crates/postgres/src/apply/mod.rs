@@ -20,7 +20,7 @@ use crate::connect::{Connections, PREPARED_TRANSACTION, Session, Statement};
 use crate::ledger::{CHANGED_MEANWHILE, ROLE_DDL_LOCK, SCHEMA, TenantRow, UPGRADE, VERSION};
 use crate::observe::Observed;
 use crate::sql::{self, Membership};
-use crate::step::{PostgresStep, Venue};
+use crate::step::{DatabaseStep, LedgerStep, PostgresStep, ServerStep, Venue};
 use crate::trap::Trap;
 
 /// A tenant in hand.
@@ -45,9 +45,9 @@ pub(crate) async fn prepare(connections: &Connections, steps: &[PostgresStep]) -
     for step in steps {
         failpoint::hit(&format!("before-{}", step.kind()));
         match step {
-            PostgresStep::CreateLedgerTables => create_tables(connections).await?,
-            PostgresStep::UpgradeLedger { .. } => upgrade_tables(connections).await?,
-            PostgresStep::CreateEstate { .. } => {
+            PostgresStep::Server(ServerStep::CreateLedgerTables) => create_tables(connections).await?,
+            PostgresStep::Server(ServerStep::UpgradeLedger { .. }) => upgrade_tables(connections).await?,
+            PostgresStep::Server(ServerStep::CreateEstate { .. }) => {
                 let session = connections.maintenance().await?;
                 let made = make(&session, step).await;
                 session.close().await;
@@ -192,7 +192,7 @@ pub(crate) fn row<'a>(tenant: &TenantPlan<PostgresStep>, observed: &'a Observed)
     let ledger = observed.ledger.as_ref()?;
     let taken_over = || {
         tenant.steps.iter().find_map(|step| match &step.task {
-            Task::Engine(PostgresStep::TakeOver { from, .. }) => ledger.row(from),
+            Task::Engine(PostgresStep::Ledger(LedgerStep::TakeOver { from, .. })) => ledger.row(from),
             _ => None,
         })
     };
@@ -204,7 +204,7 @@ pub(crate) fn owner(tenant: &TenantPlan<PostgresStep>, observed: &Observed) -> S
     let row = row(tenant, observed);
     let claimed = || {
         tenant.steps.iter().find_map(|step| match &step.task {
-            Task::Engine(PostgresStep::Claim { owner, .. } | PostgresStep::Recover { owner, .. }) => {
+            Task::Engine(PostgresStep::Ledger(LedgerStep::Claim { owner, .. } | LedgerStep::Recover { owner, .. })) => {
                 Some(owner.clone())
             }
             _ => None,
@@ -224,7 +224,7 @@ pub(crate) fn membership(owner: &str, options: bool) -> (String, String) {
 async fn alone_in_ledger(connections: &Connections, step: &PostgresStep) -> Result<(), Failure> {
     let done = connections.ledger().await?.run(&statements(step, "")).await;
     match step {
-        PostgresStep::DropDatabase { .. } => done.map_err(stale_if_in_use),
+        PostgresStep::Database(DatabaseStep::DropDatabase { .. }) => done.map_err(stale_if_in_use),
         _ => done,
     }
 }

@@ -6,14 +6,14 @@ use super::bug;
 use crate::connect::{Connections, Session, Statement};
 use crate::init::{self, MARKED};
 use crate::sql::text;
-use crate::step::PostgresStep;
+use crate::step::{ContentStep, PostgresStep};
 
 /// The advisory lock, in the tenant's own database, of whoever runs a script there.
 const SCRIPT_LOCK: i64 = 0x7464_6269_6e69_7400;
 
 /// Logs in as the tenant, and commits the script together with its mark.
 pub(super) async fn run(connections: &Connections, step: &PostgresStep, login: Option<&Login>) -> Result<(), Failure> {
-    let PostgresStep::RunScript { role, database, script } = step else {
+    let PostgresStep::Content(ContentStep::RunScript { role, database, script }) = step else {
         return Err(bug("a script that is none"));
     };
     let login = login.filter(|login| login.username.as_str() == role).ok_or_else(|| bug("a script without a login"))?;

@@ -9,18 +9,22 @@ use tenantdb_core::{Refusal, RefusalKind};
 use crate::ledger::{self, TenantRow};
 use crate::observe::{Database, Observed, Obstacle, Tie};
 use crate::sql::{name, text};
-use crate::step::PostgresStep;
+use crate::step::{ContentStep, PostgresStep, SessionStep};
 
 /// What has to be done before roles of a tenant can be dropped, beside emptying its own database of them.
 pub(super) fn untie(roles: &[String], row: &TenantRow, observed: &Observed) -> Vec<PostgresStep> {
     let options = observed.shared.has_membership_options();
     let logins = observed.lock_holders(roles, &row.claim);
-    let locks = (!logins.is_empty()).then(|| PostgresStep::EndLocks { logins, roles: roles.to_vec(), options });
-    leave_others(roles, row, observed).into_iter().chain(locks).collect()
+    let locks = (!logins.is_empty()).then(|| SessionStep::EndLocks { logins, roles: roles.to_vec(), options });
+    leave_others(roles, row, observed)
+        .into_iter()
+        .map(PostgresStep::from)
+        .chain(locks.map(PostgresStep::from))
+        .collect()
 }
 
 /// Takes away what other tenants granted to the roles in their own databases.
-fn leave_others(roles: &[String], row: &TenantRow, observed: &Observed) -> Vec<PostgresStep> {
+fn leave_others(roles: &[String], row: &TenantRow, observed: &Observed) -> Vec<ContentStep> {
     let left = elsewhere(row, observed).filter_map(|(database, ties)| {
         let roles: Vec<String> = roles.iter().filter(|role| ties.contains_key(*role)).cloned().collect();
         leave(roles, database, observed)
@@ -29,12 +33,12 @@ fn leave_others(roles: &[String], row: &TenantRow, observed: &Observed) -> Vec<P
 }
 
 /// Takes away what roles were granted in a tenant's database; nothing where there is nothing, or nobody to do it for.
-pub(super) fn leave(roles: Vec<String>, database: &str, observed: &Observed) -> Option<PostgresStep> {
+pub(super) fn leave(roles: Vec<String>, database: &str, observed: &Observed) -> Option<ContentStep> {
     let holder = observed.ledger.as_ref()?.database(database).filter(|_| !roles.is_empty())?;
     let exists = |role: &&String| observed.shared.roles.contains_key(*role);
     let holders = holder.roles().into_iter().filter(exists).cloned().collect();
     let options = observed.shared.has_membership_options();
-    Some(PostgresStep::LeaveDatabase { roles, holders, database: database.to_owned(), options })
+    Some(ContentStep::LeaveDatabase { roles, holders, database: database.to_owned(), options })
 }
 
 /// What ties a role to another database than its tenant's, where nobody but a superuser can untie it: things that it owns

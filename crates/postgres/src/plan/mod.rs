@@ -38,7 +38,7 @@ use crate::ledger::{DeliveryRow, TenantRow, VERSION};
 use crate::notes;
 use crate::observe::{Database, Observed, Shared};
 use crate::sql::name;
-use crate::step::PostgresStep;
+use crate::step::{PostgresStep, ServerStep};
 use crate::{ESTATE, LEDGER};
 
 pub(crate) use adoption::to_adopt;
@@ -272,25 +272,25 @@ pub(crate) fn preparation(observed: &Observed) -> Vec<Planned<PostgresStep>> {
     let estate = shared.roles.contains_key(ESTATE);
     if !estate || !shared.admin().member_of.contains(ESTATE) {
         let admin = shared.login.clone();
-        steps.push(PostgresStep::CreateEstate { admin, create: !estate, options: shared.has_membership_options() });
+        steps.push(ServerStep::CreateEstate { admin, create: !estate, options: shared.has_membership_options() });
     }
     let ledger = shared.databases.get(LEDGER);
     if !ledger.is_some_and(|ledger| ledger.allows_connections) {
-        steps.push(PostgresStep::CreateLedger { create: ledger.is_none() });
+        steps.push(ServerStep::CreateLedger { create: ledger.is_none() });
     }
     match &observed.ledger {
-        None => steps.push(PostgresStep::CreateLedgerTables),
+        None => steps.push(ServerStep::CreateLedgerTables),
         Some(ledger) if ledger.version < VERSION => {
-            steps.push(PostgresStep::UpgradeLedger { from: ledger.version });
+            steps.push(ServerStep::UpgradeLedger { from: ledger.version });
         }
         Some(_) => {}
     }
     let mut planned = Vec::new();
     for step in steps {
-        let actor = if matches!(step, PostgresStep::CreateEstate { .. }) { Actor::Login } else { Actor::Estate };
-        let is_old = matches!(step, PostgresStep::UpgradeLedger { .. });
+        let actor = if matches!(step, ServerStep::CreateEstate { .. }) { Actor::Login } else { Actor::Estate };
+        let is_old = matches!(step, ServerStep::UpgradeLedger { .. });
         let reason = if is_old { "an earlier tenantdb made it" } else { "the server has no ledger yet" };
-        Planned::push(&mut planned, Task::Engine(step), reason, Risk::Safe, actor);
+        Planned::push(&mut planned, Task::Engine(step.into()), reason, Risk::Safe, actor);
     }
     planned
 }

@@ -17,7 +17,7 @@ use crate::desired::{Desired, Tenant};
 use crate::ledger::{ScriptRow, SlotRow, TenantRow, is_account};
 use crate::notes;
 use crate::observe::{Database, Observed, Role, Shared};
-use crate::step::PostgresStep;
+use crate::step::LedgerStep;
 use crate::{ESTATE, Taking, access};
 
 /// What the ledger is told of a tenant before anything else is done about it.
@@ -233,22 +233,22 @@ pub(super) fn first(plan: &mut PostgresTenantPlan, recovery: &Recovery) {
     };
     let mut steps = Vec::new();
     let risk = if *proved { Risk::Safe } else { Risk::Disruptive };
-    Planned::push(&mut steps, Task::Engine(step), reason, risk, Actor::Estate);
+    Planned::push(&mut steps, Task::Engine(step.into()), reason, risk, Actor::Estate);
     plan.put_first(steps);
     plan.change = if *proved { TenantChange::Update } else { TenantChange::Adopt };
     plan.conditions.extend(assumed(row).filter(|_| had.is_none()));
 }
 
-fn accept(row: &TenantRow, had: u32) -> PostgresStep {
+fn accept(row: &TenantRow, had: u32) -> LedgerStep {
     let oid = row.database_oid.unwrap_or_default();
-    PostgresStep::AcceptDatabase { database: row.database.clone(), oid, had }
+    LedgerStep::AcceptDatabase { database: row.database.clone(), oid, had }
 }
 
-fn recover(row: &TenantRow) -> PostgresStep {
+fn recover(row: &TenantRow) -> LedgerStep {
     let used: BTreeSet<&String> = row.roles();
     let reserved = names_of(row).into_iter().filter(|name| !used.contains(name)).collect();
     let slots = row.slots.iter().map(|(slot, found)| (*slot, (found.role.clone(), found.state)));
-    PostgresStep::Recover {
+    LedgerStep::Recover {
         database: row.database_oid.map(|oid| (row.database.clone(), oid)),
         owner: row.owner.clone(),
         slots: slots.collect(),

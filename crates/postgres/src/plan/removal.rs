@@ -14,7 +14,7 @@ use crate::notes;
 use crate::observe::{Database, Observed, Tie};
 use crate::ownership;
 use crate::sql::name;
-use crate::step::PostgresStep;
+use crate::step::{ContentStep, DatabaseStep, LedgerStep, LevelStep, LoginStep, PostgresStep, RoleStep, SessionStep};
 use crate::trap::Trap;
 use crate::{ESTATE, Taking};
 
@@ -157,7 +157,7 @@ impl Planner<'_> {
         if never_made(self.row) {
             self.plan.change = TenantChange::Delete;
             self.drop_database();
-            self.record(PostgresStep::Forget);
+            self.record(LedgerStep::Forget);
             return self.plan;
         }
         if ledger::is_account(&self.row.claim) {
@@ -170,29 +170,29 @@ impl Planner<'_> {
         };
         match policies {
             (DeletionPolicy::Orphan, DeletionPolicy::Orphan) => {
-                self.record(PostgresStep::RecordOrphan { database: true, logins: true });
+                self.record(LedgerStep::RecordOrphan { database: true, logins: true });
             }
             (DeletionPolicy::Delete, DeletionPolicy::Delete) => {
                 self.begin();
                 self.drop_database();
                 let roles = self.slots().into_iter().chain([self.row.owner.clone()]);
                 self.drop_roles(roles.chain(self.row.levels.clone()).collect());
-                self.record(PostgresStep::Forget);
+                self.record(LedgerStep::Forget);
             }
             (DeletionPolicy::Orphan, DeletionPolicy::Delete) => {
                 self.begin();
                 self.empty_slots();
                 self.drop_roles(self.slots());
                 self.drop_levels();
-                self.record(PostgresStep::RecordOrphan { database: true, logins: false });
+                self.record(LedgerStep::RecordOrphan { database: true, logins: false });
             }
             (DeletionPolicy::Delete, DeletionPolicy::Orphan) => {
                 self.begin();
                 self.drop_database();
                 for role in self.logins() {
-                    self.destroy(PostgresStep::DisableLogin { role });
+                    self.destroy(LoginStep::DisableLogin { role });
                 }
-                self.record(PostgresStep::RecordOrphan { database: false, logins: false });
+                self.record(LedgerStep::RecordOrphan { database: false, logins: false });
             }
         }
         self.plan
@@ -209,13 +209,13 @@ impl Planner<'_> {
             self.shut_out();
             let roles = self.slots().into_iter().chain([self.row.owner.clone()]).collect();
             self.drop_roles(roles);
-            self.record(PostgresStep::Forget);
+            self.record(LedgerStep::Forget);
         } else if is_further && policies.0 == DeletionPolicy::Delete {
             self.begin();
             self.shut_out();
-            self.record(PostgresStep::RecordOrphan { database: false, logins: false });
+            self.record(LedgerStep::RecordOrphan { database: false, logins: false });
         } else {
-            self.record(PostgresStep::RecordOrphan { database: true, logins: true });
+            self.record(LedgerStep::RecordOrphan { database: true, logins: true });
         }
         self.plan
     }
@@ -223,25 +223,27 @@ impl Planner<'_> {
     /// Keeps an account's logins out of every database, and ends their sessions.
     fn shut_out(&mut self) {
         for role in self.logins() {
-            self.destroy(PostgresStep::DisableLogin { role });
+            self.destroy(LoginStep::DisableLogin { role });
         }
         let logins: BTreeSet<String> = self.logins().into_iter().collect();
         let roles: Vec<&String> = logins.iter().chain([&self.row.owner]).collect();
-        let mut steps = Vec::new();
+        let mut steps: Vec<PostgresStep> = Vec::new();
         for (name, found) in &self.observed.shared.databases {
             if found.sessions.keys().any(|login| logins.contains(login)) {
-                steps.push(PostgresStep::EndSessions {
+                let ended = SessionStep::EndSessions {
                     database: name.clone(),
                     own: logins.iter().cloned().collect(),
                     strangers: Vec::new(),
                     outsiders: Vec::new(),
                     options: self.observed.shared.has_membership_options(),
-                });
+                };
+                steps.push(ended.into());
             }
             let let_in = roles.iter().filter(|role| found.grants(role, "CONNECT")).map(|role| (*role).clone());
             let visitors: Vec<String> = let_in.collect();
             if !visitors.is_empty() {
-                steps.push(PostgresStep::Dismiss { database: name.clone(), visitors, grantors: Vec::new() });
+                let dismissed = DatabaseStep::Dismiss { database: name.clone(), visitors, grantors: Vec::new() };
+                steps.push(dismissed.into());
             }
         }
         for step in steps {
@@ -257,10 +259,10 @@ impl Planner<'_> {
         }
         if self.database().is_some_and(|found| !found.invalid()) {
             let (owner, options) = (self.row.owner.clone(), self.observed.shared.has_membership_options());
-            self.destroy(PostgresStep::EmptyLevels { roles: roles.clone(), owner, options });
+            self.destroy(LevelStep::EmptyLevels { roles: roles.clone(), owner, options });
         }
         self.untie(&roles);
-        self.destroy(PostgresStep::DropLevels { roles });
+        self.destroy(LevelStep::DropLevels { roles });
     }
 
     fn untie(&mut self, roles: &[String]) {
@@ -304,13 +306,13 @@ impl Planner<'_> {
     }
 
     /// What nobody named is asked about, also when nothing is lost.
-    fn record(&mut self, step: PostgresStep) {
+    fn record(&mut self, step: impl Into<PostgresStep>) {
         let risk = if self.why == Removal::Undeclared { Risk::Disruptive } else { Risk::Safe };
-        self.plan.push(Task::Engine(step), self.reason(), risk, Actor::Estate);
+        self.plan.push(Task::Engine(step.into()), self.reason(), risk, Actor::Estate);
     }
 
-    fn destroy(&mut self, step: PostgresStep) {
-        self.plan.push(Task::Engine(step), self.reason(), self.risk(), Actor::Estate);
+    fn destroy(&mut self, step: impl Into<PostgresStep>) {
+        self.plan.push(Task::Engine(step.into()), self.reason(), self.risk(), Actor::Estate);
     }
 
     /// A login that its database's declaration withdrew takes no data along.
@@ -321,7 +323,7 @@ impl Planner<'_> {
     /// Notes the deletion, and takes the credential away before it stops working.
     fn begin(&mut self) {
         let overruled = (self.why == Removal::Purged).then(|| Box::new(self.row.applied.clone()));
-        self.destroy(PostgresStep::RecordDeletion { overruled });
+        self.destroy(LedgerStep::RecordDeletion { overruled });
         let Some(delivery) = self.row.deliveries.last() else { return };
         let here = delivery.delivered.place == self.place.id;
         if !here {
@@ -367,22 +369,22 @@ impl Planner<'_> {
         if owner != ESTATE
             && let Some(taking) = Taking::of(&self.observed.shared, &owner)
         {
-            self.destroy(PostgresStep::OwnDatabase { database: database.clone(), taking });
+            self.destroy(DatabaseStep::OwnDatabase { database: database.clone(), taking });
         }
         if is_template {
-            self.destroy(PostgresStep::UnmarkTemplate { database: database.clone() });
+            self.destroy(DatabaseStep::UnmarkTemplate { database: database.clone() });
         }
         // One whose deletion broke off at the server can only be dropped, and nobody is in it.
         if !invalid {
             let options = self.observed.shared.has_membership_options();
-            self.destroy(PostgresStep::CloseDatabase { database: database.clone() });
+            self.destroy(DatabaseStep::CloseDatabase { database: database.clone() });
             let own = self.logins();
             if !(own.is_empty() && strangers.is_empty() && outsiders.is_empty()) {
                 let database = database.clone();
-                self.destroy(PostgresStep::EndSessions { database, own, strangers, outsiders, options });
+                self.destroy(SessionStep::EndSessions { database, own, strangers, outsiders, options });
             }
         }
-        self.destroy(PostgresStep::DropDatabase { database });
+        self.destroy(DatabaseStep::DropDatabase { database });
     }
 
     fn empty_slots(&mut self) {
@@ -392,12 +394,12 @@ impl Planner<'_> {
         let options = self.observed.shared.has_membership_options();
         let (database, owner) = (self.row.database.clone(), self.row.owner.clone());
         for role in self.logins() {
-            self.destroy(PostgresStep::DisableLogin { role });
+            self.destroy(LoginStep::DisableLogin { role });
         }
         let own = self.logins();
         if !own.is_empty() {
             let database = database.clone();
-            self.destroy(PostgresStep::EndSessions {
+            self.destroy(SessionStep::EndSessions {
                 database,
                 own,
                 strangers: Vec::new(),
@@ -407,7 +409,7 @@ impl Planner<'_> {
         }
         for role in self.slots() {
             let (database, owner) = (database.clone(), owner.clone());
-            self.destroy(PostgresStep::EmptySlot { role, owner, database, stays: false, options });
+            self.destroy(ContentStep::EmptySlot { role, owner, database, stays: false, options });
         }
     }
 
@@ -415,7 +417,7 @@ impl Planner<'_> {
         let roles: Vec<String> = roles.into_iter().filter(|role| self.made(role)).collect();
         if !roles.is_empty() {
             self.untie(&roles);
-            self.destroy(PostgresStep::DropRoles { roles });
+            self.destroy(RoleStep::DropRoles { roles });
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{PostgresTenantPlan, refused};
 use crate::desired::Desired;
 use crate::notes;
 use crate::observe::Observed;
-use crate::step::PostgresStep;
+use crate::step::{LedgerStep, PostgresStep};
 
 /// Refuses what would be done on the word of a ledger that may be older than its server.
 pub(super) fn hold_back(
@@ -21,7 +21,8 @@ pub(super) fn hold_back(
     if !observed.is_restored() {
         return;
     }
-    let takes = |task: &Task<PostgresStep>| matches!(task, Task::Engine(PostgresStep::TakeOver { .. }));
+    let takes =
+        |task: &Task<PostgresStep>| matches!(task, Task::Engine(PostgresStep::Ledger(LedgerStep::TakeOver { .. })));
     for (claim, plan) in tenants {
         let goes =
             (removals.contains_key(claim) || desired.request.retirements.contains(claim)) && !plan.steps.is_empty();

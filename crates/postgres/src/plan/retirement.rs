@@ -5,7 +5,7 @@ use tenantdb_core::{Actor, Claim, Condition, Phase, Refusal, RefusalKind, Risk, 
 use super::{PostgresTenantPlan, empty, refused, sighting};
 use crate::notes;
 use crate::observe::Observed;
-use crate::step::PostgresStep;
+use crate::step::LoginStep;
 
 /// Plans the retirement of one tenant's earlier login.
 pub(super) fn plan(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
@@ -40,8 +40,8 @@ pub(super) fn plan(claim: &Claim, observed: &Observed) -> PostgresTenantPlan {
     let seen = found.and_then(|found| sighting::last_seen(role, found, observed));
     let reason = seen.unwrap_or_else(|| "in no session at any run since it was adopted".to_owned());
     let mut plan = PostgresTenantPlan { change: TenantChange::Update, ..empty(claim, &row.database) };
-    let step = PostgresStep::RetireLogin { role: role.clone(), database: row.database.clone() };
-    plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);
+    let step = LoginStep::RetireLogin { role: role.clone(), database: row.database.clone() };
+    plan.push(Task::Engine(step.into()), reason, Risk::Disruptive, Actor::Estate);
     plan
 }
 

@@ -11,7 +11,7 @@ use crate::desired::{Desired, Tenant};
 use crate::ledger::{Ledger, TenantRow};
 use crate::notes;
 use crate::observe::{Observed, Shared};
-use crate::step::PostgresStep;
+use crate::step::{LedgerStep, LoginStep, PostgresStep, SessionStep};
 
 /// The orphans that declarations ask for which did not leave them behind, by who asks.
 pub(crate) fn taken_over<'a>(desired: &Desired, observed: &'a Observed) -> BTreeMap<Claim, &'a TenantRow> {
@@ -108,23 +108,24 @@ pub(super) fn first(plan: &mut PostgresTenantPlan, orphan: &TenantRow, observed:
     let all: Vec<String> = logins(orphan).filter(|login| roles.contains_key(login)).collect();
     let working: Vec<String> = all.iter().filter(|login| roles[*login].login).cloned().collect();
     if !working.is_empty() {
-        push(PostgresStep::EndLogins { from: from.clone(), roles: working });
+        push(LoginStep::EndLogins { from: from.clone(), roles: working }.into());
     }
     // Also after a crash: who came in before may still be inside.
     for (database, found) in &observed.shared.databases {
         let is_in = || all.iter().any(|login| found.sessions.contains_key(login));
         let may_be_in = *database == orphan.database && orphan.database_oid == Some(found.oid) && !found.invalid();
         if !all.is_empty() && (may_be_in || is_in()) {
-            push(PostgresStep::EndSessions {
+            let ended = SessionStep::EndSessions {
                 database: database.clone(),
                 own: all.clone(),
                 strangers: Vec::new(),
                 outsiders: Vec::new(),
                 options: observed.shared.has_membership_options(),
-            });
+            };
+            push(ended.into());
         }
     }
-    push(PostgresStep::TakeOver { from: from.clone(), database: orphan.database.clone() });
+    push(LedgerStep::TakeOver { from: from.clone(), database: orphan.database.clone() }.into());
     plan.put_first(steps);
     plan.change = TenantChange::Adopt;
     plan.conditions.extend(orphan.deliveries.iter().map(|delivery| Condition {

@@ -18,7 +18,7 @@ use crate::plan::conflict::account_conflict;
 use crate::plan::credential::custody;
 use crate::plan::{PostgresTenantPlan, departure, offer, refused};
 use crate::sql::{name, names as names_of};
-use crate::step::PostgresStep;
+use crate::step::DatabaseStep;
 
 /// Plans for one account, once it is planned what becomes of the databases.
 pub(in crate::plan) fn plan(
@@ -279,7 +279,7 @@ impl Planner<'_> {
         let closed: Vec<String> = databases.iter().filter(|name| !granted(name)).cloned().collect();
         for database in closed {
             let (connect, visitors) = (Vec::new(), vec![owner.clone()]);
-            let step = PostgresStep::Isolate { database, public: false, connect, visitors, create: None };
+            let step = DatabaseStep::Isolate { database, public: false, connect, visitors, create: None };
             self.push(step, "declared in `access`");
         }
         if self.tenant.applied.databases.is_empty() {
@@ -294,7 +294,7 @@ impl Planner<'_> {
         }
         if let Some(taking) = way_in(&self.names, self.shared) {
             let (database, login) = (self.database_name(), self.owner());
-            let step = PostgresStep::Admit { database, login, taking: taking.clone() };
+            let step = DatabaseStep::Admit { database, login, taking: taking.clone() };
             self.take(step, "its credential is for it".to_owned(), &taking);
         }
     }
@@ -333,8 +333,8 @@ impl Planner<'_> {
         let is_ours = |name: &str| ledger.database(name).is_some_and(|row| !around.plans.contains_key(&row.claim));
         let others: Vec<String> = others.filter(|name| is_ours(name)).map(|name| (*name).to_owned()).collect();
         for database in others {
-            let step = PostgresStep::Dismiss { database, visitors: vec![owner.clone()], grantors: Vec::new() };
-            self.plan.push(Task::Engine(step), "nothing declares it", Risk::Safe, Actor::Estate);
+            let step = DatabaseStep::Dismiss { database, visitors: vec![owner.clone()], grantors: Vec::new() };
+            self.plan.push(Task::Engine(step.into()), "nothing declares it", Risk::Safe, Actor::Estate);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::notes;
 use crate::observe::{Database, Foreign};
 use crate::plan::{adoption, sighting};
 use crate::sql::name;
-use crate::step::{Adopted, PostgresStep};
+use crate::step::{Adopted, DatabaseStep, PostgresStep};
 use crate::{ESTATE, Taking};
 
 /// Why anything is done about a database that is adopted.
@@ -34,7 +34,7 @@ impl Planner<'_> {
         }
         let Some(taking) = adoption::taking(self.shared, found, &owner) else { return };
         schemas.sort();
-        let step = PostgresStep::AdoptDatabase {
+        let step = DatabaseStep::AdoptDatabase {
             database: self.database_name(),
             from: found.owner.clone(),
             owner,
@@ -47,7 +47,7 @@ impl Planner<'_> {
         let actor = if administer || taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
         let reason =
             if found.owner == ESTATE { ADOPTED.to_owned() } else { format!("it was owned by {}", found.owner) };
-        self.plan.push(Task::Engine(step), reason, self.adoption_risk(), actor);
+        self.plan.push(Task::Engine(step.into()), reason, self.adoption_risk(), actor);
     }
 
     /// Whether the estate has to be let decide who joins a role that somebody else made.
@@ -63,7 +63,9 @@ impl Planner<'_> {
 
     /// Whether the steps so far give what was the owner's to the tenant.
     pub(super) fn is_handed_over(&self) -> bool {
-        let hands_over = |step: &Task<PostgresStep>| matches!(step, Task::Engine(PostgresStep::AdoptDatabase { .. }));
+        let hands_over = |step: &Task<PostgresStep>| {
+            matches!(step, Task::Engine(PostgresStep::Database(DatabaseStep::AdoptDatabase { .. })))
+        };
         self.plan.steps.iter().any(|step| hands_over(&step.task))
     }
 

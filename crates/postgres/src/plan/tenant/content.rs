@@ -10,7 +10,7 @@ use crate::Taking;
 use crate::notes;
 use crate::observe::Inside;
 use crate::ownership;
-use crate::step::PostgresStep;
+use crate::step::ContentStep;
 
 impl Planner<'_> {
     pub(super) fn inside(&mut self) {
@@ -54,12 +54,12 @@ impl Planner<'_> {
                 Some(found) => self.own_schema(schema, found),
                 None if unseen && schema == "public" => match Taking::of_new_public(self.shared) {
                     Some(taking) => {
-                        let step = PostgresStep::OwnSchema { schema, owner, taking: taking.clone() };
+                        let step = ContentStep::OwnSchema { schema, owner, taking: taking.clone() };
                         self.take(step, missing.to_owned(), &taking);
                     }
                     None => self.public_is_shared(),
                 },
-                None => self.push(PostgresStep::CreateSchema { schema, owner }, "declared, not in the database"),
+                None => self.push(ContentStep::CreateSchema { schema, owner }, "declared, not in the database"),
             }
         }
         for new in later {
@@ -90,6 +90,6 @@ impl Planner<'_> {
         };
         let fresh = found == "pg_database_owner" && self.row.is_none_or(|row| row.phase != Phase::Provisioned);
         let reason = if fresh { self.missing().to_owned() } else { format!("it was owned by {found}") };
-        self.take(PostgresStep::OwnSchema { schema, owner, taking: taking.clone() }, reason, &taking);
+        self.take(ContentStep::OwnSchema { schema, owner, taking: taking.clone() }, reason, &taking);
     }
 }

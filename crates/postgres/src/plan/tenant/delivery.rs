@@ -5,7 +5,7 @@ use tenantdb_credentials::{Decision, SlotState};
 
 use super::Planner;
 use crate::notes;
-use crate::step::PostgresStep;
+use crate::step::LedgerStep;
 
 impl Planner<'_> {
     pub(super) fn take_credential(&mut self) {
@@ -63,7 +63,7 @@ impl Planner<'_> {
             let location = location.clone();
             self.credential(CredentialStep::Publish { generation, location, replaces }, reason);
         }
-        let step = PostgresStep::RecordDelivery {
+        let step = LedgerStep::RecordDelivery {
             role: self.names.slot(slot).to_string(),
             place: self.place.id.clone(),
             location,
@@ -80,8 +80,7 @@ impl Planner<'_> {
             .map(|(slot, plan)| (*slot, plan.role.clone()))
             .collect();
         for (slot, role) in earlier {
-            let step =
-                PostgresStep::RecordSlot { slot, role, state: SlotState::Draining, generation: None, place: None };
+            let step = LedgerStep::RecordSlot { slot, role, state: SlotState::Draining, generation: None, place: None };
             self.push(step, "replaced");
         }
     }

@@ -8,7 +8,7 @@ use crate::extension::{self, Change, Making};
 use crate::ledger::Extension;
 use crate::observe::{Inside, Installed, Upgrade};
 use crate::plan::extension::{Missing, check_schema, refusal};
-use crate::step::PostgresStep;
+use crate::step::ContentStep;
 
 /// An extension that is to be made.
 pub(super) struct NewExtension {
@@ -68,7 +68,7 @@ impl Planner<'_> {
     pub(super) fn make_extension(&mut self, new: NewExtension) {
         let NewExtension { name: extension, schema, version, making } = new;
         let taking = if making == Making::Trusted { Taking::AsEstate } else { Taking::AsLogin };
-        let step = PostgresStep::CreateExtension { extension, schema, version, making };
+        let step = ContentStep::CreateExtension { extension, schema, version, making };
         self.take(step, "declared, not in the database".to_owned(), &taking);
     }
 
@@ -81,7 +81,7 @@ impl Planner<'_> {
                 match change {
                     Ok(Some((change, reason, taking))) => {
                         let extension = name.clone();
-                        let step = PostgresStep::ChangeExtension { extension, change, taking: taking.clone() };
+                        let step = ContentStep::ChangeExtension { extension, change, taking: taking.clone() };
                         self.take(step, reason, &taking);
                     }
                     Ok(None) => {}

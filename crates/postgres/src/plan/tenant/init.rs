@@ -6,7 +6,7 @@ use tenantdb_credentials::Decision;
 use super::Planner;
 use crate::init::{self, MARKED};
 use crate::notes;
-use crate::step::PostgresStep;
+use crate::step::ContentStep;
 
 impl Planner<'_> {
     /// Notes the scripts that a run committed which was killed then. Their marks are taken away only with that.
@@ -25,7 +25,7 @@ impl Planner<'_> {
         for script in self.pending() {
             let (role, database) = (role.to_owned(), database.clone());
             let step =
-                PostgresStep::RunScript { role: role.clone(), database: database.clone(), script: script.clone() };
+                ContentStep::RunScript { role: role.clone(), database: database.clone(), script: script.clone() };
             self.push(step, "declared, not run yet");
             let step = self.recording(role, &database, &script);
             self.push(step, "it was run");
@@ -84,8 +84,8 @@ impl Planner<'_> {
         }
     }
 
-    fn recording(&self, role: String, database: &str, script: &Script) -> PostgresStep {
-        PostgresStep::RecordScript {
+    fn recording(&self, role: String, database: &str, script: &Script) -> ContentStep {
+        ContentStep::RecordScript {
             role,
             database: database.to_owned(),
             name: script.name().to_owned(),

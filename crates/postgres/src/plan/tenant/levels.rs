@@ -11,7 +11,7 @@ use crate::extension::Making;
 use crate::notes;
 use crate::observe::{Privileges, Tie};
 use crate::plan::departure;
-use crate::step::PostgresStep;
+use crate::step::{ContentStep, LevelStep, LoginStep, PostgresStep, RoleStep};
 use crate::{ESTATE, Taking};
 
 impl Planner<'_> {
@@ -19,12 +19,12 @@ impl Planner<'_> {
     pub(super) fn levels(&mut self) {
         for role in self.wanted_levels().into_keys() {
             let Some(found) = self.shared.roles.get(&role) else {
-                self.push(PostgresStep::CreateLevel { role }, "declared in `access`");
+                self.push(LevelStep::CreateLevel { role }, "declared in `access`");
                 continue;
             };
             if found.login {
                 let reason = "it could log in, and only carries privileges";
-                self.push(PostgresStep::DisableLogin { role: role.clone() }, reason);
+                self.push(LoginStep::DisableLogin { role: role.clone() }, reason);
             }
             self.powers(&role);
         }
@@ -39,7 +39,7 @@ impl Planner<'_> {
             let Some(found) = self.shared.roles.get(member) else { continue };
             if !found.inherits.contains(role) {
                 let (role, member) = (role.clone(), member.clone());
-                let step = PostgresStep::JoinRole { role, member, options, taking: Taking::AsEstate };
+                let step = RoleStep::JoinRole { role, member, options, taking: Taking::AsEstate };
                 self.push(step, "declared in `access`");
             }
         }
@@ -72,8 +72,8 @@ impl Planner<'_> {
             let Some(taking) = Taking::of_granted(self.shared, granted) else { continue };
             let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
             let (role, member) = (role.to_owned(), member.to_owned());
-            let step = PostgresStep::LeaveRole { role, member, grantor, taking };
-            self.plan.push(Task::Engine(step), "nothing in `access` says so", risk, actor);
+            let step = RoleStep::LeaveRole { role, member, grantor, taking };
+            self.plan.push(Task::Engine(step.into()), "nothing in `access` says so", risk, actor);
         }
     }
 
@@ -110,7 +110,7 @@ impl Planner<'_> {
                 Privileges { .. } => continue,
             };
             let (owner, options) = (self.owner(), self.shared.has_membership_options());
-            self.push(PostgresStep::GrantLevel { role, owner, level, anew: held.exceeds, options }, reason);
+            self.push(LevelStep::GrantLevel { role, owner, level, anew: held.exceeds, options }, reason);
         }
     }
 
@@ -120,11 +120,11 @@ impl Planner<'_> {
         let is_of =
             |schema: &String, on_all: bool| (on_all && level.schemas.is_empty()) || level.schemas.contains(schema);
         self.plan.steps.iter().any(|step| match &step.task {
-            Task::Engine(PostgresStep::OwnSchema { schema, .. }) => is_of(schema, true),
-            Task::Engine(
-                PostgresStep::CreateSchema { schema, .. }
-                | PostgresStep::CreateExtension { schema, making: Making::New { .. }, .. },
-            ) => is_of(schema, false),
+            Task::Engine(PostgresStep::Content(ContentStep::OwnSchema { schema, .. })) => is_of(schema, true),
+            Task::Engine(PostgresStep::Content(
+                ContentStep::CreateSchema { schema, .. }
+                | ContentStep::CreateExtension { schema, making: Making::New { .. }, .. },
+            )) => is_of(schema, false),
             _ => false,
         })
     }
@@ -185,13 +185,13 @@ impl Planner<'_> {
         let there: Vec<String> = roles.iter().filter(|role| self.shared.roles.contains_key(*role)).cloned().collect();
         if !there.is_empty() && self.database.is_some() {
             let (owner, options) = (self.owner(), self.shared.has_membership_options());
-            self.push(PostgresStep::EmptyLevels { roles: there.clone(), owner, options }, reason);
+            self.push(LevelStep::EmptyLevels { roles: there.clone(), owner, options }, reason);
         }
         for step in departure::untie(&there, row, self.observed) {
-            let risk = if matches!(step, PostgresStep::EndLocks { .. }) { Risk::Disruptive } else { Risk::Safe };
+            let risk = if matches!(step, PostgresStep::Session(_)) { Risk::Disruptive } else { Risk::Safe };
             self.plan.push(Task::Engine(step), reason, risk, Actor::Estate);
         }
-        self.push(PostgresStep::DropLevels { roles }, reason);
+        self.push(LevelStep::DropLevels { roles }, reason);
     }
 
     /// Whether a level can be dropped: what it owns would go with it.

@@ -8,7 +8,7 @@ use super::Planner;
 use crate::Taking;
 use crate::notes;
 use crate::observe::{Granted, Role};
-use crate::step::{self, PostgresStep};
+use crate::step::{self, RoleStep};
 
 impl Planner<'_> {
     /// A tenant has what its declaration lets it join, and nothing more.
@@ -52,7 +52,7 @@ impl Planner<'_> {
             let Some(taking) = taking else { continue };
             let options = self.shared.has_membership_options();
             let step =
-                PostgresStep::JoinRole { role: role.clone(), member: owner.clone(), options, taking: taking.clone() };
+                RoleStep::JoinRole { role: role.clone(), member: owner.clone(), options, taking: taking.clone() };
             let made = self.shared.roles.contains_key(&owner) && self.before.member_of.contains(role);
             let reason = if made { "it was no member" } else { "declared" };
             self.take(step, reason.to_owned(), &taking);
@@ -103,7 +103,7 @@ impl Planner<'_> {
         let is_login = role.login && !self.custody.slots.values().any(|slot| slot.role == member);
         let risk = if is_login { Risk::Disruptive } else { Risk::Safe };
         let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
-        let step = PostgresStep::LeaveRole { role: granted.role.clone(), member: member.to_owned(), grantor, taking };
-        self.plan.push(Task::Engine(step), reason, risk, actor);
+        let step = RoleStep::LeaveRole { role: granted.role.clone(), member: member.to_owned(), grantor, taking };
+        self.plan.push(Task::Engine(step.into()), reason, risk, actor);
     }
 }

@@ -30,7 +30,7 @@ use crate::desired::{Desired, Tenant};
 use crate::ledger::{Applied, TenantRow};
 use crate::notes;
 use crate::observe::{Database, Inside, Observed, Shared};
-use crate::step::PostgresStep;
+use crate::step::{DatabaseStep, LedgerStep, PostgresStep, SessionStep};
 use crate::trap::Trap;
 use crate::{ESTATE, Taking};
 
@@ -245,14 +245,14 @@ impl<'a> Planner<'a> {
         self.plan
     }
 
-    fn push(&mut self, step: PostgresStep, reason: impl Into<Cow<'static, str>>) {
-        self.plan.push(Task::Engine(step), reason, Risk::Safe, Actor::Estate);
+    fn push(&mut self, step: impl Into<PostgresStep>, reason: impl Into<Cow<'static, str>>) {
+        self.plan.push(Task::Engine(step.into()), reason, Risk::Safe, Actor::Estate);
     }
 
     /// Adds a step that takes what another role owns.
-    fn take(&mut self, step: PostgresStep, reason: String, taking: &Taking) {
+    fn take(&mut self, step: impl Into<PostgresStep>, reason: String, taking: &Taking) {
         let actor = if *taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
-        self.plan.push(Task::Engine(step), reason, Risk::Safe, actor);
+        self.plan.push(Task::Engine(step.into()), reason, Risk::Safe, actor);
     }
 
     fn credential(&mut self, step: CredentialStep, reason: impl Into<Cow<'static, str>>) {
@@ -293,8 +293,8 @@ impl<'a> Planner<'a> {
         let applied = Box::new(self.tenant.applied.clone());
         let adopted = self.adopted();
         let reason = if adopted.is_some() { adoption::ADOPTED } else { "declared, not in the ledger" };
-        let step = PostgresStep::Claim { database, owner, slots, reserved, applied, adopted };
-        self.plan.push(Task::Engine(step), reason, self.adoption_risk(), Actor::Estate);
+        let step = LedgerStep::Claim { database, owner, slots, reserved, applied, adopted };
+        self.plan.push(Task::Engine(step.into()), reason, self.adoption_risk(), Actor::Estate);
     }
 
     fn database(&mut self) {
@@ -302,7 +302,7 @@ impl<'a> Planner<'a> {
         let Some(found) = self.database else {
             if self.shared.databases.contains_key(&database) {
                 self.push(
-                    PostgresStep::DropDatabase { database: database.clone() },
+                    DatabaseStep::DropDatabase { database: database.clone() },
                     "its deletion was interrupted, and nothing is left in it",
                 );
             }
@@ -310,17 +310,17 @@ impl<'a> Planner<'a> {
             let missing = self.missing();
             if self.row.is_some_and(|row| row.database_oid.is_some()) {
                 // Else, after a crash, the new one would be taken for somebody else's, or for finished.
-                self.push(PostgresStep::ForgetDatabase { database: database.clone() }, missing);
+                self.push(LedgerStep::ForgetDatabase { database: database.clone() }, missing);
             }
             let create = self.tenant.create.clone();
             let providers = self.shared.has_locale_providers();
-            self.push(PostgresStep::CreateDatabase { database, limit, create, providers }, missing);
+            self.push(DatabaseStep::CreateDatabase { database, limit, create, providers }, missing);
             return;
         };
         if found.owner != ESTATE && !self.is_adopted() {
             let reason = format!("it was owned by {}", found.owner);
             if let Some(taking) = Taking::of(self.shared, &found.owner) {
-                self.take(PostgresStep::OwnDatabase { database, taking: taking.clone() }, reason, &taking);
+                self.take(DatabaseStep::OwnDatabase { database, taking: taking.clone() }, reason, &taking);
             }
         }
     }
@@ -376,11 +376,11 @@ impl<'a> Planner<'a> {
             (Some(found), false) if found.allows_connections => "a privilege was taken away",
             _ => self.missing(),
         };
-        let step = PostgresStep::Isolate { database, public, connect, visitors, create };
+        let step = DatabaseStep::Isolate { database, public, connect, visitors, create };
         match self.database.filter(|_| self.adopts && public) {
             Some(found) => {
                 let reason = self.shut_out(found);
-                self.plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);
+                self.plan.push(Task::Engine(step.into()), reason, Risk::Disruptive, Actor::Estate);
             }
             None => self.push(step, reason),
         }
@@ -393,9 +393,9 @@ impl<'a> Planner<'a> {
         let let_in = |name: &&String| self.observed.visitor(name).is_ok() && found.grants(name, "CONNECT");
         let visitors: Vec<String> = visitors.filter(let_in).cloned().collect();
         if !visitors.is_empty() {
-            let step = PostgresStep::Dismiss { database: self.database_name(), visitors, grantors: Vec::new() };
+            let step = DatabaseStep::Dismiss { database: self.database_name(), visitors, grantors: Vec::new() };
             let reason = "the server's `connectFor` no longer names it";
-            self.plan.push(Task::Engine(step), reason, Risk::Disruptive, Actor::Estate);
+            self.plan.push(Task::Engine(step.into()), reason, Risk::Disruptive, Actor::Estate);
         }
     }
 
@@ -426,13 +426,13 @@ impl<'a> Planner<'a> {
         if let Some(found) = self.database {
             if found.is_template {
                 let reason = "whoever may make databases could copy it";
-                self.push(PostgresStep::UnmarkTemplate { database: database.clone() }, reason);
+                self.push(DatabaseStep::UnmarkTemplate { database: database.clone() }, reason);
             }
             let declared = self.tenant.applied.connection_limit.is_some() || self.before.connection_limit.is_some();
             let limit = self.database_limit();
             if declared && found.connection_limit != limit.unwrap_or(-1) {
                 let reason = format!("it was {}", shown_limit(found.connection_limit));
-                self.push(PostgresStep::LimitDatabase { database: database.clone(), limit }, reason);
+                self.push(DatabaseStep::LimitDatabase { database: database.clone(), limit }, reason);
             }
         }
         let comment = self.tenant.applied.comment.clone();
@@ -444,7 +444,7 @@ impl<'a> Planner<'a> {
                 None if self.before.comment.is_some() => "it was removed".to_owned(),
                 None => "declared".to_owned(),
             };
-            self.push(PostgresStep::Comment { database, comment }, reason);
+            self.push(DatabaseStep::Comment { database, comment }, reason);
         }
     }
 
@@ -454,16 +454,16 @@ impl<'a> Planner<'a> {
         let known = self.row.and_then(|row| row.database_oid).or(adopted);
         if self.database.is_none() || self.database.map(|found| found.oid) != known {
             let missing = self.missing();
-            self.push(PostgresStep::RecordDatabase { database: database.clone() }, missing);
+            self.push(LedgerStep::RecordDatabase { database: database.clone() }, missing);
         }
         match self.database {
             Some(found) if found.allows_connections => {}
             Some(_) if self.row.is_some_and(|row| row.phase == Phase::Provisioned) => {
-                self.push(PostgresStep::OpenDatabase { database, drifted: true }, "it accepted no connections");
+                self.push(DatabaseStep::OpenDatabase { database, drifted: true }, "it accepted no connections");
             }
             _ => {
                 let missing = self.missing();
-                self.push(PostgresStep::OpenDatabase { database, drifted: false }, missing);
+                self.push(DatabaseStep::OpenDatabase { database, drifted: false }, missing);
             }
         }
     }
@@ -498,7 +498,7 @@ impl<'a> Planner<'a> {
             Some(_) => self.action("update", policies.as_ref()),
         };
         let applied = Box::new(self.tenant.applied.clone());
-        let step = PostgresStep::Settle { applied, origin, policies, returns, note, action };
+        let step = LedgerStep::Settle { applied, origin, policies, returns, note, action };
         self.push(step, reason);
     }
 
@@ -518,7 +518,7 @@ impl<'a> Planner<'a> {
         let changes: Vec<String> = late.map(|step| step.task.describe()).collect();
         if !changes.is_empty() {
             let action = format!("update: {}", changes.join("; "));
-            self.push(PostgresStep::RecordChange { action }, "done");
+            self.push(LedgerStep::RecordChange { action }, "done");
         }
     }
 
@@ -536,14 +536,14 @@ impl<'a> Planner<'a> {
         if strangers.is_empty() {
             return;
         }
-        let step = PostgresStep::EndSessions {
+        let step = SessionStep::EndSessions {
             database: self.database_name(),
             own: Vec::new(),
             strangers,
             outsiders: Vec::new(),
             options: self.shared.has_membership_options(),
         };
-        self.plan.push(Task::Engine(step), "nothing lets them in any more", Risk::Disruptive, Actor::Estate);
+        self.plan.push(Task::Engine(step.into()), "nothing lets them in any more", Risk::Disruptive, Actor::Estate);
     }
 }
 

@@ -8,7 +8,7 @@ use super::Planner;
 use crate::notes;
 use crate::observe::{Database, Granted};
 use crate::plan::sighting;
-use crate::step::{self, PostgresStep};
+use crate::step::{self, DatabaseStep, RoleStep};
 use crate::{ESTATE, Taking};
 
 impl Planner<'_> {
@@ -50,8 +50,8 @@ impl Planner<'_> {
             seen => format!("nothing declares that; open sessions stay: {}", seen.join(", ")),
         };
         let grantors = grantors.into_iter().collect();
-        let step = PostgresStep::Dismiss { database: self.database_name(), visitors: strangers, grantors };
-        self.plan.push(Task::Engine(step), reason, risk, Actor::Estate);
+        let step = DatabaseStep::Dismiss { database: self.database_name(), visitors: strangers, grantors };
+        self.plan.push(Task::Engine(step.into()), reason, risk, Actor::Estate);
     }
 
     /// Nobody acts as the tenant but its logins.
@@ -103,8 +103,8 @@ impl Planner<'_> {
         let seen = seen.map_or_else(String::new, |seen| format!("; {member}: {seen}"));
         let reason = format!("{} granted it, and nothing declares it{seen}", granted.grantor);
         let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
-        let step = PostgresStep::LeaveRole { role, member: member.to_owned(), grantor, taking };
-        self.plan.push(Task::Engine(step), reason, Risk::Disruptive, actor);
+        let step = RoleStep::LeaveRole { role, member: member.to_owned(), grantor, taking };
+        self.plan.push(Task::Engine(step.into()), reason, Risk::Disruptive, actor);
         None
     }
 }

@@ -11,7 +11,7 @@ use crate::ledger::TenantRow;
 use crate::notes;
 use crate::observe::{Granted, Role, Tie};
 use crate::plan::credential::SlotPlan;
-use crate::step::{self, PostgresStep, Proof};
+use crate::step::{self, ContentStep, LedgerStep, LoginStep, Proof, RoleStep};
 use crate::{Membership, Taking};
 
 impl Planner<'_> {
@@ -32,10 +32,10 @@ impl Planner<'_> {
             None => {
                 let missing = self.missing();
                 let tenant = !self.tenant.is_account();
-                self.push(PostgresStep::CreateOwner { owner: owner.clone(), tenant }, missing);
+                self.push(RoleStep::CreateOwner { owner: owner.clone(), tenant }, missing);
             }
             Some(role) if role.login && !self.legacy => {
-                self.push(PostgresStep::DisableLogin { role: owner.clone() }, "the tenant's role could log in");
+                self.push(LoginStep::DisableLogin { role: owner.clone() }, "the tenant's role could log in");
             }
             Some(role) if !role.login => self.retired_by_hand(),
             Some(_) => {}
@@ -47,7 +47,7 @@ impl Planner<'_> {
     fn retired_by_hand(&mut self) {
         if let Some(role) = self.row.and_then(TenantRow::legacy_login) {
             let (slot, role, state) = (Slot::Owner, role.clone(), SlotState::Retired);
-            let step = PostgresStep::RecordSlot { slot, role, state, generation: None, place: None };
+            let step = LedgerStep::RecordSlot { slot, role, state, generation: None, place: None };
             self.push(step, "its login was taken away");
         }
     }
@@ -58,7 +58,7 @@ impl Planner<'_> {
         let powers = role.powers();
         if let (false, Some(taking)) = (powers.is_empty(), Taking::of_powers(self.shared, role)) {
             let reason = format!("it was {}", powers.join(" "));
-            let step = PostgresStep::TakePowers { role: name.to_owned(), powers, taking: taking.clone() };
+            let step = RoleStep::TakePowers { role: name.to_owned(), powers, taking: taking.clone() };
             self.take(step, reason, &taking);
         }
     }
@@ -95,25 +95,24 @@ impl Planner<'_> {
         if let Some((state, generation, reason)) = issued {
             let (slot, role) = (slot.slot, slot.role.clone());
             let place = (state == SlotState::Issuing).then(|| self.place.id.clone());
-            let step = PostgresStep::RecordSlot { slot, role, state, generation: Some(generation), place };
+            let step = LedgerStep::RecordSlot { slot, role, state, generation: Some(generation), place };
             self.push(step, reason);
         } else if dead {
             let (slot, role) = (slot.slot, slot.role.clone());
-            let step =
-                PostgresStep::RecordSlot { slot, role, state: SlotState::Retired, generation: None, place: None };
+            let step = LedgerStep::RecordSlot { slot, role, state: SlotState::Retired, generation: None, place: None };
             self.push(step, "its login was taken away");
         }
     }
 
-    fn new_slot(&self, slot: &SlotPlan) -> PostgresStep {
+    fn new_slot(&self, slot: &SlotPlan) -> LoginStep {
         let (owner, database, how) = (self.owner(), self.settings_scope(), self.acting());
         let limit = self.tenant.applied.connection_limit;
         let settings = self.tenant.applied.settings.clone();
         if slot.slot == Slot::Owner {
             let login = slot.set.then(|| self.proof());
-            PostgresStep::CreateOwnerLogin { owner, database, login, limit, settings }
+            LoginStep::CreateOwnerLogin { owner, database, login, limit, settings }
         } else {
-            PostgresStep::CreateSlot { role: slot.role.clone(), owner, database, how, login: slot.set, limit, settings }
+            LoginStep::CreateSlot { role: slot.role.clone(), owner, database, how, login: slot.set, limit, settings }
         }
     }
 
@@ -156,14 +155,14 @@ impl Planner<'_> {
                 _ => "its login is set".to_owned(),
             };
             let replaces = matches!(self.custody.decision, Decision::Issue { disrupts: true, .. });
-            let step = PostgresStep::EnableLogin { role: name.clone(), proof: self.proof(), replaces };
+            let step = LoginStep::EnableLogin { role: name.clone(), proof: self.proof(), replaces };
             let risk = if replaces { Risk::Disruptive } else { Risk::Safe };
-            self.plan.push(Task::Engine(step), reason, risk, Actor::Estate);
+            self.plan.push(Task::Engine(step.into()), reason, risk, Actor::Estate);
         } else if role.login && !slot.logs_in {
-            self.push(PostgresStep::DisableLogin { role: name.clone() }, "it could log in, and holds no credential");
+            self.push(LoginStep::DisableLogin { role: name.clone() }, "it could log in, and holds no credential");
         }
         if role.expires {
-            self.push(PostgresStep::LiftExpiry { role: name.clone() }, "its password was made to expire");
+            self.push(LoginStep::LiftExpiry { role: name.clone() }, "its password was made to expire");
         }
         self.powers(&name);
         if slot.slot != Slot::Owner {
@@ -174,7 +173,7 @@ impl Planner<'_> {
         let declared = limit.is_some() || self.before.connection_limit.is_some();
         if declared && role.connection_limit != limit.unwrap_or(-1) {
             let reason = format!("it was {}", shown_limit(role.connection_limit));
-            self.push(PostgresStep::LimitRole { role: name, limit }, reason);
+            self.push(LoginStep::LimitRole { role: name, limit }, reason);
         }
     }
 
@@ -184,7 +183,7 @@ impl Planner<'_> {
         let inherit = self.acting() != Membership::Switch;
         if role.inherit != inherit {
             let reason = if inherit { "it was NOINHERIT" } else { "it was INHERIT" };
-            self.push(PostgresStep::SetInherit { role: name.to_owned(), inherit }, reason);
+            self.push(LoginStep::SetInherit { role: name.to_owned(), inherit }, reason);
         }
         let memberships = if inherit { &role.inherits } else { &role.member_of };
         let of_owner = role.granted.iter().filter(|granted| granted.role == owner);
@@ -196,9 +195,9 @@ impl Planner<'_> {
         let reason = if taken == 0 { "it was no member" } else { "only to switch to it" };
         let (role, options) = (name.to_owned(), self.shared.has_membership_options());
         let step = if inherit {
-            PostgresStep::JoinRole { role: owner, member: role, options, taking: Taking::AsEstate }
+            RoleStep::JoinRole { role: owner, member: role, options, taking: Taking::AsEstate }
         } else {
-            PostgresStep::GrantMembership { role, owner, options }
+            RoleStep::GrantMembership { role, owner, options }
         };
         self.push(step, reason);
     }
@@ -222,7 +221,7 @@ impl Planner<'_> {
             self.plan.conditions.push(Condition { kind: &notes::MORE_THAN_ITS_OWN, message });
             return false;
         };
-        let step = PostgresStep::LeaveRole { role, member: member.to_owned(), grantor, taking: taking.clone() };
+        let step = RoleStep::LeaveRole { role, member: member.to_owned(), grantor, taking: taking.clone() };
         self.take(step, format!("it was one with {options}"), &taking);
         true
     }
@@ -240,7 +239,7 @@ impl Planner<'_> {
                 Tie::Owner => "it had made something as itself",
                 Tie::Privileges => "it had been granted something itself",
             };
-            let step = PostgresStep::EmptySlot { role, owner, database: database.clone(), stays: true, options };
+            let step = ContentStep::EmptySlot { role, owner, database: database.clone(), stays: true, options };
             self.push(step, reason);
         }
     }
@@ -275,7 +274,7 @@ impl Planner<'_> {
                 None => "it was unset".to_owned(),
             };
             let (database, parameter) = setting;
-            self.push(PostgresStep::Set { role: name.to_owned(), database, parameter, value }, reason);
+            self.push(LoginStep::Set { role: name.to_owned(), database, parameter, value }, reason);
         }
     }
 
@@ -287,7 +286,7 @@ impl Planner<'_> {
             self.plan.conditions.push(Condition { kind: &notes::SETTING_STAYS, message });
             return;
         };
-        let step = PostgresStep::Reset { role: role.to_owned(), database, parameter, taking: taking.clone() };
+        let step = LoginStep::Reset { role: role.to_owned(), database, parameter, taking: taking.clone() };
         self.take(step, format!("it was {value}, which is not declared"), &taking);
     }
 }
