@@ -257,9 +257,35 @@ impl Shared {
 /// Reads it all over one session. The queries are sent without waiting for each other, and what one of them found is
 /// sorted while the server answers the next.
 pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
+    let mut answers = session.ask(queries());
+    let server = answers.next().await?;
+    let server =
+        server.first().ok_or_else(|| Failure::new(FailureKind::Rejected, "the server says nothing of itself"))?;
+    let mut roles = Named::of(&answers.next().await?, role);
+    add_members(&mut roles, &answers.next().await?);
+    let mut databases = Named::of(&answers.next().await?, |row| database(row, &roles.names));
+    add_grants(&mut databases, &answers.next().await?, &roles.names);
+    add_comments(&mut databases, &answers.next().await?);
+    add_sessions(&mut databases, &answers.next().await?, &roles.names);
+    add_settings(&mut roles, &answers.next().await?, &databases.names);
+    let extensions = answers.next().await?;
+    let parameters = answers.next().await?;
+    Ok(Shared {
+        version: u32::try_from(server.get::<_, i32>(0) / 10_000).unwrap_or_default(),
+        login: server.get(1),
+        maintenance_database: server.get(2),
+        roles: roles.by_name(),
+        databases: databases.by_name(),
+        extensions: Some(available(&extensions)),
+        parameters: Some(parameters.iter().map(|row| (row.get(0), Setter::in_context(row.get(1)))).collect()),
+    })
+}
+
+/// In the order in which [`read`] takes their answers.
+fn queries() -> [String; 10] {
     let [role_name, database_name] = ["rolname::text", "datname::text"].map(bytes_of);
     let [setting, description, locale] = ["c.setting", "description", "datcollate::text"].map(bytes_of);
-    let mut answers = session.ask([
+    [
         "SELECT pg_catalog.current_setting('server_version_num')::int, session_user::text, \
          pg_catalog.current_database()::text"
             .to_owned(),
@@ -298,29 +324,7 @@ pub(crate) async fn read(session: &Session) -> Result<Shared, Failure> {
          JOIN pg_catalog.pg_available_extension_versions() v ON v.name = e.name"
             .to_owned(),
         "SELECT pg_catalog.lower(name), context FROM pg_catalog.pg_settings".to_owned(),
-    ]);
-
-    let server = answers.next().await?;
-    let server =
-        server.first().ok_or_else(|| Failure::new(FailureKind::Rejected, "the server says nothing of itself"))?;
-    let mut roles = Named::of(&answers.next().await?, role);
-    add_members(&mut roles, &answers.next().await?);
-    let mut databases = Named::of(&answers.next().await?, |row| database(row, &roles.names));
-    add_grants(&mut databases, &answers.next().await?, &roles.names);
-    add_comments(&mut databases, &answers.next().await?);
-    add_sessions(&mut databases, &answers.next().await?, &roles.names);
-    add_settings(&mut roles, &answers.next().await?, &databases.names);
-    let extensions = answers.next().await?;
-    let parameters = answers.next().await?;
-    Ok(Shared {
-        version: u32::try_from(server.get::<_, i32>(0) / 10_000).unwrap_or_default(),
-        login: server.get(1),
-        maintenance_database: server.get(2),
-        roles: roles.by_name(),
-        databases: databases.by_name(),
-        extensions: Some(available(&extensions)),
-        parameters: Some(parameters.iter().map(|row| (row.get(0), Setter::in_context(row.get(1)))).collect()),
-    })
+    ]
 }
 
 /// The rows of a catalog whose first columns are an object's identifier and its name.
