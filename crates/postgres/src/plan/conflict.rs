@@ -21,17 +21,13 @@ pub(super) fn conflict(
     observed: &Observed,
 ) -> Option<Refusal> {
     match row {
-        Some(row) => {
-            let out_of_reach =
-                || row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
-            strangers(tenant, row, desired)
-                .or_else(|| super::incomplete(row))
-                .or_else(|| super::managed::lockout(names, &observed.shared))
-                .or_else(|| moved(tenant, names))
-                .or_else(|| logs_in_otherwise(tenant, row))
-                .or_else(|| not_the_same(tenant, row, observed))
-                .or_else(out_of_reach)
-        }
+        Some(row) => strangers(tenant, row, desired)
+            .or_else(|| super::incomplete(row))
+            .or_else(|| super::managed::lockout(names, &observed.shared))
+            .or_else(|| moved(tenant, names))
+            .or_else(|| logs_in_otherwise(tenant, row))
+            .or_else(|| not_the_same(tenant, row, observed))
+            .or_else(|| role_out_of_reach(row, observed)),
         None => super::managed::lockout(names, &observed.shared)
             .or_else(|| on_another_server(tenant, desired))
             .or_else(|| someone_elses(tenant, names, desired, observed))
@@ -49,17 +45,18 @@ pub(super) fn account_conflict(
     observed: &Observed,
 ) -> Option<Refusal> {
     match row {
-        Some(row) => {
-            let out_of_reach =
-                || row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role));
-            strangers(account, row, desired)
-                .or_else(|| super::incomplete(row))
-                .or_else(|| renamed(account, names))
-                .or_else(|| logs_in_otherwise(account, row))
-                .or_else(out_of_reach)
-        }
+        Some(row) => strangers(account, row, desired)
+            .or_else(|| super::incomplete(row))
+            .or_else(|| renamed(account, names))
+            .or_else(|| logs_in_otherwise(account, row))
+            .or_else(|| role_out_of_reach(row, observed)),
         None => on_another_server(account, desired).or_else(|| role_is_taken(account, names, observed)),
     }
+}
+
+/// A role of its own that only a superuser can change any more.
+fn role_out_of_reach(row: &TenantRow, observed: &Observed) -> Option<Refusal> {
+    row.roles().into_iter().find_map(|role| ownership::role_out_of_reach(&observed.shared, role))
 }
 
 /// What a declaration of the same name has that stood in an earlier namespace, or in another cluster.
