@@ -6,12 +6,16 @@ mod adoption_tests;
 mod conflict;
 mod credential;
 mod departure;
+#[cfg(test)]
+mod drift_tests;
 mod extension;
 mod forbidden;
 #[cfg(test)]
 mod interpreter;
 mod managed;
 mod offer;
+#[cfg(test)]
+mod orphan_tests;
 mod recovery;
 #[cfg(test)]
 mod recovery_tests;

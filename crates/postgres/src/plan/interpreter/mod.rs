@@ -200,7 +200,7 @@ pub(super) fn credential(login: Digest, next: Option<Digest>, generation: Genera
 }
 
 /// As whom a login logs in.
-pub(super) fn username(login: &Digest) -> SqlName {
+fn username(login: &Digest) -> SqlName {
     login.as_str().split(' ').next().and_then(|name| name.parse().ok()).expect("a login that was made here")
 }
 
