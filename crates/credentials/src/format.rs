@@ -1,10 +1,12 @@
-//! What an application reads: the sets of keys, and templates for further ones.
+//! What an application reads: a format's keys with their values, and templates for further ones.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use tenantdb_api::SqlName;
 use tenantdb_api::tenant_database::{SecretFormat, SecretType};
 use tenantdb_core::{Address, Delivery, Endpoint, Generation, Login, Password};
+
+use crate::keys::keys;
 
 /// What RFC 3986 leaves unencoded everywhere: letters, digits and `-._~`.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -128,80 +130,6 @@ pub fn secret_type(document: &Document) -> SecretType {
     let typed =
         [(SecretFormat::Cnpg, SecretType::BasicAuth), (SecretFormat::ServiceBinding, SecretType::ServiceBinding)];
     typed.into_iter().find(|(format, _)| has(*format)).map(|(_, found)| found).unwrap_or_default()
-}
-
-/// Which value each key of a format holds.
-fn keys(format: SecretFormat) -> &'static [(&'static str, &'static str)] {
-    const ENV: [(&str, &str); 6] = [
-        ("DATABASE_URL", "uri"),
-        ("DB_HOST", "host"),
-        ("DB_PORT", "port"),
-        ("DB_NAME", "database"),
-        ("DB_USER", "username"),
-        ("DB_PASSWORD", "password"),
-    ];
-    const DEFAULT: [(&str, &str); 17] = [
-        ("username", "username"),
-        ("password", "password"),
-        ("host", "host"),
-        ("endpoint", "endpoint"),
-        ("port", "port"),
-        ("database", "database"),
-        ("uri", "uri"),
-        ENV[0],
-        ENV[1],
-        ENV[2],
-        ENV[3],
-        ENV[4],
-        ENV[5],
-        ("generation", "generation"),
-        ("uri_direct", "uri_direct"),
-        ("uri_ro", "uri_ro"),
-        ("ca.crt", "ca.crt"),
-    ];
-    // Those of CloudNativePG 1.30, which has the host's full name twice; ours is what the server publishes.
-    const CNPG: [(&str, &str); 13] = [
-        ("username", "username"),
-        ("user", "username"),
-        ("password", "password"),
-        ("dbname", "database"),
-        ("host", "host"),
-        ("port", "port"),
-        ("pgpass", "pgpass"),
-        ("uri", "uri"),
-        ("jdbc-uri", "jdbc-uri"),
-        ("fqdn-uri", "uri"),
-        ("fqdn-jdbc-uri", "jdbc-uri"),
-        ("database", "database"),
-        ("generation", "generation"),
-    ];
-    const CROSSPLANE: [(&str, &str); 6] = [
-        ("username", "username"),
-        ("password", "password"),
-        ("endpoint", "endpoint"),
-        ("port", "port"),
-        ("database", "database"),
-        ("generation", "generation"),
-    ];
-    // Service Binding specification 1.1, "Well-known Secret Entries".
-    const SERVICE_BINDING: [(&str, &str); 9] = [
-        ("type", "type"),
-        ("provider", "provider"),
-        ("host", "host"),
-        ("port", "port"),
-        ("database", "database"),
-        ("uri", "uri"),
-        ("username", "username"),
-        ("password", "password"),
-        ("generation", "generation"),
-    ];
-    match format {
-        SecretFormat::Default => &DEFAULT,
-        SecretFormat::Env => &ENV,
-        SecretFormat::Cnpg => &CNPG,
-        SecretFormat::Crossplane => &CROSSPLANE,
-        SecretFormat::ServiceBinding => &SERVICE_BINDING,
-    }
 }
 
 /// What the placeholders of a template stand for.

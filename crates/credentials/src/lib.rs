@@ -4,6 +4,7 @@
 mod custody;
 pub mod environment;
 mod format;
+mod keys;
 mod password;
 pub mod stores;
 mod verifier;
