@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
-use tenantdb_core::{PlaceError, Version};
+use tenantdb_core::{Delivery, PlaceError, Version};
 
 /// Whoever has the lock writes one credential, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,11 +112,14 @@ pub(super) fn version<'a>(texts: impl IntoIterator<Item = Option<&'a [u8]>>) -> 
     Version(u64::from_be_bytes(start))
 }
 
-/// Works on a thread that may wait for the disk.
-pub(super) fn waiting<'a, T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PlaceError> + Send + 'static,
+/// Writes a credential on a thread that may wait for the disk.
+pub(super) fn writing<'a, P: Clone + Send + 'static, T: Send + 'static>(
+    place: &P,
+    delivery: &Delivery,
+    write: impl FnOnce(&P, &Delivery) -> Result<T, PlaceError> + Send + 'static,
 ) -> BoxFuture<'a, Result<T, PlaceError>> {
-    let working = tokio::task::spawn_blocking(work);
+    let (place, delivery) = (place.clone(), delivery.clone());
+    let working = tokio::task::spawn_blocking(move || write(&place, &delivery));
     Box::pin(async { working.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) })
 }
 

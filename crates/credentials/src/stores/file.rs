@@ -280,15 +280,6 @@ impl FilePlace {
             _ => Err(PlaceError::Moved(paths.document.display().to_string())),
         }
     }
-
-    fn writing<'a, T: Send + 'static>(
-        &self,
-        delivery: &Delivery,
-        write: impl FnOnce(&Self, &Delivery) -> Result<T, PlaceError> + Send + 'static,
-    ) -> BoxFuture<'a, Result<T, PlaceError>> {
-        let (place, delivery) = (self.clone(), delivery.clone());
-        disk::waiting(move || write(&place, &delivery))
-    }
 }
 
 impl Place for FilePlace {
@@ -328,7 +319,7 @@ impl Place for FilePlace {
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
         let marker = marker.clone();
-        self.writing(delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
+        disk::writing(self, delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
     }
 
     fn stage<'a>(
@@ -338,7 +329,7 @@ impl Place for FilePlace {
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
         let next = next.clone();
-        self.writing(delivery, move |place, delivery| place.stage_now(delivery, &next, expected))
+        disk::writing(self, delivery, move |place, delivery| place.stage_now(delivery, &next, expected))
     }
 
     fn publish<'a>(
@@ -349,11 +340,11 @@ impl Place for FilePlace {
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
         let login = login.clone();
-        self.writing(delivery, move |place, delivery| place.publish_now(delivery, &login, generation, expected))
+        disk::writing(self, delivery, move |place, delivery| place.publish_now(delivery, &login, generation, expected))
     }
 
     fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
-        self.writing(delivery, Self::withdraw_now)
+        disk::writing(self, delivery, Self::withdraw_now)
     }
 }
 

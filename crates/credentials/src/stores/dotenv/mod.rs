@@ -368,15 +368,6 @@ impl DotenvPlace {
     fn lock(&self) -> Result<File, PlaceError> {
         disk::lock(&self.folder.join("lock"))
     }
-
-    fn writing<'a, T: Send + 'static>(
-        &self,
-        delivery: &Delivery,
-        write: impl FnOnce(&Self, &Delivery) -> Result<T, PlaceError> + Send + 'static,
-    ) -> BoxFuture<'a, Result<T, PlaceError>> {
-        let (place, delivery) = (self.clone(), delivery.clone());
-        disk::waiting(move || write(&place, &delivery))
-    }
 }
 
 impl Beside {
@@ -445,7 +436,7 @@ impl Place for DotenvPlace {
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
         let marker = marker.clone();
-        self.writing(delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
+        disk::writing(self, delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
     }
 
     fn stage<'a>(
@@ -455,7 +446,7 @@ impl Place for DotenvPlace {
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
         let next = next.clone();
-        self.writing(delivery, move |place, delivery| place.stage_now(delivery, &next, expected))
+        disk::writing(self, delivery, move |place, delivery| place.stage_now(delivery, &next, expected))
     }
 
     fn publish<'a>(
@@ -466,11 +457,11 @@ impl Place for DotenvPlace {
         expected: Version,
     ) -> BoxFuture<'a, Result<Version, PlaceError>> {
         let login = login.clone();
-        self.writing(delivery, move |place, delivery| place.publish_now(delivery, &login, generation, expected))
+        disk::writing(self, delivery, move |place, delivery| place.publish_now(delivery, &login, generation, expected))
     }
 
     fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
-        self.writing(delivery, Self::withdraw_now)
+        disk::writing(self, delivery, Self::withdraw_now)
     }
 }
 
