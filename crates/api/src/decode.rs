@@ -28,7 +28,7 @@ pub(crate) struct Decoded<'d, T> {
 impl<T> Decoded<'_, T> {
     /// Whether the object holds what the document says at `path`, so that what its validation finds there is the
     /// author's doing, not that of something left out.
-    pub fn is_faithful_at(&self, document: &Document, path: &str) -> bool {
+    pub(crate) fn is_faithful_at(&self, document: &Document, path: &str) -> bool {
         let out = |node: &Node| self.left_out.iter().any(|other| ptr::eq(*other, node));
         let resolved = Resolved::new(document.root(), path);
         let shifted = |node: &&Node| matches!(&node.value, Value::List(items) if items.iter().any(out));

@@ -51,8 +51,8 @@ impl Position {
     }
 
     /// The bytes of the source's text.
-    #[must_use]
-    pub fn span(&self) -> Range<usize> {
+    #[cfg(test)]
+    pub(crate) fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
@@ -112,12 +112,6 @@ impl Diagnostic {
         Self { severity: Severity::Error, message: message.into(), hint: None, position: None }
     }
 
-    /// A warning without a position.
-    #[must_use]
-    pub fn warning(message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(message) }
-    }
-
     /// The same diagnostic with what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -135,7 +129,7 @@ impl Diagnostic {
     /// The diagnostic for a person: the message, the source's line with a caret below, and the hint. Only the first
     /// line of the position is shown.
     #[must_use]
-    pub fn render(&self, colour: bool) -> String {
+    pub(crate) fn render(&self, colour: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -191,13 +185,13 @@ impl Diagnostics {
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether one of them is an error.
-    #[must_use]
-    pub fn has_errors(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn has_errors(&self) -> bool {
         self.0.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 

@@ -5,6 +5,10 @@ fn at(text: &str, span: Range<usize>) -> Diagnostic {
     Diagnostic::error("wrong").at(Position::new(source, span))
 }
 
+fn warning(message: &str) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..Diagnostic::error(message) }
+}
+
 fn place(text: &str, span: Range<usize>) -> (usize, usize) {
     let position = at(text, span).position.unwrap();
     (position.line(), position.column())
@@ -54,7 +58,7 @@ fn nothing_in_a_source_or_message_steers_the_terminal() {
 #[test]
 fn colour_only_adds_escape_sequences() {
     let mut diagnostics = Diagnostics::from(at("a: 1\n", 3..4).hint("h"));
-    diagnostics.push(Diagnostic::warning("careful"));
+    diagnostics.push(warning("careful"));
     assert!(diagnostics.render(true).contains('\u{1b}'));
     assert!(!diagnostics.render(false).contains('\u{1b}'));
     let mut plain = String::new();
@@ -74,7 +78,7 @@ fn diagnostics_are_rendered_by_file_and_position() {
         Diagnostic::error("fourth").at(Position::new(b, 0..1)),
         Diagnostic::error("third").at(Position::new(Arc::clone(&a), 5..6)),
         Diagnostic::error("second").at(Position::new(a, 0..1)),
-        Diagnostic::warning("first"),
+        warning("first"),
     ]
     .into_iter()
     .collect();
@@ -87,7 +91,7 @@ fn diagnostics_are_rendered_by_file_and_position() {
 fn warnings_are_no_errors() {
     let mut diagnostics = Diagnostics::default();
     assert!(diagnostics.is_empty() && !diagnostics.has_errors() && diagnostics.render(false).is_empty());
-    diagnostics.push(Diagnostic::warning("careful"));
+    diagnostics.push(warning("careful"));
     assert!(!diagnostics.has_errors());
     diagnostics.extend([Diagnostic::error("wrong")]);
     assert!(diagnostics.has_errors());

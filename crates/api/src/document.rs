@@ -33,7 +33,7 @@ impl Document {
     /// Reads all documents of a source. Empty documents are skipped, and the items of a `List` are documents of their
     /// own. A document that can't be read costs a diagnostic and leaves the others as they are.
     #[must_use]
-    pub fn read(source: &Source) -> (Vec<Self>, Diagnostics) {
+    pub(crate) fn read(source: &Source) -> (Vec<Self>, Diagnostics) {
         // Editors on Windows begin a file with a byte order mark, which is no part of its first line.
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text).to_owned();
         let source = Arc::new(Source { name: source.name.clone(), text });
@@ -47,13 +47,13 @@ impl Document {
 
     /// The source it is in.
     #[must_use]
-    pub fn source(&self) -> &Source {
+    pub(crate) fn source(&self) -> &Source {
         &self.source
     }
 
     /// The line it begins on, from 1.
     #[must_use]
-    pub fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         self.position(self.root.start()).line()
     }
 

@@ -115,7 +115,7 @@ pub struct ObjectPath {
 impl ObjectPath {
     /// The object of this namespace and name.
     #[must_use]
-    pub fn new(namespace: Namespace, name: ObjectName) -> Self {
+    pub(crate) fn new(namespace: Namespace, name: ObjectName) -> Self {
         Self { namespace, name }
     }
 

@@ -28,7 +28,7 @@ impl Document {
 
     /// The value of a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.expose_secret())
     }
 
@@ -106,7 +106,7 @@ pub fn stage(mut document: Document, next: &Password) -> Document {
 
 /// The login in a document, whatever set of keys it was written with, and the one that is about to take its place.
 #[must_use]
-pub fn read_logins(document: &Document) -> Option<(Login, Option<Login>)> {
+pub(crate) fn read_logins(document: &Document) -> Option<(Login, Option<Login>)> {
     let pairs = [("username", "password"), ("DB_USER", "DB_PASSWORD")];
     let whole = pairs.iter().find_map(|(user, secret)| Some((document.get(user)?, Some(document.get(secret)?))));
     let (username, password) =

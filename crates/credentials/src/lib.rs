@@ -10,6 +10,6 @@ pub mod stores;
 mod verifier;
 
 pub use custody::{Decision, Facts, OnServer, SlotFacts, SlotState, decide};
-pub use format::{Document, InvalidTemplate, read_logins, render, secret_type, stage};
+pub use format::{Document, InvalidTemplate, render, secret_type, stage};
 pub use password::generate;
 pub use verifier::{InvalidVerifier, Verifier};

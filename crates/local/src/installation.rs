@@ -9,7 +9,7 @@ use crate::program;
 /// The variable that names a bin directory, and so ends all searching.
 pub const BIN_VARIABLE: &str = "TENANTDB_POSTGRES_BIN";
 /// The oldest major version that tenantdb works with.
-pub const OLDEST_MAJOR: u32 = 14;
+pub(crate) const OLDEST_MAJOR: u32 = 14;
 
 const NEEDED: [&str; 2] = ["initdb", "postgres"];
 
@@ -58,7 +58,7 @@ impl Installation {
     ///
     /// # Errors
     /// [`NotFound`] says where it looked, and how to install PostgreSQL.
-    pub fn find_major(major: u32) -> Result<Self, NotFound> {
+    pub(crate) fn find_major(major: u32) -> Result<Self, NotFound> {
         Search::of_this_machine().run(Some(major))
     }
 
@@ -82,7 +82,7 @@ impl Installation {
 
     /// Its version.
     #[must_use]
-    pub fn version(&self) -> &Version {
+    pub(crate) fn version(&self) -> &Version {
         &self.version
     }
 

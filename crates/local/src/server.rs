@@ -140,20 +140,6 @@ impl LocalServer {
         servers(&self.home).join(&self.name)
     }
 
-    /// Its log.
-    #[must_use]
-    pub fn log_path(&self) -> PathBuf {
-        self.directory().join("server.log")
-    }
-
-    /// The last lines of its log.
-    ///
-    /// # Errors
-    /// When the log can't be read. One that isn't there has no lines.
-    pub fn log_tail(&self, lines: usize) -> Result<Vec<String>> {
-        log::tail(&self.log_path(), 0, lines)
-    }
-
     /// Where it stands. Starts and changes nothing.
     ///
     /// # Errors
@@ -167,20 +153,6 @@ impl LocalServer {
             Found::Running(PidFile { pid, port, .. }) => State::Running { pid, port },
             Found::Nothing | Found::Stale => State::Stopped,
         })
-    }
-
-    /// How to log in to it, if it runs and accepts connections. Starts and changes nothing.
-    ///
-    /// # Errors
-    /// When its files can't be read.
-    pub fn running(&self) -> Result<Option<Running>> {
-        let layout = self.layout()?;
-        if !initialised(&layout)? {
-            return Ok(None);
-        }
-        let Found::Running(server) = postmaster::find(&layout.data())? else { return Ok(None) };
-        let record = Record::read(&layout.record())?;
-        Ok(record.filter(|_| server.ready).map(|record| running(record, server, false, false)))
     }
 
     /// The programs for it: of its data's major version, any supported one when it is new.

@@ -43,7 +43,7 @@ impl fmt::Display for Path<'_> {
 
 impl<'de, 'p> NodeDeserializer<'de, 'p> {
     /// The whole document, without the values in `hidden`.
-    pub fn root(document: &'de Document, hidden: &'p [&'de Node]) -> Self {
+    pub(crate) fn root(document: &'de Document, hidden: &'p [&'de Node]) -> Self {
         Self { node: document.root(), path: Path::Root, entry: None, hidden }
     }
 

@@ -41,12 +41,12 @@ pub(super) struct Place<'d> {
 }
 
 impl<'d> DecodeError<'d> {
-    pub fn new(problem: Problem) -> Self {
+    pub(crate) fn new(problem: Problem) -> Self {
         Self { problem, place: None }
     }
 
     /// The same error with its place, unless it has one that is further inside.
-    pub fn within(mut self, place: impl FnOnce() -> Place<'d>) -> Self {
+    pub(crate) fn within(mut self, place: impl FnOnce() -> Place<'d>) -> Self {
         self.place.get_or_insert_with(place);
         self
     }

@@ -37,12 +37,12 @@ pub(crate) struct Entry {
 
 impl Node {
     /// The entry of a mapping with this key.
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
     }
 
     /// The entries of a mapping; none for anything else.
-    pub fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Mapping(entries) => entries,
             _ => &[],
@@ -50,7 +50,7 @@ impl Node {
     }
 
     /// Where to point at for the node itself: a scalar, or the first thing in a collection.
-    pub fn start(&self) -> Range<usize> {
+    pub(crate) fn start(&self) -> Range<usize> {
         match &self.value {
             Value::Mapping(entries) if self.span.is_empty() => {
                 entries.first().map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
@@ -61,12 +61,12 @@ impl Node {
     }
 
     /// Whether it is one value: not a collection, and not nothing.
-    pub fn is_scalar(&self) -> bool {
+    pub(crate) fn is_scalar(&self) -> bool {
         !matches!(self.value, Value::Null | Value::List(_) | Value::Mapping(_))
     }
 
     /// Moves it and all below it further on by so many bytes.
-    pub fn shift(&mut self, bytes: usize) {
+    pub(crate) fn shift(&mut self, bytes: usize) {
         let shift = |span: &mut Range<usize>| *span = span.start + bytes..span.end + bytes;
         shift(&mut self.span);
         match &mut self.value {
@@ -80,7 +80,7 @@ impl Node {
     }
 
     /// All nodes below this one and itself, in no order.
-    pub fn walk(&self) -> impl Iterator<Item = &Self> {
+    pub(crate) fn walk(&self) -> impl Iterator<Item = &Self> {
         let mut open = vec![self];
         std::iter::from_fn(move || {
             let node = open.pop()?;
@@ -96,7 +96,7 @@ impl Node {
 
 impl Entry {
     /// Where to point at: the value if it is one, else the key, which says more than a bracket or nothing.
-    pub fn at(&self) -> Range<usize> {
+    pub(crate) fn at(&self) -> Range<usize> {
         if self.value.is_scalar() { self.value.span.clone() } else { self.key_span.clone() }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Resolved<'a> {
 impl<'a> Resolved<'a> {
     /// Follows `path` from `root` as far as it leads. Keys may hold dots and brackets themselves: of all ways to read
     /// the path, the one that leads furthest is taken.
-    pub fn new(root: &'a Node, path: &str) -> Self {
+    pub(crate) fn new(root: &'a Node, path: &str) -> Self {
         let mut way = furthest(Step { node: root, key: None, at: root.start() }, path);
         way.nodes.reverse();
         let complete = way.rest == 0;

@@ -50,7 +50,7 @@ impl<E: Engine> Pass<E> {
     ///
     /// # Errors
     /// When the server can't be observed.
-    pub async fn plan(&self, desired: &E::Desired, depth: Depth) -> Result<(E::Observed, Plan<E::Step>), Failure> {
+    async fn plan(&self, desired: &E::Desired, depth: Depth) -> Result<(E::Observed, Plan<E::Step>), Failure> {
         let observed = self.engine.observe(desired, depth).await?;
         let plan = self.plan_from(desired, &observed, depth).await?;
         Ok((observed, plan))

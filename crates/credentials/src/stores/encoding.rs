@@ -17,7 +17,7 @@ pub enum Encoding {
 impl Encoding {
     /// How the file's name ends, without the dot.
     #[must_use]
-    pub fn extension(self) -> &'static str {
+    pub(crate) fn extension(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Env => "env",

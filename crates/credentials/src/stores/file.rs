@@ -45,8 +45,6 @@ pub struct Found {
     pub path: PathBuf,
     /// Who declared it: `project:<id>` or `cluster:<id>`.
     pub authority: String,
-    /// As what: `TenantDatabase` or `TenantRole`.
-    pub kind: String,
     /// The server it is for.
     pub server: ObjectName,
     /// What it holds.
@@ -80,8 +78,8 @@ impl FilePlace {
             };
             let path = folder.join(format!("{secret}.{}", self.encoding.extension()));
             if let Some(document) = self.read_document(&path)? {
-                let Sidecar { authority, kind, server, .. } = sidecar;
-                all.push(Found { path, authority, kind, server, document });
+                let Sidecar { authority, server, .. } = sidecar;
+                all.push(Found { path, authority, server, document });
             }
         }
         match unreadable {

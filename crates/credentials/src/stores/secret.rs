@@ -69,7 +69,7 @@ pub fn claim_of(meta: &ObjectMeta) -> Option<&str> {
 
 /// The same, as it is written.
 #[must_use]
-pub fn annotation_of(claim: &Claim) -> String {
+fn annotation_of(claim: &Claim) -> String {
     let access = claim.access.as_ref().map_or_else(String::new, |access| format!(":{access}"));
     format!("{} {}/{}{access}", claim.authority, claim.kind, claim.name)
 }

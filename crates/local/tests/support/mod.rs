@@ -1,7 +1,7 @@
 //! What the tests share: homes that clean up after themselves, and processes to kill.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -44,11 +44,16 @@ impl Drop for Home {
     fn drop(&mut self) {
         for server in LocalServer::list(&self.path).unwrap_or_default() {
             if std::thread::panicking() {
-                eprintln!("the log of {}:\n{}", server.name(), server.log_tail(30).unwrap_or_default().join("\n"));
+                eprintln!("the log of {}:\n{}", server.name(), log(&server).unwrap_or_default());
             }
             let _ = server.stop();
         }
     }
+}
+
+/// All that a server said.
+pub fn log(server: &LocalServer) -> io::Result<String> {
+    fs::read_to_string(server.directory().join("server.log"))
 }
 
 /// The programs of a version; `None` (the testkit then says so) where they are not installed, except on CI.

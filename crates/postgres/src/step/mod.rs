@@ -12,16 +12,17 @@ mod session;
 use strum::VariantNames;
 use tenantdb_core::Step;
 
-pub use content::ContentStep;
-pub use database::DatabaseStep;
-pub use ledger::{Adopted, LedgerStep};
-pub use level::LevelStep;
+pub(crate) use content::ContentStep;
+pub(crate) use database::DatabaseStep;
+pub use ledger::Adopted;
+pub(crate) use ledger::LedgerStep;
+pub(crate) use level::LevelStep;
 pub(crate) use login::reset;
-pub use login::{LoginStep, Proof};
-pub use role::RoleStep;
+pub(crate) use login::{LoginStep, Proof};
+pub(crate) use role::RoleStep;
 pub(crate) use role::{administer_role, leave, without};
-pub use server::ServerStep;
-pub use session::SessionStep;
+pub(crate) use server::ServerStep;
+pub(crate) use session::SessionStep;
 
 /// What is sent in the place of a verifier when a statement is shown.
 pub(crate) const REDACTED: &str = "'<verifier>'";
