@@ -189,6 +189,13 @@ impl Diagnostics {
         self.0.len()
     }
 
+    /// What each of them says, where reading something failed.
+    #[cfg(test)]
+    pub(crate) fn messages<T>(read: Result<T, Self>) -> Vec<String> {
+        let problems = read.err().unwrap_or_default();
+        problems.iter().map(|problem| problem.message.clone()).collect()
+    }
+
     /// Whether one of them is an error.
     #[cfg(test)]
     pub(crate) fn has_errors(&self) -> bool {

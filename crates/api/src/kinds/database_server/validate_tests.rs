@@ -1,5 +1,5 @@
 use crate::kinds::Violation;
-use crate::{Source, parse};
+use crate::{Diagnostics, Source, parse};
 
 /// A server that is right.
 const BASE: &str = "source: {endpoint: {host: db.example.org}}
@@ -12,10 +12,7 @@ fn text(spec: &str) -> String {
 
 /// All messages about a server.
 fn messages(text: String) -> Vec<String> {
-    match parse(&[Source { name: "a.yaml".to_owned(), text }]) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
-    }
+    Diagnostics::messages(parse(&[Source { name: "a.yaml".to_owned(), text }]))
 }
 
 /// What is said about a spec.
@@ -32,10 +29,7 @@ fn with(fields: &str) -> Vec<String> {
 fn of_resource(spec: &str) -> Vec<String> {
     let spec: serde_json::Value = serde_saphyr::from_str(spec).unwrap();
     let object = serde_json::json!({"metadata": {"name": "x"}, "spec": spec});
-    match crate::custom_resource::<crate::DatabaseServer>(object) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
-    }
+    Diagnostics::messages(crate::custom_resource::<crate::DatabaseServer>(object))
 }
 
 /// What is said about fields of a custom resource beside those of [`BASE`].

@@ -1,6 +1,6 @@
 use crate::kinds::Violation;
 use crate::tenant_database::SettingValue;
-use crate::{Source, Tenant, TenantDatabase, custom_resource, parse};
+use crate::{Diagnostics, Source, Tenant, TenantDatabase, custom_resource, parse};
 use serde_json::json;
 
 fn text(spec: &str) -> String {
@@ -9,10 +9,7 @@ fn text(spec: &str) -> String {
 
 /// All messages about a database.
 fn messages(text: String) -> Vec<String> {
-    match parse(&[Source { name: "a.yaml".to_owned(), text }]) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
-    }
+    Diagnostics::messages(parse(&[Source { name: "a.yaml".to_owned(), text }]))
 }
 
 /// What is said about a spec.
@@ -22,10 +19,7 @@ fn said(spec: &str) -> Vec<String> {
 
 /// What is said about the spec of a custom resource.
 fn said_in_cluster(spec: &serde_json::Value) -> Vec<String> {
-    match custom_resource::<TenantDatabase>(json!({"metadata": {"name": "x"}, "spec": spec})) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
-    }
+    Diagnostics::messages(custom_resource::<TenantDatabase>(json!({"metadata": {"name": "x"}, "spec": spec})))
 }
 
 #[test]

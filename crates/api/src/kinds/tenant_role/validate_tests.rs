@@ -1,4 +1,4 @@
-use crate::{Source, parse};
+use crate::{Diagnostics, Source, parse};
 
 /// What is said about a spec.
 fn said(spec: &str) -> Vec<String> {
@@ -6,10 +6,7 @@ fn said(spec: &str) -> Vec<String> {
         "apiVersion: tenantdb.dev/v1alpha1\nkind: TenantRole\nmetadata: {{name: grafana, namespace: monitoring}}\n\
          spec: {{{spec}}}\n"
     );
-    match parse(&[Source { name: "role.yaml".to_owned(), text }]) {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.iter().map(|problem| problem.message.clone()).collect(),
-    }
+    Diagnostics::messages(parse(&[Source { name: "role.yaml".to_owned(), text }]))
 }
 
 #[test]
