@@ -23,7 +23,6 @@ use tenantdb_core::{
 };
 
 use self::share::{Foreign, Share, why_not_written};
-
 use crate::format::{Document, read_logins, render, stage};
 
 /// As whom we write.

@@ -16,11 +16,8 @@ pub(super) fn untie(roles: &[String], row: &TenantRow, observed: &Observed) -> V
     let options = observed.shared.has_membership_options();
     let logins = observed.lock_holders(roles, &row.claim);
     let locks = (!logins.is_empty()).then(|| SessionStep::EndLocks { logins, roles: roles.to_vec(), options });
-    leave_others(roles, row, observed)
-        .into_iter()
-        .map(PostgresStep::from)
-        .chain(locks.map(PostgresStep::from))
-        .collect()
+    let left = leave_others(roles, row, observed).into_iter().map(PostgresStep::from);
+    left.chain(locks.map(PostgresStep::from)).collect()
 }
 
 /// Takes away what other tenants granted to the roles in their own databases.

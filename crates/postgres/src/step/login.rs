@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use strum::{IntoStaticStr, VariantNames};
 use tenantdb_core::Claim;
 
-use super::{Group, PostgresStep, Venue, connection_limit, sessions};
+use super::{Group, PostgresStep, connection_limit, sessions};
 use crate::Taking;
 use crate::ledger::CHANGED_MEANWHILE;
 use crate::sql::{Membership, name, text};
@@ -145,10 +145,6 @@ impl LoginStep {
 impl Group for LoginStep {
     fn kind(&self) -> &'static str {
         self.into()
-    }
-
-    fn venue(&self) -> Venue {
-        Venue::Ledger
     }
 
     fn sign(&self) -> Option<char> {

@@ -52,7 +52,9 @@ pub enum PostgresStep {
 trait Group {
     fn kind(&self) -> &'static str;
 
-    fn venue(&self) -> Venue;
+    fn venue(&self) -> Venue {
+        Venue::Ledger
+    }
 
     fn sign(&self) -> Option<char>;
 

@@ -2,7 +2,7 @@
 
 use strum::{IntoStaticStr, VariantNames};
 
-use super::{Group, PostgresStep, Venue};
+use super::{Group, PostgresStep};
 use crate::sql::{Membership, name};
 use crate::{ESTATE, Taking};
 
@@ -73,10 +73,6 @@ impl From<RoleStep> for PostgresStep {
 impl Group for RoleStep {
     fn kind(&self) -> &'static str {
         self.into()
-    }
-
-    fn venue(&self) -> Venue {
-        Venue::Ledger
     }
 
     fn sign(&self) -> Option<char> {

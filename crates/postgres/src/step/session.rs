@@ -2,7 +2,7 @@
 
 use strum::{IntoStaticStr, VariantNames};
 
-use super::{Group, PostgresStep, Venue};
+use super::{Group, PostgresStep};
 use crate::observe::{ON_DATABASE, ON_ROLE};
 use crate::sql::{Membership, names, text, texts};
 use crate::{ESTATE, Taking};
@@ -54,10 +54,6 @@ impl SessionStep {
 impl Group for SessionStep {
     fn kind(&self) -> &'static str {
         self.into()
-    }
-
-    fn venue(&self) -> Venue {
-        Venue::Ledger
     }
 
     fn sign(&self) -> Option<char> {
