@@ -22,11 +22,11 @@ pub struct Installation {
 
 /// A server version, such as 15.18.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// 15.
-    pub major: u32,
+    pub(crate) major: u32,
     /// `15.18`, or `19beta1`.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl fmt::Display for Version {

@@ -33,5 +33,5 @@ mod settings;
 pub use account::Account;
 pub use error::{Error, Result};
 pub use initialise::ADMIN;
-pub use installation::{BIN_VARIABLE, Installation, NotFound, Version};
+pub use installation::{BIN_VARIABLE, Installation, NotFound};
 pub use server::{LocalServer, Running, State};

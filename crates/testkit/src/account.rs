@@ -7,7 +7,7 @@ use nix::unistd::{Gid, Uid, User};
 
 /// An operating system account that a server process is started as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// The user id.
     pub uid: u32,
     /// The primary group's id.
@@ -16,7 +16,7 @@ pub struct Account {
 
 /// The account to start servers as when the tests run as root: `postgres`, else `nobody`; `None` when they don't.
 #[must_use]
-pub fn unprivileged_account() -> Option<Account> {
+pub(crate) fn unprivileged_account() -> Option<Account> {
     if !Uid::effective().is_root() {
         return None;
     }

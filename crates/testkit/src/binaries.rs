@@ -12,10 +12,7 @@ use crate::files;
 ///
 /// Looks at `TENANTDB_TEST_POSTGRES_<major>`, then `target/postgresql/<major>/bin`, then, for 15 first of all,
 /// `/usr/lib/postgresql/<major>/bin`.
-///
-/// # Errors
-/// Says which server is missing and how to install it.
-pub fn try_bin_dir(major: u32) -> Result<PathBuf, String> {
+fn try_bin_dir(major: u32) -> Result<PathBuf, String> {
     let variable = format!("TENANTDB_TEST_POSTGRES_{major}");
     if let Some(directory) = std::env::var_os(&variable) {
         let directory = PathBuf::from(directory);
@@ -40,7 +37,7 @@ pub fn try_bin_dir(major: u32) -> Result<PathBuf, String> {
     }
 }
 
-/// Like [`try_bin_dir`], but a missing server fails the test.
+/// The directory of a server's programs; a missing server fails the test, and says how to install it.
 #[must_use]
 pub fn bin_dir(major: u32) -> PathBuf {
     try_bin_dir(major).unwrap_or_else(|message| panic!("{message}"))

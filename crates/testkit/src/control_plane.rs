@@ -167,12 +167,6 @@ impl Cluster {
         });
     }
 
-    /// Ends the API server at once, and starts it again; etcd keeps what it has.
-    pub fn restart_api_server(&mut self) {
-        self.stop_api_server();
-        self.start_api_server();
-    }
-
     /// Ends the API server at once.
     pub fn stop_api_server(&mut self) {
         if let Some(plane) = &mut self.plane {
@@ -180,7 +174,7 @@ impl Cluster {
         }
     }
 
-    /// Starts it again.
+    /// Starts it again; etcd has kept what it had.
     pub fn start_api_server(&mut self) {
         if let Some(plane) = &mut self.plane {
             plane.start_api();

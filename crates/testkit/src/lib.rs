@@ -26,8 +26,7 @@ mod server;
 mod template;
 mod wait;
 
-pub use account::{Account, unprivileged_account};
-pub use binaries::{available, bin_dir, skip, try_bin_dir};
+pub use binaries::{available, bin_dir, skip};
 pub use client::{query_at, run_blocking};
 pub use control_plane::{Cluster, helm};
 pub use files::{copy_tree, scratch_directory};

@@ -70,7 +70,7 @@ impl Objects {
     ///
     /// # Errors
     /// What it says of the others.
-    pub fn try_apply(&self, manifests: &str) -> Result<(), String> {
+    fn try_apply(&self, manifests: &str) -> Result<(), String> {
         self.patch_all(manifests, false)
     }
 
