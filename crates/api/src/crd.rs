@@ -45,7 +45,7 @@ fn definition<Spec: JsonSchema, Status: JsonSchema>(resource: &Resource) -> Valu
             "status": schema::<Status>(),
         },
     });
-    for rule in *rules {
+    for rule in rules.iter().copied().flatten() {
         add_rule(&mut whole, rule);
     }
     json!({

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use tenantdb_api::tenant_database::{SecretFormat, SecretType};
 use tenantdb_api::{ObjectName, SqlName};
 
@@ -203,6 +203,7 @@ impl From<PlaceError> for Failure {
 }
 
 /// Somewhere a credential lives: a folder of files, a cluster's Secrets, a store.
+#[async_trait]
 pub trait Place: Send + Sync + 'static {
     /// Tells this place from every other.
     fn id(&self) -> &PlaceId;
@@ -211,40 +212,26 @@ pub trait Place: Send + Sync + 'static {
     fn location(&self, delivery: &Delivery) -> String;
 
     /// Reads what is there now for each of these, in their order, never from a cache.
-    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>>;
+    async fn read(&self, deliveries: &[Delivery]) -> Vec<Result<Held, PlaceError>>;
 
     /// Reads a login that was written for this claim, if it is still there.
-    fn login<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        digest: &'a Digest,
-    ) -> BoxFuture<'a, Result<Option<Login>, PlaceError>>;
+    async fn login(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError>;
 
     /// Leaves a marker, if the place is still at `expected`.
-    fn fence<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        marker: &'a Marker,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>>;
+    async fn fence(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError>;
 
     /// Adds the password that is about to take the place of the one that is there, if the place is still at `expected`.
-    fn stage<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        next: &'a Password,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>>;
+    async fn stage(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError>;
 
     /// Writes the credential in one atomic step, if the place is still at `expected`.
-    fn publish<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        login: &'a Login,
+    async fn publish(
+        &self,
+        delivery: &Delivery,
+        login: &Login,
         generation: Generation,
         expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>>;
+    ) -> Result<Version, PlaceError>;
 
     /// Removes the credential that was written for this claim; none being there is success.
-    fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>>;
+    async fn withdraw(&self, delivery: &Delivery) -> Result<(), PlaceError>;
 }

@@ -14,6 +14,7 @@ use tenantdb_core::{
     Address, AuditEntry, Authority, Claim, Delivered, Delivery, Depth, Endpoint, Engine, Failure, FailureKind,
     Inventory, Pass, Password, Place, Request, Vitals, Writer,
 };
+use tenantdb_credentials::stores::Local;
 use tenantdb_local::{LocalServer, Running, State};
 
 use crate::commands::Context;
@@ -298,7 +299,7 @@ pub fn open<E: Engine>(context: &Context, server: &DatabaseServer, way: Way) -> 
     let pass = Pass {
         turns: engine.turns(),
         engine: Arc::new(engine),
-        place: Arc::new(context.home.place()?),
+        place: Arc::new(Local(context.home.place()?)),
         new_password: tenantdb_credentials::generate,
         writer: tenantdb_core::writer(),
         interrupt: context.interrupt.clone(),

@@ -16,7 +16,7 @@ pub struct Resource {
     /// What `kubectl get` shows.
     pub columns: &'static [Column],
     /// What must agree.
-    pub rules: &'static [Rule],
+    pub rules: &'static [&'static [Rule]],
 }
 
 /// Where the objects of a kind live.

@@ -7,9 +7,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
-use tenantdb_core::{Delivery, PlaceError, Version};
+use tenantdb_core::{PlaceError, Version};
 
 /// Whoever has the lock writes one credential, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,17 +109,6 @@ pub(super) fn version<'a>(texts: impl IntoIterator<Item = Option<&'a [u8]>>) -> 
     let mut start = [0; 8];
     start.copy_from_slice(&hasher.finalize()[..8]);
     Version(u64::from_be_bytes(start))
-}
-
-/// Writes a credential on a thread that may wait for the disk.
-pub(super) fn writing<'a, P: Clone + Send + 'static, T: Send + 'static>(
-    place: &P,
-    delivery: &Delivery,
-    write: impl FnOnce(&P, &Delivery) -> Result<T, PlaceError> + Send + 'static,
-) -> BoxFuture<'a, Result<T, PlaceError>> {
-    let (place, delivery) = (place.clone(), delivery.clone());
-    let working = tokio::task::spawn_blocking(move || write(&place, &delivery));
-    Box::pin(async { working.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) })
 }
 
 fn busy(path: &Path) -> PlaceError {

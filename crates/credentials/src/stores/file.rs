@@ -7,19 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
-use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use futures_util::future::{self, BoxFuture};
 use tenantdb_api::{Namespace, ObjectName, shorten};
 use tenantdb_core::{
-    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId,
-    Provenance, Subject, Version,
+    Authority, Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, PlaceError, PlaceId, Provenance,
+    Subject, Version,
 };
 
 use super::Encoding;
+use super::LocalPlace;
 use super::disk::{self, failed, read, remove};
 use super::sidecar::Sidecar;
 use crate::format::{Document, read_logins, render, stage};
@@ -160,6 +157,40 @@ impl FilePlace {
         Paths::of(folder, &shorten(delivery.secret_name.as_str(), LONGEST_NAME), self.encoding)
     }
 
+    fn write_document(&self, paths: &Paths, document: Document) -> Result<Version, PlaceError> {
+        let text = self.encoding.write(&self.encoding.kept(document));
+        let text = text.map_err(|error| failed(&paths.document, "write", &error.into()))?;
+        paths.write(&paths.document, &text)?;
+        // What both renames did reaches the disk here: whoever is told of the credential finds it after a power cut.
+        disk::sync(&paths.folder)?;
+        Ok(version(read(&paths.sidecar)?.as_deref(), Some(&text)))
+    }
+
+    fn read_document(&self, path: &Path) -> Result<Option<Document>, PlaceError> {
+        Ok(read(path)?.map(|text| self.encoding.read(&text)))
+    }
+
+    /// Sees that the place is still as it was read, under the lock.
+    fn expect(&self, delivery: &Delivery, paths: &Paths, expected: Version) -> Result<Option<Sidecar>, PlaceError> {
+        match self.read_now(delivery)? {
+            Held::Foreign { what, .. } => Err(PlaceError::Foreign(what)),
+            Held::Nothing { version } | Held::Credential { version, .. } if version == expected => {
+                read_sidecar(&paths.sidecar)
+            }
+            _ => Err(PlaceError::Moved(paths.document.display().to_string())),
+        }
+    }
+}
+
+impl LocalPlace for FilePlace {
+    fn id(&self) -> &PlaceId {
+        &self.id
+    }
+
+    fn location(&self, delivery: &Delivery) -> String {
+        self.paths(delivery).document.display().to_string()
+    }
+
     fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
         let paths = self.paths(delivery);
         let (document, sidecar) = (read(&paths.document)?, read(&paths.sidecar)?);
@@ -210,6 +241,15 @@ impl FilePlace {
         Ok(version(Some(&sidecar), read(&paths.document)?.as_deref()))
     }
 
+    fn stage_now(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
+        let paths = self.paths(delivery);
+        let _lock = paths.lock()?;
+        self.expect(delivery, &paths, expected)?;
+        let document = self.read_document(&paths.document)?;
+        let document = document.ok_or_else(|| PlaceError::Moved(paths.document.display().to_string()))?;
+        self.write_document(&paths, stage(document, next))
+    }
+
     fn publish_now(
         &self,
         delivery: &Delivery,
@@ -230,24 +270,6 @@ impl FilePlace {
         self.write_document(&paths, document)
     }
 
-    fn stage_now(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
-        let paths = self.paths(delivery);
-        let _lock = paths.lock()?;
-        self.expect(delivery, &paths, expected)?;
-        let document = self.read_document(&paths.document)?;
-        let document = document.ok_or_else(|| PlaceError::Moved(paths.document.display().to_string()))?;
-        self.write_document(&paths, stage(document, next))
-    }
-
-    fn write_document(&self, paths: &Paths, document: Document) -> Result<Version, PlaceError> {
-        let text = self.encoding.write(&self.encoding.kept(document));
-        let text = text.map_err(|error| failed(&paths.document, "write", &error.into()))?;
-        paths.write(&paths.document, &text)?;
-        // What both renames did reaches the disk here: whoever is told of the credential finds it after a power cut.
-        disk::sync(&paths.folder)?;
-        Ok(version(read(&paths.sidecar)?.as_deref(), Some(&text)))
-    }
-
     fn withdraw_now(&self, delivery: &Delivery) -> Result<(), PlaceError> {
         let paths = self.paths(delivery);
         if !paths.folder.exists() {
@@ -262,87 +284,6 @@ impl FilePlace {
             }
             _ => Ok(()),
         }
-    }
-
-    fn read_document(&self, path: &Path) -> Result<Option<Document>, PlaceError> {
-        Ok(read(path)?.map(|text| self.encoding.read(&text)))
-    }
-
-    /// Sees that the place is still as it was read, under the lock.
-    fn expect(&self, delivery: &Delivery, paths: &Paths, expected: Version) -> Result<Option<Sidecar>, PlaceError> {
-        match self.read_now(delivery)? {
-            Held::Foreign { what, .. } => Err(PlaceError::Foreign(what)),
-            Held::Nothing { version } | Held::Credential { version, .. } if version == expected => {
-                read_sidecar(&paths.sidecar)
-            }
-            _ => Err(PlaceError::Moved(paths.document.display().to_string())),
-        }
-    }
-}
-
-impl Place for FilePlace {
-    fn id(&self) -> &PlaceId {
-        &self.id
-    }
-
-    fn location(&self, delivery: &Delivery) -> String {
-        self.paths(delivery).document.display().to_string()
-    }
-
-    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>> {
-        let share = deliveries.len().div_ceil(thread::available_parallelism().map_or(1, NonZero::get)).max(1);
-        let read = |part: &[Delivery]| part.iter().map(|delivery| self.read_now(delivery)).collect::<Vec<_>>();
-        let mut parts = deliveries.chunks(share);
-        let own = parts.next().unwrap_or_default();
-        let found = thread::scope(|scope| {
-            let others: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
-            let others = others.into_iter().flat_map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            read(own).into_iter().chain(others).collect()
-        });
-        Box::pin(future::ready(found))
-    }
-
-    fn login<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        digest: &'a Digest,
-    ) -> BoxFuture<'a, Result<Option<Login>, PlaceError>> {
-        Box::pin(future::ready(self.login_now(delivery, digest)))
-    }
-
-    fn fence<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        marker: &'a Marker,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        let marker = marker.clone();
-        disk::writing(self, delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
-    }
-
-    fn stage<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        next: &'a Password,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        let next = next.clone();
-        disk::writing(self, delivery, move |place, delivery| place.stage_now(delivery, &next, expected))
-    }
-
-    fn publish<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        login: &'a Login,
-        generation: Generation,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        let login = login.clone();
-        disk::writing(self, delivery, move |place, delivery| place.publish_now(delivery, &login, generation, expected))
-    }
-
-    fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
-        disk::writing(self, delivery, Self::withdraw_now)
     }
 }
 

@@ -4,7 +4,9 @@ mod disk;
 pub mod dotenv;
 mod encoding;
 pub mod file;
+mod local;
 pub mod secret;
 mod sidecar;
 
 pub use encoding::Encoding;
+pub use local::{Local, LocalPlace};

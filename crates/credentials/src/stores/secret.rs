@@ -11,7 +11,7 @@ mod share;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::future::BoxFuture;
+use async_trait::async_trait;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -212,43 +212,6 @@ impl SecretPlace {
         Ok(logins.find(|login| login.digest() == *digest))
     }
 
-    async fn mark(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
-        // The request that makes it fails where somebody was first.
-        if expected == Version::default() {
-            return Ok(expected);
-        }
-        let Some((secret, share)) = self.expect(delivery, expected).await? else { return Ok(Version::default()) };
-        // What is not ours yet becomes it with its credential, by a request that fails where somebody was first.
-        if claim_of(&secret.metadata).is_none() {
-            return Ok(expected);
-        }
-        let document = share.document(&secret);
-        self.put(delivery, secret, &share, (marker.generation, &marker.writer), &document).await
-    }
-
-    async fn write(
-        &self,
-        delivery: &Delivery,
-        login: &Login,
-        generation: Generation,
-        expected: Version,
-    ) -> Result<Version, PlaceError> {
-        let document = render(delivery, login, generation)
-            .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
-        let found = if expected == Version::default() { None } else { self.expect(delivery, expected).await? };
-        let Some((secret, share)) = found else { return self.create(delivery, generation, &document).await };
-        let writer = writer_of(&secret.metadata).unwrap_or_else(tenantdb_core::writer);
-        self.put(delivery, secret, &share, (generation, &writer), &document).await
-    }
-
-    async fn add_next(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
-        let found = self.expect(delivery, expected).await?;
-        let (secret, share) = found.ok_or_else(|| PlaceError::Moved(self.location(delivery)))?;
-        let (generation, writer) = (generation_of(&secret.metadata), writer_of(&secret.metadata).unwrap_or_default());
-        let document = stage(share.document(&secret), next);
-        self.put(delivery, secret, &share, (generation, &writer), &document).await
-    }
-
     async fn create(
         &self,
         delivery: &Delivery,
@@ -318,7 +281,75 @@ impl SecretPlace {
         Ok(version)
     }
 
-    async fn remove(&self, delivery: &Delivery) -> Result<(), PlaceError> {
+    /// The API server's own words hold no more of a Secret than its name.
+    fn failed(&self, delivery: &Delivery, doing: &str, error: &kube::Error) -> PlaceError {
+        let (said, hint) = match error {
+            kube::Error::Api(status) if status.is_forbidden() => {
+                (status.message.clone(), Some(format!("allow it to {doing} Secrets in the namespace")))
+            }
+            kube::Error::Api(status) => (status.message.clone(), None),
+            _ => ("the API server can't be reached".to_owned(), None),
+        };
+        PlaceError::Failed { message: format!("can't {doing} {}: {said}", self.location(delivery)), hint }
+    }
+}
+
+#[async_trait]
+impl Place for SecretPlace {
+    fn id(&self) -> &PlaceId {
+        &self.id
+    }
+
+    fn location(&self, delivery: &Delivery) -> String {
+        format!("Secret {}/{}", delivery.claim.namespace, delivery.secret_name)
+    }
+
+    async fn read(&self, deliveries: &[Delivery]) -> Vec<Result<Held, PlaceError>> {
+        self.read_all(deliveries).await
+    }
+
+    async fn login(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
+        self.find_login(delivery, digest).await
+    }
+
+    async fn fence(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
+        // The request that makes it fails where somebody was first.
+        if expected == Version::default() {
+            return Ok(expected);
+        }
+        let Some((secret, share)) = self.expect(delivery, expected).await? else { return Ok(Version::default()) };
+        // What is not ours yet becomes it with its credential, by a request that fails where somebody was first.
+        if claim_of(&secret.metadata).is_none() {
+            return Ok(expected);
+        }
+        let document = share.document(&secret);
+        self.put(delivery, secret, &share, (marker.generation, &marker.writer), &document).await
+    }
+
+    async fn stage(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
+        let found = self.expect(delivery, expected).await?;
+        let (secret, share) = found.ok_or_else(|| PlaceError::Moved(self.location(delivery)))?;
+        let (generation, writer) = (generation_of(&secret.metadata), writer_of(&secret.metadata).unwrap_or_default());
+        let document = stage(share.document(&secret), next);
+        self.put(delivery, secret, &share, (generation, &writer), &document).await
+    }
+
+    async fn publish(
+        &self,
+        delivery: &Delivery,
+        login: &Login,
+        generation: Generation,
+        expected: Version,
+    ) -> Result<Version, PlaceError> {
+        let document = render(delivery, login, generation)
+            .map_err(|error| PlaceError::Failed { message: error.to_string(), hint: None })?;
+        let found = if expected == Version::default() { None } else { self.expect(delivery, expected).await? };
+        let Some((secret, share)) = found else { return self.create(delivery, generation, &document).await };
+        let writer = writer_of(&secret.metadata).unwrap_or_else(tenantdb_core::writer);
+        self.put(delivery, secret, &share, (generation, &writer), &document).await
+    }
+
+    async fn withdraw(&self, delivery: &Delivery) -> Result<(), PlaceError> {
         let Some(secret) = self.get(delivery).await? else { return Ok(()) };
         if why_not_written(&secret, delivery).is_some() {
             return Ok(());
@@ -336,72 +367,6 @@ impl SecretPlace {
             Err(kube::Error::Api(status)) if status.is_conflict() => Err(PlaceError::Moved(self.location(delivery))),
             Err(error) => Err(self.failed(delivery, "delete", &error)),
         }
-    }
-
-    /// The API server's own words hold no more of a Secret than its name.
-    fn failed(&self, delivery: &Delivery, doing: &str, error: &kube::Error) -> PlaceError {
-        let (said, hint) = match error {
-            kube::Error::Api(status) if status.is_forbidden() => {
-                (status.message.clone(), Some(format!("allow it to {doing} Secrets in the namespace")))
-            }
-            kube::Error::Api(status) => (status.message.clone(), None),
-            _ => ("the API server can't be reached".to_owned(), None),
-        };
-        PlaceError::Failed { message: format!("can't {doing} {}: {said}", self.location(delivery)), hint }
-    }
-}
-
-impl Place for SecretPlace {
-    fn id(&self) -> &PlaceId {
-        &self.id
-    }
-
-    fn location(&self, delivery: &Delivery) -> String {
-        format!("Secret {}/{}", delivery.claim.namespace, delivery.secret_name)
-    }
-
-    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>> {
-        Box::pin(self.read_all(deliveries))
-    }
-
-    fn login<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        digest: &'a Digest,
-    ) -> BoxFuture<'a, Result<Option<Login>, PlaceError>> {
-        Box::pin(self.find_login(delivery, digest))
-    }
-
-    fn fence<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        marker: &'a Marker,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        Box::pin(self.mark(delivery, marker, expected))
-    }
-
-    fn stage<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        next: &'a Password,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        Box::pin(self.add_next(delivery, next, expected))
-    }
-
-    fn publish<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        login: &'a Login,
-        generation: Generation,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        Box::pin(self.write(delivery, login, generation, expected))
-    }
-
-    fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
-        Box::pin(self.remove(delivery))
     }
 }
 

@@ -36,7 +36,7 @@ async fn keys_are_added_to_the_very_secret_that_was_looked_at() {
     let place = SecretPlace::new(client, PlaceId("cluster:test Secrets".to_owned()));
     let secret_name = "app-env".parse().unwrap();
     let delivery = Delivery { existing: Existing::Merged, secret_name, ..delivery("cafe") };
-    let moved = place.write(&delivery, &login("cafe_a", "pass"), Generation(1), Version(5)).await;
+    let moved = place.publish(&delivery, &login("cafe_a", "pass"), Generation(1), Version(5)).await;
     assert!(matches!(moved, Err(PlaceError::Moved(_))), "{moved:?}");
     let written = written.lock().unwrap();
     let [written] = written.as_slice() else { panic!("{written:?}") };

@@ -19,7 +19,7 @@ pub const RESOURCE: Resource = Resource {
         Column::text("Endpoint", ".status.endpoint").wide(),
         Column::AGE,
     ],
-    rules: &[
+    rules: &[&[
         Rule::new("spec", "self.engine == 'PostgreSQL'", "only `engine: PostgreSQL` is supported yet"),
         Rule::new(
             "spec",
@@ -74,5 +74,5 @@ pub const RESOURCE: Resource = Resource {
             "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
             "`In` and `NotIn` have values, and the others none",
         ),
-    ],
+    ]],
 };

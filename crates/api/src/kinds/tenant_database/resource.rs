@@ -20,41 +20,35 @@ pub const RESOURCE: Resource = Resource {
         Column::AGE,
     ],
     rules: &[
-        // What was refused so far can still be corrected.
-        Rule::new("", kept!("server"), "`server` can't change: a database moves by a migration"),
-        Rule::new("", kept!("database"), "`database` can't change: a database moves by a migration"),
-        Rule::new("", kept!("owner"), "`owner` can't change: what is in the database is owned by it"),
-        Rule::new("spec", "!has(self.contact) || size(self.contact) == 0", "`contact` is not supported yet"),
-        Rule::new("spec", "!has(self.sizeLimit)", "`sizeLimit` is not supported yet"),
-        Rule::new(
-            "spec",
-            "!has(self.init) || size(self.init) == 0 || self.credentials.mode != 'None'",
-            "scripts run logged in as the tenant, and `credentials.mode: None` has no password",
-        ),
-        Rule::new(
-            "spec.init[]",
-            "has(self.configMap) && !has(self.file)",
-            "a custom resource names a `configMap` of its namespace; `file` is the command line's",
-        ),
-        Rule::new(
-            "spec.access[]",
-            "has(self.name) != has(self.role)",
-            "exactly one of `name`, a login of its own, and `role`, a TenantRole as namespace/name",
-        ),
-        Rule::new(
-            "spec.access[]",
-            "!has(self.name) || !(self.name in ['a', 'b', 'c', 'ro', 'rw'])",
-            "a, b, c, ro and rw are reserved: their roles' names would be the tenant's own",
-        ),
-        CREDENTIALS[0],
-        CREDENTIALS[1],
-        CREDENTIALS[2],
-        CREDENTIALS[3],
-        CREDENTIALS[4],
-        CREDENTIALS[5],
-        CREDENTIALS[6],
-        CREDENTIALS[7],
-        CREDENTIALS[8],
+        &[
+            // What was refused so far can still be corrected.
+            Rule::new("", kept!("server"), "`server` can't change: a database moves by a migration"),
+            Rule::new("", kept!("database"), "`database` can't change: a database moves by a migration"),
+            Rule::new("", kept!("owner"), "`owner` can't change: what is in the database is owned by it"),
+            Rule::new("spec", "!has(self.contact) || size(self.contact) == 0", "`contact` is not supported yet"),
+            Rule::new("spec", "!has(self.sizeLimit)", "`sizeLimit` is not supported yet"),
+            Rule::new(
+                "spec",
+                "!has(self.init) || size(self.init) == 0 || self.credentials.mode != 'None'",
+                "scripts run logged in as the tenant, and `credentials.mode: None` has no password",
+            ),
+            Rule::new(
+                "spec.init[]",
+                "has(self.configMap) && !has(self.file)",
+                "a custom resource names a `configMap` of its namespace; `file` is the command line's",
+            ),
+            Rule::new(
+                "spec.access[]",
+                "has(self.name) != has(self.role)",
+                "exactly one of `name`, a login of its own, and `role`, a TenantRole as namespace/name",
+            ),
+            Rule::new(
+                "spec.access[]",
+                "!has(self.name) || !(self.name in ['a', 'b', 'c', 'ro', 'rw'])",
+                "a, b, c, ro and rw are reserved: their roles' names would be the tenant's own",
+            ),
+        ],
+        &CREDENTIALS,
     ],
 };
 

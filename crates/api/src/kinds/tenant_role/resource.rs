@@ -20,16 +20,10 @@ pub const RESOURCE: Resource = Resource {
         Column::AGE,
     ],
     rules: &[
-        Rule::new("", kept!("server"), "`server` can't change: a role can't move"),
-        Rule::new("", kept!("role"), "`role` can't change: it is in what others granted"),
-        CREDENTIALS[0],
-        CREDENTIALS[1],
-        CREDENTIALS[2],
-        CREDENTIALS[3],
-        CREDENTIALS[4],
-        CREDENTIALS[5],
-        CREDENTIALS[6],
-        CREDENTIALS[7],
-        CREDENTIALS[8],
+        &[
+            Rule::new("", kept!("server"), "`server` can't change: a role can't move"),
+            Rule::new("", kept!("role"), "`role` can't change: it is in what others granted"),
+        ],
+        &CREDENTIALS,
     ],
 };

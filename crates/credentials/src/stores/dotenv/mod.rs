@@ -12,18 +12,18 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use futures_util::future::{self, BoxFuture};
 use rand::distr::{Alphanumeric, SampleString as _};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tenantdb_api::Namespace;
 use tenantdb_core::{
-    Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, Place, PlaceError, PlaceId, Provenance,
-    Version, failpoint,
+    Claim, Delivery, Digest, Generation, Held, Login, Marker, Password, PlaceError, PlaceId, Provenance, Version,
+    failpoint,
 };
 
 use self::lines::Lines;
 use super::Encoding;
+use super::LocalPlace;
 use super::disk::{self, failed, read};
 use super::sidecar::Sidecar;
 use crate::format::{Document, key_names, read_logins, render, stage};
@@ -116,31 +116,6 @@ impl DotenvPlace {
         self.put_document(delivery, &self.named(delivery, document), generation, expected).map(drop)
     }
 
-    fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
-        let found = self.find()?;
-        let entry = found.beside.entry(&delivery.claim);
-        if let Some((what, hint)) = self.in_the_way(delivery, &found, entry) {
-            return Ok(Held::Foreign { what: format!("{}: {what}", self.path.display()), hint });
-        }
-        let Some(entry) = entry else { return Ok(Held::Nothing { version: Version::default() }) };
-        let version = found.version(entry);
-        let Some((login, next)) = self.logins(&found, entry) else { return Ok(Held::Nothing { version }) };
-        let wanted = self.rendered(delivery, &login, Generation(entry.of.generation))?;
-        let is_wanted = |name: &String| wanted.get(name).is_some();
-        let current = entry.variables.iter().all(is_wanted) && wanted == found.document(entry, "");
-        let next = next.map(|next| next.digest());
-        let (generation, digest) = (Generation(entry.of.generation), login.digest());
-        Ok(Held::Credential {
-            username: login.username,
-            generation,
-            login: digest,
-            next,
-            current,
-            provenance: Provenance::Claimed,
-            version,
-        })
-    }
-
     /// What is in the file and can't be overwritten: another's variables, or the credential for another server.
     fn in_the_way(&self, delivery: &Delivery, found: &Found, entry: Option<&Entry>) -> Option<(String, String)> {
         if let Some(why) = entry.and_then(|entry| entry.of.belongs_to_another(delivery)) {
@@ -164,48 +139,6 @@ impl DotenvPlace {
                 (None, _) => None,
             }
         })
-    }
-
-    fn login_now(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
-        let found = self.find()?;
-        let entry = found.beside.entry(&delivery.claim);
-        let logins = entry.and_then(|entry| self.logins(&found, entry));
-        let mut logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
-        Ok(logins.find(|login| login.digest() == *digest))
-    }
-
-    fn fence_now(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
-        let _lock = self.lock()?;
-        let mut found = self.expect(delivery, expected)?;
-        let earlier = found.beside.entry(&delivery.claim);
-        let entry = self.entry(delivery, marker, earlier);
-        let version = found.version(&entry);
-        found.beside.put(&delivery.claim, entry);
-        self.write_beside(&found.beside)?;
-        Ok(version)
-    }
-
-    fn stage_now(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
-        let _lock = self.lock()?;
-        let mut found = self.expect(delivery, expected)?;
-        let entry = found.beside.entry(&delivery.claim).cloned().ok_or_else(|| self.moved())?;
-        let staged = self.named(delivery, &stage(Document::default(), next));
-        let variables = entry.variables.iter().cloned().chain(staged.iter().map(|(name, _)| name.to_owned()));
-        let entry = Entry { variables: variables.collect(), ..entry };
-        found.beside.put(&delivery.claim, entry.clone());
-        self.write_beside(&found.beside)?;
-        self.write_lines(&mut found, &staged, &BTreeSet::new())?;
-        Ok(found.version(&entry))
-    }
-
-    fn publish_now(
-        &self,
-        delivery: &Delivery,
-        login: &Login,
-        generation: Generation,
-        expected: Version,
-    ) -> Result<Version, PlaceError> {
-        self.put_document(delivery, &self.rendered(delivery, login, generation)?, generation, expected)
     }
 
     fn put_document(
@@ -237,17 +170,6 @@ impl DotenvPlace {
         self.put(&mut found, delivery, &entry)?;
         disk::sync(&self.folder)?;
         Ok(found.version(&entry))
-    }
-
-    fn withdraw_now(&self, delivery: &Delivery) -> Result<(), PlaceError> {
-        let _lock = self.lock()?;
-        let mut found = self.find()?;
-        let Some(entry) = found.beside.entry(&delivery.claim).cloned() else { return Ok(()) };
-        if self.path.exists() {
-            self.write_lines(&mut found, &Document::default(), &entry.variables)?;
-        }
-        found.beside.credentials.retain(|other| *other != entry);
-        self.write_beside(&found.beside)
     }
 
     /// Sees that the credential is still as it was read, under the lock.
@@ -407,7 +329,7 @@ impl Found {
     }
 }
 
-impl Place for DotenvPlace {
+impl LocalPlace for DotenvPlace {
     fn id(&self) -> &PlaceId {
         &self.id
     }
@@ -417,51 +339,82 @@ impl Place for DotenvPlace {
         format!("{}:{}", tenantdb_core::host(), self.path.display())
     }
 
-    fn read<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<Held, PlaceError>>> {
-        Box::pin(future::ready(deliveries.iter().map(|delivery| self.read_now(delivery)).collect()))
+    fn read_now(&self, delivery: &Delivery) -> Result<Held, PlaceError> {
+        let found = self.find()?;
+        let entry = found.beside.entry(&delivery.claim);
+        if let Some((what, hint)) = self.in_the_way(delivery, &found, entry) {
+            return Ok(Held::Foreign { what: format!("{}: {what}", self.path.display()), hint });
+        }
+        let Some(entry) = entry else { return Ok(Held::Nothing { version: Version::default() }) };
+        let version = found.version(entry);
+        let Some((login, next)) = self.logins(&found, entry) else { return Ok(Held::Nothing { version }) };
+        let wanted = self.rendered(delivery, &login, Generation(entry.of.generation))?;
+        let is_wanted = |name: &String| wanted.get(name).is_some();
+        let current = entry.variables.iter().all(is_wanted) && wanted == found.document(entry, "");
+        let next = next.map(|next| next.digest());
+        let (generation, digest) = (Generation(entry.of.generation), login.digest());
+        Ok(Held::Credential {
+            username: login.username,
+            generation,
+            login: digest,
+            next,
+            current,
+            provenance: Provenance::Claimed,
+            version,
+        })
     }
 
-    fn login<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        digest: &'a Digest,
-    ) -> BoxFuture<'a, Result<Option<Login>, PlaceError>> {
-        Box::pin(future::ready(self.login_now(delivery, digest)))
+    fn login_now(&self, delivery: &Delivery, digest: &Digest) -> Result<Option<Login>, PlaceError> {
+        let found = self.find()?;
+        let entry = found.beside.entry(&delivery.claim);
+        let logins = entry.and_then(|entry| self.logins(&found, entry));
+        let mut logins = logins.into_iter().flat_map(|(login, next)| std::iter::once(login).chain(next));
+        Ok(logins.find(|login| login.digest() == *digest))
     }
 
-    fn fence<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        marker: &'a Marker,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        let marker = marker.clone();
-        disk::writing(self, delivery, move |place, delivery| place.fence_now(delivery, &marker, expected))
+    fn fence_now(&self, delivery: &Delivery, marker: &Marker, expected: Version) -> Result<Version, PlaceError> {
+        let _lock = self.lock()?;
+        let mut found = self.expect(delivery, expected)?;
+        let earlier = found.beside.entry(&delivery.claim);
+        let entry = self.entry(delivery, marker, earlier);
+        let version = found.version(&entry);
+        found.beside.put(&delivery.claim, entry);
+        self.write_beside(&found.beside)?;
+        Ok(version)
     }
 
-    fn stage<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        next: &'a Password,
-        expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        let next = next.clone();
-        disk::writing(self, delivery, move |place, delivery| place.stage_now(delivery, &next, expected))
+    fn stage_now(&self, delivery: &Delivery, next: &Password, expected: Version) -> Result<Version, PlaceError> {
+        let _lock = self.lock()?;
+        let mut found = self.expect(delivery, expected)?;
+        let entry = found.beside.entry(&delivery.claim).cloned().ok_or_else(|| self.moved())?;
+        let staged = self.named(delivery, &stage(Document::default(), next));
+        let variables = entry.variables.iter().cloned().chain(staged.iter().map(|(name, _)| name.to_owned()));
+        let entry = Entry { variables: variables.collect(), ..entry };
+        found.beside.put(&delivery.claim, entry.clone());
+        self.write_beside(&found.beside)?;
+        self.write_lines(&mut found, &staged, &BTreeSet::new())?;
+        Ok(found.version(&entry))
     }
 
-    fn publish<'a>(
-        &'a self,
-        delivery: &'a Delivery,
-        login: &'a Login,
+    fn publish_now(
+        &self,
+        delivery: &Delivery,
+        login: &Login,
         generation: Generation,
         expected: Version,
-    ) -> BoxFuture<'a, Result<Version, PlaceError>> {
-        let login = login.clone();
-        disk::writing(self, delivery, move |place, delivery| place.publish_now(delivery, &login, generation, expected))
+    ) -> Result<Version, PlaceError> {
+        self.put_document(delivery, &self.rendered(delivery, login, generation)?, generation, expected)
     }
 
-    fn withdraw<'a>(&'a self, delivery: &'a Delivery) -> BoxFuture<'a, Result<(), PlaceError>> {
-        disk::writing(self, delivery, Self::withdraw_now)
+    fn withdraw_now(&self, delivery: &Delivery) -> Result<(), PlaceError> {
+        let _lock = self.lock()?;
+        let mut found = self.find()?;
+        let Some(entry) = found.beside.entry(&delivery.claim).cloned() else { return Ok(()) };
+        if self.path.exists() {
+            self.write_lines(&mut found, &Document::default(), &entry.variables)?;
+        }
+        found.beside.credentials.retain(|other| *other != entry);
+        self.write_beside(&found.beside)
     }
 }
 

@@ -38,13 +38,13 @@ impl World {
                 self.row(tenant).database_oid = Some(oid);
             }
             LedgerStep::RecordDelivery { role, place, location, secret_name, generation } => {
-                let slot = self.slot(tenant, role);
-                (slot.state, slot.place) = (SlotState::Active, None);
                 let (place, location, generation) = (place.clone(), location.clone(), *generation);
                 let delivered = Delivered { place, location, login: in_hand.login(), generation };
-                let row = self.row(tenant);
-                row.deliveries.retain(|delivery| delivery.delivered.place != delivered.place);
-                row.deliveries.push(DeliveryRow { delivered, secret_name: secret_name.parse().expect("a name") });
+                self.delivered(
+                    tenant,
+                    role,
+                    DeliveryRow { delivered, secret_name: secret_name.parse().expect("a name") },
+                );
             }
             LedgerStep::Settle { applied, origin, .. } => {
                 let row = self.row(tenant);
@@ -61,13 +61,23 @@ impl World {
                 }
             }
             LedgerStep::RecordOrphan { database, logins } => orphan(self.row(tenant), *database, *logins),
-            LedgerStep::Forget => {
-                let ledger = self.ledger();
-                let row = ledger.tenants.remove(&tenant.claim).or_else(|| ledger.accounts.remove(&tenant.claim));
-                row.expect("a claim");
-                ledger.roles.retain(|_, holder| *holder != tenant.claim);
-            }
+            LedgerStep::Forget => self.forget(&tenant.claim),
         }
+    }
+
+    fn delivered(&mut self, tenant: &TenantPlan<PostgresStep>, role: &str, delivery: DeliveryRow) {
+        let slot = self.slot(tenant, role);
+        (slot.state, slot.place) = (SlotState::Active, None);
+        let deliveries = &mut self.row(tenant).deliveries;
+        deliveries.retain(|earlier| earlier.delivered.place != delivery.delivered.place);
+        deliveries.push(delivery);
+    }
+
+    fn forget(&mut self, claim: &Claim) {
+        let ledger = self.ledger();
+        let row = ledger.tenants.remove(claim).or_else(|| ledger.accounts.remove(claim));
+        row.expect("a claim");
+        ledger.roles.retain(|_, holder| holder != claim);
     }
 
     fn insert(&mut self, row: TenantRow, has_database: bool, reserved: &[String]) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tenantdb_api::tenant_database::TenantDatabaseSpec;
 use tenantdb_api::{Tenant, TenantDatabase};
 use tenantdb_core::{
-    Address, Authority, Claim, Delivery, Endpoint, Existing, Failure, Generation, Held, Place as _, Refusal,
-    RefusalKind, Report, TenantChange, TenantOutcome,
+    Address, Authority, Claim, Delivery, Endpoint, Existing, Failure, Generation, Held, Refusal, RefusalKind, Report,
+    TenantChange, TenantOutcome,
 };
+use tenantdb_credentials::stores::LocalPlace as _;
 use tenantdb_credentials::stores::dotenv::DotenvPlace;
 use tenantdb_kubernetes::{Stopped, TenantResource};
 
@@ -38,8 +39,8 @@ pub async fn ensure(
         secret_name: None,
     };
     let delivery = delivery(declaration, outcome.claim.clone());
-    let found = place.read(std::slice::from_ref(&delivery)).await.pop().transpose().map_err(Failure::from)?;
-    if let Some(Held::Foreign { what, hint }) = found {
+    let found = place.read_now(&delivery).map_err(Failure::from)?;
+    if let Held::Foreign { what, hint } = found {
         outcome.refusal = Some(Refusal::new(RefusalKind::Conflict, what).hint(hint));
     } else {
         match made(context, declaration, &mut outcome, patience).await {

@@ -15,6 +15,7 @@ use tenantdb_core::{
     Task, notes,
 };
 use tenantdb_credentials::environment;
+use tenantdb_credentials::stores::Local;
 use tenantdb_credentials::stores::dotenv::{self, DotenvPlace};
 
 use self::github::GithubEnvironment;
@@ -63,11 +64,11 @@ pub async fn run(context: &Context, arguments: &EnsureArguments) -> Result<Exit,
     wait(context, &input, server, Duration::from_secs(arguments.wait)).await?;
 
     let prefix = service.prefix(arguments.prefix.as_deref());
-    let place = Arc::new(DotenvPlace::open(&file, prefix).map_err(Failure::from)?);
+    let place = DotenvPlace::open(&file, prefix).map_err(Failure::from)?;
     servers::warn_of_unverified_with(&server.server.resource, UNVERIFIED);
     let reached = servers::reach(context, &server.server.resource).await?;
     let ensured = for_engine!(reached, connected => {
-        let connected = connected.delivering_to(place.clone());
+        let connected = connected.delivering_to(Arc::new(Local(place.clone())));
         let ensured = ensure(context, &input, server, &connected, arguments).await;
         connected.pass.engine.close().await;
         ensured

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tenantdb_core::{Authority, Claim, Delivered, Delivery, Failure, Generation, Place as _};
+use tenantdb_core::{Authority, Claim, Delivered, Delivery, Failure, Generation};
 use tenantdb_credentials::Document;
+use tenantdb_credentials::stores::LocalPlace as _;
 use tenantdb_credentials::stores::file::FilePlace;
 use tenantdb_credentials::stores::secret::{SecretPlace, place_id};
 
