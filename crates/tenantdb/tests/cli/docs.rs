@@ -94,6 +94,7 @@ pages! {
     decision_0011: "docs/decisions/0011-what-is-the-platforms-to-do-is-a-verb-on-a-kind-without-namespace.md",
     decision_0012: "docs/decisions/0012-a-claim-knows-where-it-stood.md",
     decision_0013: "docs/decisions/0013-the-secret-tells-which-keys-are-ours.md",
+    decision_0014: "docs/decisions/0014-the-front-ends-know-one-trait.md",
 }
 
 #[test]
@@ -207,6 +208,17 @@ fn with_table(page: &str, name: &str, table: &str) -> String {
     let (before, after) = page.split_once(&begin).unwrap_or_else(|| panic!("the table {name} begins"));
     let (_, after) = after.split_once("<!-- end -->").expect("the table ends");
     format!("{before}{begin}\n\n{table}\n<!-- end -->{after}")
+}
+
+/// The architecture leads to files that are there.
+#[test]
+fn the_architecture_names_files_that_are_there() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let quoted = page.split('`').skip(1).step_by(2);
+    let paths: Vec<&str> = quoted.filter(|text| text.starts_with("crates/") || text.starts_with("deploy/")).collect();
+    assert!(paths.len() > 50, "only {} paths", paths.len());
+    let missing: Vec<&str> = paths.into_iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 /// The rows of the reference's list of what is not supported yet: each is still refused for that reason.
