@@ -365,13 +365,15 @@ impl ControlPlane {
 
     /// Takes away what tests made: everything of ours, and what is in namespaces.
     fn wipe(&self) {
-        for (key, _) in self.stored("/registry/") {
+        for (key, value) in self.stored("/registry/") {
             let mut parts = key.trim_start_matches("/registry/").split('/');
             let kind = parts.next().unwrap_or_default();
             let is_made = match kind {
                 "secrets" | "configmaps" | "events" | "leases" | "roles" | "rolebindings" | "deployments"
                 | "tenantdb.dev" | "postgresql.cnpg.io" | "stackgres.io" => !key.contains("/kube-"),
                 "apiextensions.k8s.io" | "validatingadmissionpolicies" | "validatingadmissionpolicybindings" => true,
+                // What the API server makes of these itself is labelled.
+                "clusterroles" | "clusterrolebindings" => !contains(&value, b"kubernetes.io/bootstrapping"),
                 "namespaces" => parts.next().is_some_and(|name| !STANDING.contains(&name)),
                 "flowschemas" | "prioritylevelconfigurations" => key.ends_with("/throttled"),
                 _ => false,
@@ -458,6 +460,10 @@ fn end(child: &mut Option<Child>) {
 
 fn url(port: &PortLease) -> String {
     format!("http://127.0.0.1:{}", port.port())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 fn last(log: &str) -> String {

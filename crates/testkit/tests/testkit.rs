@@ -71,6 +71,32 @@ fn controllers_empty_a_deleted_namespace() {
     assert!(cluster.stored().iter().all(|(key, _)| !key.contains("/left")));
 }
 
+/// The next test that is handed the same control plane finds nothing of what this one made, in whatever namespace.
+#[test]
+fn what_a_test_made_in_a_cluster_goes_with_it() {
+    let made = "/registry/clusterroles/mine /registry/clusterrolebindings/mine /registry/rolebindings/shop/mine \
+                /registry/configmaps/shop/mine /registry/namespaces/shop";
+    let left = |cluster: &Cluster| {
+        let stored: Vec<String> = cluster.stored().into_iter().map(|(key, _)| key).collect();
+        made.split(' ').filter(|made| stored.iter().any(|key| key == made)).count()
+    };
+    let Some(cluster) = Cluster::get() else { return };
+    for create in [
+        &["namespace", "shop"][..],
+        &["--namespace", "shop", "configmap", "mine", "--from-literal=a=b"],
+        &["clusterrole", "mine", "--verb=get", "--resource=pods"],
+        &["clusterrolebinding", "mine", "--clusterrole=mine", "--user=ann"],
+        &["--namespace", "shop", "rolebinding", "mine", "--clusterrole=mine", "--user=ann"],
+    ] {
+        let _ = cluster.kubectl(&[&["create"], create].concat());
+    }
+    assert_eq!(left(&cluster), 5);
+    drop(cluster);
+    let again = Cluster::get().unwrap();
+    assert_eq!(left(&again), 0);
+    assert!(again.stored().iter().any(|(key, _)| key == "/registry/clusterroles/cluster-admin"));
+}
+
 on_servers! {
     [15 Plain, 18 Plain]
     /// A wrong password, and an unknown role, are refused with a code.
