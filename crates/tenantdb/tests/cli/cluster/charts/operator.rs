@@ -229,8 +229,11 @@ fn helm_installs_upgrades_and_removes_it() {
     assert_eq!(site.get("validatingadmissionpolicy", "", "tenantdb-protection"), None);
     assert_logs_in(&site);
     wait_until(PATIENCE, || site.objects.would_delete("crd", "", "tenantdatabases.tenantdb.dev"));
-    install(&site);
+    site.install_again(install);
+    site.apply(&tenant("orders", "{connectionLimit: 5}"));
     site.ready("default", "orders");
+    let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'orders_a'";
+    assert_eq!(site.server.psql("postgres", limit), "5");
 }
 
 /// What went back finds a ledger that the newer one wrote.
