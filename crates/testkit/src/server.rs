@@ -248,6 +248,12 @@ impl TestServer {
         run_blocking(self.login(user, password, database).rows("", sql))
     }
 
+    /// Whether there is a database of this name.
+    #[must_use]
+    pub fn has_database(&self, name: &str) -> bool {
+        self.psql("postgres", &format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'")) == "1"
+    }
+
     /// A connection; its other half runs on the current runtime until the client is dropped.
     ///
     /// # Errors

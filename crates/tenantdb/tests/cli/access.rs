@@ -22,7 +22,7 @@ pub const BOTH: &str =
 pub fn with_a_table(server: &TestServer) -> World {
     let world = World::on(server);
     world.apply(&tenant("cafe", "{schemas: [app]}")).exits(0);
-    let owner = world.credential("default", "cafe-secret");
+    let owner = world.delivered("cafe");
     query(server, &owner, "CREATE TABLE orders (id serial, what text); INSERT INTO orders (what) VALUES ('tea')")
         .unwrap();
     query(server, &owner, "CREATE TABLE app.lines (id int); CREATE VIEW app.seen AS SELECT what FROM orders").unwrap();
@@ -38,7 +38,7 @@ on_every_server! {
     async fn a_temporary_table_of_the_tenants_is_nobody_elses(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&tenant("cafe", BOTH)).exits(0);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         let session = server.connect(&credential["username"], &credential["password"], "cafe").await.unwrap();
         session.batch_execute("CREATE TEMPORARY TABLE scratch (id serial)").await.unwrap();
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
@@ -48,7 +48,7 @@ on_every_server! {
         let world = with_a_table(&server);
         world.apply(&tenant("cafe", BOTH)).exits(0);
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
-        let owner = world.credential("default", "cafe-secret");
+        let owner = world.delivered("cafe");
         let (reading, writing) =
             (world.credential("default", "cafe-secret-reporting"), world.credential("default", "cafe-secret-worker"));
         assert_eq!(reading["username"], "cafe_reporting_a");
@@ -82,10 +82,10 @@ on_every_server! {
         world.write("tenantdb.yaml", "project: shared\n");
         world.apply(&tenant("cafe", BOTH)).exits(0);
         let reading = world.credential("default", "cafe-secret-reporting");
-        let first = world.credential("default", "cafe-secret");
+        let first = world.delivered("cafe");
         let second = world.another_home();
         second.run_on(&["apply", "--reissue"]).exits(0);
-        let second = second.credential("default", "cafe-secret");
+        let second = second.delivered("cafe");
         assert_ne!(first["username"], second["username"]);
         for (number, login) in [first, second].iter().enumerate() {
             query(&server, login, &format!("CREATE TABLE by_{number} (id int)")).unwrap();
@@ -98,7 +98,7 @@ on_every_server! {
         let only_app = tenant("cafe", "{access: [{name: reporting, level: ReadOnly, schemas: [app]}], schemas: [app]}");
         world.apply(&only_app).exits(0);
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
-        let (owner, reading) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-reporting"));
+        let (owner, reading) = (world.delivered("cafe"), world.credential("default", "cafe-secret-reporting"));
         query(&server, &owner, "CREATE TABLE app.later (id int); CREATE SCHEMA extra; CREATE TABLE extra.things (id int)").unwrap();
         assert_eq!(tried(&server, &reading, "SELECT count(*) FROM app.lines"), "0");
         assert_eq!(tried(&server, &reading, "SELECT count(*) FROM app.later"), "0");
@@ -121,7 +121,7 @@ on_every_server! {
         let named = "{name: reporting, level: ReadOnly, schemas: [public, app]}";
         let declared = tenant("cafe", &format!("{{access: [{named}, {{name: worker, level: ReadWrite}}], schemas: [app]}}"));
         world.apply(&(declared + &tenant("erp", "{}"))).exits(0);
-        let owner = world.credential("default", "cafe-secret");
+        let owner = world.delivered("cafe");
         let further = ["reporting", "worker"].map(|name| world.credential("default", &format!("cafe-secret-{name}")));
         let meddling = [
             "DROP SCHEMA app CASCADE",
@@ -142,7 +142,7 @@ on_every_server! {
     fn a_lower_level_takes_rights_away_at_once_and_no_entry_takes_all(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&tenant("cafe", BOTH)).exits(0);
-        let (owner, writing) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-worker"));
+        let (owner, writing) = (world.delivered("cafe"), world.credential("default", "cafe-secret-worker"));
         let session = tokio::runtime::Runtime::new().unwrap();
         let open = session.block_on(server.connect(&writing["username"], &writing["password"], "cafe")).unwrap();
         let write = "INSERT INTO orders (what) VALUES ('coffee')";
@@ -231,7 +231,7 @@ on_every_server! {
         world.apply(&tenant("cafe", &gone)).exits(0);
         world.run(&["delete", "cafe", "--yes"]).exits(0);
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'cafe%'"), "0");
-        assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+        assert!(!server.has_database("cafe"));
         assert!(!world.credential_path("default", "cafe-secret-reporting").exists());
     }
 }

@@ -15,7 +15,7 @@ on_servers! {
         world.plan(&both).exits(3).says("Plan: 2 to create.");
         world.apply(&both).exits(0).says("2 created");
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0).says("No changes");
-        let (cafe, erp) = (world.credential("default", "cafe-secret"), world.credential("default", "erp-secret"));
+        let (cafe, erp) = (world.delivered("cafe"), world.delivered("erp"));
         for schema in ["public", "app"] {
             query(&server, &cafe, &format!("CREATE TABLE {schema}.lines (item text)")).unwrap();
         }
@@ -37,7 +37,7 @@ on_every_server! {
         let world = World::on(&server);
         let declared = tenant("cafe", "{comment: Orders, connectionLimit: 20, schemas: [app], extensions: [pg_trgm], settings: {statement_timeout: 30s}}");
         world.apply(&declared).exits(0).says("+ default/cafe created").says("1 created");
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         assert_eq!(query(&server, &credential, "SELECT current_user || ' ' || session_user").unwrap(), "cafe cafe_a");
         query(&server, &credential, "CREATE TABLE app.orders (id int); CREATE TABLE lines (id int)").unwrap();
         let owners = "SELECT string_agg(DISTINCT tableowner, ',') FROM pg_tables WHERE tablename IN ('orders', 'lines')";

@@ -47,7 +47,7 @@ on_servers! {
 
         let applied = world.apply(&tenant("cafe", "{}")).exits(0);
         assert!(!applied.stderr.contains("SystemDatabasesOpen"), "{}", applied.stderr);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         query(&server, &credential, "CREATE TABLE orders (id int)").unwrap();
         for database in ["postgres", "template1", "tenantdb"] {
             let elsewhere = credential.clone().into_iter().chain([("database".to_owned(), database.to_owned())]).collect();

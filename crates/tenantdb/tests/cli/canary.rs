@@ -20,7 +20,7 @@ impl Secrets {
 
     /// Adds the passwords that are delivered now.
     fn add_delivered(&mut self, world: &World, names: &[&str]) {
-        let password = |name: &&str| world.credential("default", &format!("{name}-secret"))["password"].clone();
+        let password = |name: &&str| world.delivered(name)["password"].clone();
         self.0.extend(names.iter().map(password));
     }
 
@@ -104,7 +104,7 @@ on_every_server! {
         secrets.add_delivered(&world, &both);
         secrets.are_not_said(&made);
 
-        fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+        world.lose("cafe");
         server.psql("postgres", "ALTER ROLE erp_a NOLOGIN");
         let repaired = traced(&world, &["apply", "--refresh"]).exits(0);
         secrets.add_delivered(&world, &both);

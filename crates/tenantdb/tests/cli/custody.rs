@@ -16,10 +16,6 @@ fn login(server: &TestServer, credential: &Credential) -> String {
     query(server, credential, "SELECT current_user || ' ' || session_user").unwrap()
 }
 
-fn delivered(world: &World) -> Credential {
-    world.credential("default", "cafe-secret")
-}
-
 /// The declaration of `cafe` with this about its credential.
 fn with_credentials(spec: &str) -> String {
     tenant("cafe", &format!("{{credentials: {spec}}}"))
@@ -30,13 +26,9 @@ type Loss<'a> = (&'a str, &'a dyn Fn(&World), &'a str);
 
 on_every_server! {
     fn a_lost_or_forged_credential_is_replaced_and_the_earlier_login_goes_on_working(server: TestServer) {
-        let forged = |world: &World| {
-            let mut credential = delivered(world);
-            credential.insert("password".to_owned(), "hunter2".to_owned());
-            fs::write(world.credential_path("default", "cafe-secret"), serde_json::to_string(&credential).unwrap()).unwrap();
-        };
+        let forged = |world: &World| world.forge("cafe", "hunter2");
         let garbled = |world: &World| fs::write(world.credential_path("default", "cafe-secret"), "no JSON").unwrap();
-        let deleted = |world: &World| fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+        let deleted = |world: &World| world.lose("cafe");
         let losses: [Loss; 3] = [
             ("deleted", &deleted, "its place lost it"),
             ("garbled", &garbled, "its place lost it"),
@@ -46,11 +38,11 @@ on_every_server! {
             let world = World::on(&server);
             let declared = tenant(name, "{credentials: {secretName: cafe-secret}}");
             world.apply(&declared).exits(0);
-            let earlier = delivered(&world);
+            let earlier = world.delivered("cafe");
             lose(&world);
             world.plan(&declared).exits(3).says(&format!("login {name}_b: may log in")).says(reason).says("credential generation 2");
             world.apply(&declared).exits(0);
-            let credential = delivered(&world);
+            let credential = world.delivered("cafe");
             assert_eq!(login(&server, &credential), format!("{name} {name}_b"));
             assert_eq!(login(&server, &earlier), format!("{name} {name}_a"), "what an application has read works on");
             assert_eq!((earlier["generation"].as_str(), credential["generation"].as_str()), ("1", "2"));
@@ -61,11 +53,11 @@ on_every_server! {
     fn a_credential_that_is_lost_again_is_replaced_as_long_as_a_login_is_free(server: TestServer) {
         let world = World::on(&server);
         let declared = tenant("cafe", "{connectionLimit: 5, deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
-        let lose = || fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+        let lose = || world.lose("cafe");
         let mut handed_out = Vec::new();
         world.apply(&declared).exits(0);
         for slot in ["cafe_a", "cafe_b", "cafe_c"] {
-            handed_out.push(delivered(&world));
+            handed_out.push(world.delivered("cafe"));
             assert_eq!(login(&server, handed_out.last().unwrap()), format!("cafe {slot}"));
             lose();
             if slot != "cafe_c" {
@@ -83,7 +75,7 @@ on_every_server! {
 
         server.psql("postgres", "ALTER ROLE cafe_a NOLOGIN PASSWORD NULL");
         world.run_on(&["apply"]).exits(0).says("login cafe_a: may log in");
-        assert_eq!(login(&server, &delivered(&world)), "cafe cafe_a");
+        assert_eq!(login(&server, &world.delivered("cafe")), "cafe cafe_a");
         world.run(&["delete", "cafe", "--yes"]).exits(0);
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'cafe%'"), "0");
     }
@@ -94,7 +86,7 @@ on_every_server! {
         world.apply(&declared).exits(0);
         server.psql("postgres", "CREATE ROLE cafe_c NOLOGIN");
         for slot in ["cafe_b", "none"] {
-            fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+            world.lose("cafe");
             match slot {
                 "none" => drop(world.run_on(&["apply"]).exits(4).tells("all login slots are in use")),
                 slot => drop(world.run_on(&["apply"]).exits(0).says(slot)),
@@ -112,7 +104,7 @@ on_every_server! {
         world.write("tenantdb.yaml", "project: shop\n");
         let declared = tenant("cafe", "{comment: Orders}");
         world.apply(&declared).exits(0);
-        let credential = delivered(&world);
+        let credential = world.delivered("cafe");
 
         let laptop = world.another_home();
         let path = world.credential_path("default", "cafe-secret").display().to_string();
@@ -123,7 +115,7 @@ on_every_server! {
         laptop.run(&["credentials", "cafe"]).exits(2).tells("no credential of default/cafe").tells("hint:");
 
         world.apply(&changed).exits(0).says("Nothing to do");
-        assert_eq!(delivered(&world), credential);
+        assert_eq!(world.delivered("cafe"), credential);
         assert_eq!(login(&server, &credential), "cafe cafe_a");
 
         server.psql("postgres", "ALTER ROLE cafe_a NOLOGIN");
@@ -139,11 +131,11 @@ on_servers! {
     fn another_name_of_the_credential_is_refused_and_nothing_is_used_up(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);
-        let credential = delivered(&world);
+        let credential = world.delivered("cafe");
         let renamed = with_credentials("{secretName: other}");
         world.plan(&renamed).exits(4).tells("delivered as `cafe-secret`").tells("hint: set `credentials.secretName: cafe-secret`");
         world.untouched(&server, || world.apply(&renamed)).exits(4);
-        assert_eq!(delivered(&world), credential);
+        assert_eq!(world.delivered("cafe"), credential);
         world.apply(&tenant("cafe", "{}")).exits(0).says("Nothing to do");
     }
 
@@ -162,20 +154,20 @@ on_servers! {
     fn other_keys_or_another_address_are_written_with_the_same_login(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);
-        let first = delivered(&world);
+        let first = world.delivered("cafe");
 
         let again = "its keys or its address changed";
         let keys = with_credentials("{keys: {CAFE_URL: '{uri}', CAFE_DSN: 'host={host} user={username}'}}");
         world.plan(&keys).exits(3).says(again);
         world.apply(&keys).exits(0);
-        let with_keys = delivered(&world);
+        let with_keys = world.delivered("cafe");
         assert_eq!(with_keys["CAFE_URL"], first["uri"]);
         assert_eq!(with_keys["CAFE_DSN"], "host=127.0.0.1 user=cafe_a");
 
         let env = with_credentials("{formats: [env], keys: {CAFE_URL: '{uri}'}}");
         world.plan(&env).exits(3).says(again);
         world.apply(&env).exits(0);
-        let with_env = delivered(&world);
+        let with_env = world.delivered("cafe");
         let keys: Vec<&str> = with_env.keys().map(String::as_str).collect();
         assert_eq!(keys, ["CAFE_URL", "DATABASE_URL", "DB_HOST", "DB_NAME", "DB_PASSWORD", "DB_PORT", "DB_USER"]);
         assert_eq!(with_env["DB_PASSWORD"], first["password"]);
@@ -185,7 +177,7 @@ on_servers! {
         world.write("server.yaml", &moved);
         world.plan(&env).exits(3).says(again);
         world.apply(&env).exits(0);
-        let with_address = delivered(&world);
+        let with_address = world.delivered("cafe");
         assert_eq!(with_address["DB_HOST"], "localhost");
         let uri = first["uri"].replace("127.0.0.1", "localhost") + "?sslmode=prefer";
         assert_eq!(with_address["CAFE_URL"], uri);
@@ -208,11 +200,11 @@ on_servers! {
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"password\": \"someone else's\"}");
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname ~ '^cafe'"), "0");
-        assert_eq!(login(&server, &world.credential("default", "erp-secret")), "erp erp_a", "the others are done");
+        assert_eq!(login(&server, &world.delivered("erp")), "erp erp_a", "the others are done");
 
         fs::remove_file(&path).unwrap();
         world.apply(&declared).exits(0);
-        assert_eq!(login(&server, &delivered(&world)), "cafe cafe_a");
+        assert_eq!(login(&server, &world.delivered("cafe")), "cafe cafe_a");
     }
 
     fn nobody_else_can_read_a_credential(server: TestServer) {
@@ -232,7 +224,7 @@ on_servers! {
         let world = World::on(&server);
         let declared = tenant("cafe", "{}") + &tenant("erp", "{}");
         world.apply(&declared).exits(0);
-        let credential = delivered(&world);
+        let credential = world.delivered("cafe");
         let sidecar = world.credential_path("default", ".cafe-secret");
         let good = fs::read_to_string(&sidecar).unwrap();
         fs::write(&sidecar, "no JSON").unwrap();
@@ -249,7 +241,7 @@ on_servers! {
     fn a_credential_is_printed_as_asked(server: TestServer) {
         let world = World::on(&server);
         world.apply(&with_credentials("{keys: {CAFE_URL: 'jdbc:{uri}'}}")).exits(0);
-        let credential = delivered(&world);
+        let credential = world.delivered("cafe");
         let print = |format: &str| world.run(&["credentials", "cafe", "--format", format]).exits(0).stdout;
 
         assert_eq!(print("uri"), format!("{}\n", credential["uri"]));
@@ -301,7 +293,7 @@ on_servers! {
                 world.run(&["plan", "--exit-code", "--refresh", "-f", "server.yaml", "-f", file]).exits(0);
             }
             for each in ["cafe", "erp"].map(name) {
-                let credential = world.credential("default", &format!("{each}-secret"));
+                let credential = world.delivered(&each);
                 assert_eq!(login(&server, &credential), format!("{each} {each}_a"));
             }
         }

@@ -27,7 +27,7 @@ on_every_server! {
         let how = "SELECT pg_encoding_to_char(encoding), datcollate, datlocprovider FROM pg_database WHERE datname = ";
         assert_eq!(server.psql("postgres", &format!("{how}'latin'")), "LATIN1|C|c");
         assert_eq!(server.psql("postgres", &format!("{how}'german'")), "UTF8|C.UTF-8|i");
-        assert_eq!(query(&server, &world.credential("default", "german-secret"), "SELECT 'ä' < 'b'").unwrap(), "t");
+        assert_eq!(query(&server, &world.delivered("german"), "SELECT 'ä' < 'b'").unwrap(), "t");
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
@@ -49,7 +49,7 @@ on_every_server! {
         world.plan(&declared).exits(4).tells("database `seed` can't be copied: it is no template");
         server.psql("postgres", "ALTER DATABASE seed IS_TEMPLATE true");
         world.apply(&declared).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         assert_eq!(query(&server, &cafe, "SELECT count(*) FROM countries").unwrap(), "0");
         query(&server, &cafe, "CREATE TABLE lines (item text)").unwrap();
         // Not even one that its owner could mark.
@@ -88,7 +88,7 @@ on_every_server! {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);
         server.psql("postgres", "ALTER ROLE cafe_a CONNECTION LIMIT 9; ALTER ROLE cafe_b SET work_mem = '1GB'");
-        fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+        world.lose("cafe");
         let paused = tenant("cafe", "{reconcile: Paused, connectionLimit: 5}") + &tenant("erp", "{}");
         world.apply(&paused).exits(0).tells("default/cafe: Paused").says("1 created, 1 paused.");
         assert!(!world.credential_path("default", "cafe-secret").exists());
@@ -107,7 +107,7 @@ on_every_server! {
         let applied = world.apply(&both).exits(0).says("the server's `connectFor` names it").says("2 changed");
         applied.tells("ConnectForUnusable").tells("`nobody` is no role of this server").tells("`erp_a` is a tenant's role");
         assert!(connects("metabase", "cafe") && connects("exporter", "erp"));
-        let erp = world.credential("default", "erp-secret");
+        let erp = world.delivered("erp");
         assert!(server.psql_as("erp_a", &erp["password"], "cafe", "SELECT 1").is_err());
         assert!(server.psql_as("metabase", "m", "cafe", "CREATE TEMPORARY TABLE x ()").is_err());
         world.plan(&both).exits(0).says("No changes");
@@ -133,7 +133,7 @@ on_servers! {
         server_with(&world, &format!("publish: {{host: localhost, direct: {{host: 127.0.0.1, port: {port}}}}}"));
         let applied = world.apply(&cafe).exits(0);
         assert!(!applied.stderr.contains("EndpointUnproved"), "{}", applied.stderr);
-        let first = world.credential("default", "cafe-secret");
+        let first = world.delivered("cafe");
         assert_eq!(first["host"], "localhost");
         assert!(first["uri"].contains(&format!("@localhost:{port}/cafe")), "{}", first["uri"]);
         assert!(first["MIGRATE_URL"].contains(&format!("@127.0.0.1:{port}/cafe")), "{}", first["MIGRATE_URL"]);
@@ -142,7 +142,7 @@ on_servers! {
         // Another address is written into the same credential.
         server_with(&world, &format!("publish: {{direct: {{host: localhost, port: {port}}}, parameters: {{sslmode: prefer}}}}"));
         world.apply(&cafe).exits(0).says("its keys or its address changed");
-        let second = world.credential("default", "cafe-secret");
+        let second = world.delivered("cafe");
         assert_eq!((&second["host"], &second["password"]), (&"127.0.0.1".to_owned(), &first["password"]));
         assert_eq!(second["generation"], first["generation"]);
         assert!(second["uri"].ends_with("?sslmode=prefer"), "{}", second["uri"]);
@@ -154,7 +154,7 @@ on_servers! {
         let applied = world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0).says("2 created");
         let told = applied.stderr.matches("EndpointUnproved: it could not be tried at 127.0.0.1:1").count();
         assert_eq!(told, 2, "{}", applied.stderr);
-        assert!(world.credential("default", "cafe-secret")["uri_ro"].contains("@127.0.0.1:1/cafe"));
+        assert!(world.delivered("cafe")["uri_ro"].contains("@127.0.0.1:1/cafe"));
     }
 
     fn an_endpoint_that_refuses_the_login_keeps_it_from_being_delivered(server: TestServer) {
@@ -166,7 +166,7 @@ on_servers! {
         assert!(!world.credential_path("default", "cafe-secret").exists());
         server_with(&world, &format!("publish: {{port: {}}}", server.port()));
         world.apply(&tenant("cafe", "{}")).exits(0);
-        assert_eq!(query(&server, &world.credential("default", "cafe-secret"), "SELECT 1").unwrap(), "1");
+        assert_eq!(query(&server, &world.delivered("cafe"), "SELECT 1").unwrap(), "1");
     }
 }
 

@@ -38,13 +38,13 @@ fn left_of(name: &str, server: &TestServer, world: &World) -> String {
 /// Declares a tenant, and puts a row into a table of its own.
 fn with_a_row(name: &str, declared: &str, server: &TestServer, world: &World) {
     world.apply(declared).exits(0);
-    let credential = world.credential("default", &format!("{name}-secret"));
+    let credential = world.delivered(name);
     query(server, &credential, "CREATE TABLE lines (id int); INSERT INTO lines VALUES (1)").unwrap();
 }
 
 /// How many rows its credential sees there, if the table is there.
 fn rows(name: &str, server: &TestServer, world: &World) -> Option<String> {
-    let credential = world.credential("default", &format!("{name}-secret"));
+    let credential = world.delivered(name);
     match query(server, &credential, "SELECT count(*) FROM lines") {
         Ok(rows) => Some(rows),
         Err(error) if error.starts_with("42P01") => None,
@@ -61,7 +61,7 @@ on_every_server! {
             let world = World::on(&server);
             let declared = removable(&name, database, roles);
             with_a_row(&name, &declared, &server, &world);
-            let credential = world.credential("default", &format!("{name}-secret"));
+            let credential = world.delivered(&name);
             let session = server.connect(&credential["username"], &credential["password"], &name).await.unwrap();
 
             let stays = (database, roles) == ("Orphan", "Orphan");
@@ -77,7 +77,7 @@ on_every_server! {
             world.plan(&declared).exits(3);
             world.apply(&declared).exits(0);
             assert_eq!(rows(&name, &server, &world).is_some(), database == "Orphan", "database {database}, roles {roles}");
-            let same = world.credential("default", &format!("{name}-secret")) == credential;
+            let same = world.delivered(&name) == credential;
             assert_eq!(same, stays, "database {database}, roles {roles}");
             world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
         }
@@ -149,7 +149,7 @@ on_servers! {
         let world = World::on(&server);
         let both = tenant("home", "{}") + &removable("alpha", "Delete", "Orphan");
         world.apply(&both).exits(0);
-        let home = world.credential("default", "home-secret");
+        let home = world.delivered("home");
         query(&server, &home, "CREATE TABLE lines (item text)").unwrap();
         world.run(&["delete", "alpha", "--yes"]).exits(0);
         server.psql("postgres", "ALTER DATABASE home RENAME TO alpha");
@@ -172,7 +172,7 @@ on_servers! {
     fn what_the_ledger_no_longer_knows_whole_is_left_alone(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(removable("cafe", "Delete", "Delete") + &tenant("erp", "{}"))).exits(0);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         server.psql("tenantdb", "DELETE FROM ledger.role WHERE name LIKE 'cafe%'");
         for command in [&["apply", "--yes"][..], &["delete", "cafe", "--yes"]] {
             let files = ["-f", "server.yaml", "-f", "tenants.yaml"];
@@ -200,7 +200,7 @@ on_servers! {
         let world = World::on(&server);
         let declared = removable("cafe", "Orphan", "Orphan");
         with_a_row("cafe", &declared, &server, &world);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         world.run_on(&["delete"]).exits(0);
 
         let never = declared.replace("{deletion", "{adopt: Never, deletion");
@@ -212,7 +212,7 @@ on_servers! {
         stranger.run_on(&["delete", "--yes"]).exits(4).tells("default/cafe");
 
         world.apply(&declared).exits(0).says("taken back from the orphans");
-        assert_eq!(world.credential("default", "cafe-secret"), credential);
+        assert_eq!(world.delivered("cafe"), credential);
         assert_eq!(rows("cafe", &server, &world).as_deref(), Some("1"));
     }
 }
@@ -278,7 +278,7 @@ on_servers! {
         for (database, roles) in &POLICIES[1..] {
             let name = format!("{database}-{roles}").to_lowercase();
             world.apply(&removable(&name, database, roles)).exits(0);
-            let login = world.credential("default", &format!("{name}-secret"));
+            let login = world.delivered(&name);
             let comes_back = async || loop {
                 while let Ok(session) = server.connect(&login["username"], &login["password"], &name).await {
                     let _ = session.simple_query("SELECT 1").await;
@@ -330,7 +330,7 @@ on_servers! {
     async fn a_lock_that_another_tenant_holds_on_it_does_not_keep_it(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(removable("erp", "Delete", "Delete") + &tenant("cafe", "{}"))).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         let hostile = server.connect(&cafe["username"], &cafe["password"], "cafe").await.unwrap();
         hostile.batch_execute("SET ROLE NONE; BEGIN; ALTER ROLE cafe_a IN DATABASE erp SET work_mem = '1MB'").await.unwrap();
         let bystander = server.connect(&cafe["username"], &cafe["password"], "cafe").await.unwrap();
@@ -345,7 +345,7 @@ on_servers! {
     async fn a_lock_that_another_tenant_holds_on_its_roles_does_not_keep_them(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(removable("erp", "Delete", "Delete") + &tenant("cafe", "{}"))).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         let hostile = server.connect(&cafe["username"], &cafe["password"], "cafe").await.unwrap();
         hostile.batch_execute("CREATE TABLE bait (id int); BEGIN; GRANT SELECT ON bait TO erp, erp_b").await.unwrap();
 
@@ -360,7 +360,7 @@ on_servers! {
         let declared = removable("cafe", "Delete", "Delete").replace("{deletion", "{settings: {statement_timeout: 30s}, deletion");
         let break_off = || server.psql("postgres", "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'cafe'");
         world.apply(&declared).exits(0);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
 
         break_off();
         world.plan(&declared).exits(3).says("its deletion was interrupted, and nothing is left in it");
@@ -379,7 +379,7 @@ on_servers! {
         let all: String = names.iter().map(|name| removable(name, "Delete", "Delete")).collect();
         world.apply(&all).exits(0);
         for (name, next) in names.iter().zip(names.iter().cycle().skip(1)) {
-            let credential = world.credential("default", &format!("{name}-secret"));
+            let credential = world.delivered(name);
             query(&server, &credential, &format!("CREATE TABLE t (); GRANT SELECT ON t TO {next}, {next}_a")).unwrap();
         }
         world.run_on(&["delete", "--yes"]).exits(0);
@@ -391,7 +391,7 @@ on_servers! {
     fn what_another_tenant_granted_to_it_does_not_keep_it(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(removable("cafe", "Delete", "Delete") + &removable("erp", "Delete", "Delete"))).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         query(&server, &cafe, "CREATE TABLE t (); GRANT SELECT ON t TO erp, erp_a; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO erp").unwrap();
         world.declare(&removable("erp", "Delete", "Delete")).run_on(&["delete", "--yes"]).exits(0);
         assert_eq!(left_of("erp", &server, &world), "");
@@ -449,7 +449,7 @@ impl Kept {
 
     #[track_caller]
     fn query(&self, tenant: &str, sql: &str) {
-        query(&self.server, &self.world.credential("default", &format!("{tenant}-secret")), sql).unwrap();
+        query(&self.server, &self.world.delivered(tenant), sql).unwrap();
     }
 
     #[track_caller]

@@ -33,7 +33,7 @@ impl<'a> Settled<'a> {
         server.psql("postgres", "CREATE ROLE readers; CREATE ROLE strangers");
         server.psql("postgres", "GRANT readers, strangers TO tenantdb_owner WITH ADMIN OPTION");
         world.apply(&(tenant("cafe", DECLARED) + &erp)).exits(0);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         Self { server, world, credential, holds: Self::acts_as_the_tenant }
     }
 
@@ -44,7 +44,7 @@ impl<'a> Settled<'a> {
         let declared = BOTH.replace("access: [", "access: [{role: default/grafana, level: ReadOnly}, ");
         world.apply(&(tenant("cafe", &declared) + &tenant("erp", "{}") + &grafana)).exits(0);
         server.psql("postgres", "CREATE ROLE stranger LOGIN");
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         Self { server, world, credential, holds: Self::is_only_read }
     }
 
@@ -96,7 +96,7 @@ impl<'a> Settled<'a> {
 
     fn is_as_declared(&self) {
         self.world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
-        assert_eq!(self.world.credential("default", "cafe-secret"), self.credential);
+        assert_eq!(self.world.delivered("cafe"), self.credential);
         (self.holds)(self);
     }
 
@@ -130,7 +130,7 @@ on_every_server! {
 
     async fn a_stranger_who_came_in_is_put_out_with_consent_only(server: TestServer) {
         let settled = Settled::on(&server);
-        let erp = settled.world.credential("default", "erp-secret");
+        let erp = settled.world.delivered("erp");
         server.psql("postgres", "GRANT CONNECT ON DATABASE cafe TO PUBLIC");
         let stranger = server.connect(&erp["username"], &erp["password"], "cafe").await.unwrap();
 

@@ -38,7 +38,7 @@ on_servers! {
                 .env("PGUSER", "postgres"),
         );
         astray.exits(0).says("cafe_a cafe cafe\n");
-        let uri = world.credential("default", "cafe-secret")["uri"].clone();
+        let uri = world.delivered("cafe")["uri"].clone();
         let shown = world.run(&["exec", "cafe", "--", "sh", "-c", "printf '%s %s' \"$CAFE_URL\" \"$DATABASE_URL\""]);
         assert_eq!(shown.exits(0).stdout, format!("{uri} {uri}"));
     }
@@ -59,7 +59,7 @@ on_servers! {
     async fn status_tells_size_sessions_and_age(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(tenant("cafe", "{connectionLimit: 5}") + &tenant("erp", "{}"))).exits(0);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         let session = server.connect(&credential["username"], &credential["password"], "cafe").await.unwrap();
         let found = json(&world.run(&["status", "-o", "json"]).exits(0));
         assert_eq!((&found["kind"], &found["version"]), (&Value::from("Status"), &Value::from(1)));
@@ -82,7 +82,7 @@ on_servers! {
         server.psql("tenantdb", "UPDATE ledger.delivery SET issued_at = now() - interval '3 days'");
         world.apply(&tenant("cafe", "{credentials: {keys: {CAFE_URL: \"{uri}\"}}}")).exits(0);
         world.run(&["status"]).exits(0).says(" 3 d ");
-        fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
+        world.lose("cafe");
         world.apply(&tenant("cafe", "{}")).exits(0);
         world.run(&["status"]).exits(0).says(" s ");
     }

@@ -57,7 +57,7 @@ on_every_server! {
     fn what_the_tenant_made_itself_is_upgraded_as_well(server: TestServer) {
         let world = World::on(&server);
         world.apply(&cafe("")).exits(0);
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         query(&server, &credential, "CREATE EXTENSION pg_trgm VERSION '1.3'").unwrap();
         world.apply(&cafe("{name: pg_trgm, version: '1.6', schema: public}")).exits(0).says("# it was 1.3");
         assert_eq!(installed(&server, "pg_trgm"), "1.6|public|cafe");
@@ -105,7 +105,7 @@ on_every_server! {
         world.apply(&declared).exits(0);
         assert_eq!(installed(&server, "dblink").split_once('|').unwrap().1, "public|postgres");
         assert_eq!(server.psql("cafe", "SELECT count(*) FROM pg_namespace WHERE nspname = 'tenantdb_extension'"), "0");
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         assert!(query(&server, &credential, "SELECT dblink_get_connections()").is_ok());
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
         // One that is there needs nobody to make it.
@@ -161,7 +161,7 @@ on_servers! {
         careless_extensions(&server, &world);
         world.apply(&(cafe("") + &tenant("erp", "{}"))).exits(0);
         for name in ["cafe", "erp"] {
-            query(&server, &world.credential("default", &format!("{name}-secret")), PLANTED).unwrap();
+            query(&server, &world.delivered(name), PLANTED).unwrap();
         }
         let is_superuser = || server.psql("postgres", "SELECT rolsuper FROM pg_roles WHERE rolname = 'cafe_b'") == "t";
         // This is what it is about: made by hand in the tenant's schema, the script runs what was planted there.
@@ -186,7 +186,7 @@ on_servers! {
         assert!(!is_superuser());
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
         // Now that the tenant can write there, nothing of it is run there.
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         query(&server, &credential, &PLANTED.replace("greet", "tight.greet")).unwrap();
         let later = declared.replace("name: tight,", "name: tight, version: '1.1',");
         world.apply(&tenant("cafe", &later)).exits(4).tells("this administrator can't upgrade it");

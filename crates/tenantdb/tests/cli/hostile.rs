@@ -71,7 +71,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
         world.write("tenantdb.yaml", "project: shared\n");
         let erp = tenant("erp", "{}");
         world.apply(&(tenant("cafe", "{}") + &erp)).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         query(&server, &cafe, BAIT).unwrap();
         server.psql("cafe", "SET search_path = public, pg_catalog; SELECT 'a'::text || 'b'::name");
         assert_eq!(victims(&server, "cafe"), "postgres", "the bait works on whoever looks at public first");
@@ -245,7 +245,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
         let second = world.another_home();
         second.run_on(&["apply", "--reissue"]).exits(0);
         let mut sessions = Vec::new();
-        for login in [&world, &second].map(|world| world.credential("default", "cafe-secret")) {
+        for login in [&world, &second].map(|world| world.delivered("cafe")) {
             for _ in 0..2 {
                 sessions.push(server.connect(&login["username"], &login["password"], "cafe").await.unwrap());
             }
@@ -278,7 +278,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
         let (erp, grafana) = (tenant("erp", "{}"), role("grafana", "{deletionProtection: false, roleDeletionPolicy: Delete, databases: [{name: cafe, level: ReadOnly}]}"));
         let declared = BOTH.replace("access: [", "access: [{role: default/grafana, level: ReadOnly}, ");
         world.apply(&(tenant("cafe", &declared) + &erp + &grafana)).exits(0);
-        let (cafe, hostile) = (world.credential("default", "cafe-secret"), world.credential("default", "erp-secret"));
+        let (cafe, hostile) = (world.delivered("cafe"), world.delivered("erp"));
         let all = "cafe_ro, cafe_rw, cafe_reporting, cafe_reporting_a, grafana, grafana_a";
         let named = format!("CREATE TABLE t (id int); GRANT SELECT ON t TO {all}; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {all}; CREATE POLICY p ON t TO {all}");
         query(&server, &hostile, &named).unwrap();
@@ -299,7 +299,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     async fn a_lock_that_another_tenant_holds_on_a_level_is_ended_with_consent(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&(tenant("cafe", BOTH) + &tenant("erp", "{}"))).exits(0);
-        let erp = world.credential("default", "erp-secret");
+        let erp = world.delivered("erp");
         let hostile = server.connect(&erp["username"], &erp["password"], "erp").await.unwrap();
         hostile.batch_execute("CREATE TABLE t (); BEGIN; GRANT SELECT ON t TO cafe_rw").await.unwrap();
         let lower = BOTH.replace("ReadWrite", "ReadOnly");
@@ -312,7 +312,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     fn a_level_that_is_named_where_only_a_superuser_can_take_it_back_stays_and_is_told(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&(tenant("cafe", BOTH) + &tenant("erp", "{}"))).exits(0);
-        let mut hostile = world.credential("default", "erp-secret");
+        let mut hostile = world.delivered("erp");
         hostile.insert("database".to_owned(), "postgres".to_owned());
         query(&server, &hostile, "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO cafe_rw").unwrap();
         let lower = BOTH.replace("ReadWrite", "ReadOnly");
@@ -330,7 +330,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
         let world = World::on(&server);
         let removable = tenant("cafe", "{deletionProtection: false, dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}");
         world.apply(&(removable + &tenant("erp", "{}"))).exits(0);
-        let mut hostile = world.credential("default", "erp-secret");
+        let mut hostile = world.delivered("erp");
         hostile.insert("database".to_owned(), "postgres".to_owned());
         query(&server, &hostile, "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO cafe, cafe_b").unwrap();
         for role in ["cafe", "cafe_b"] {
@@ -346,7 +346,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     fn what_a_further_login_made_never_becomes_the_tenants_by_itself(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&tenant("cafe", BOTH)).exits(0);
-        let (owner, reading) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-reporting"));
+        let (owner, reading) = (world.delivered("cafe"), world.credential("default", "cafe-secret-reporting"));
         query(&server, &owner, "GRANT CREATE ON SCHEMA public TO cafe_reporting_a").unwrap();
         let escalation = "CREATE FUNCTION become() RETURNS bigint SECURITY DEFINER LANGUAGE sql AS 'WITH gone AS (DELETE FROM public.orders RETURNING 1) SELECT count(*) FROM gone'";
         query(&server, &reading, escalation).unwrap();
@@ -363,7 +363,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     fn a_password_that_a_tenant_gave_its_own_role_lets_nobody_in(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         query(&server, &cafe, "ALTER ROLE cafe PASSWORD 'mine'").unwrap();
         assert!(server.psql_as("cafe", "mine", "cafe", "SELECT 1").is_err());
         server.psql("postgres", "ALTER ROLE cafe LOGIN");
@@ -377,7 +377,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     fn what_can_not_be_prevented_is_as_the_documentation_says(server: TestServer) {
         let world = with_a_table(&server);
         world.apply(&(tenant("cafe", BOTH) + &tenant("erp", "{comment: a secret}"))).exits(0);
-        let (owner, reading) = (world.credential("default", "cafe-secret"), world.credential("default", "cafe-secret-reporting"));
+        let (owner, reading) = (world.delivered("cafe"), world.credential("default", "cafe-secret-reporting"));
         let names = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'erp'";
         assert_eq!(query(&server, &reading, names).unwrap(), "a secret");
 
@@ -395,7 +395,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     async fn locks_can_be_used_up_as_the_documentation_says(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         let greedy = server.connect(&cafe["username"], &cafe["password"], "cafe").await.unwrap();
         let used_up = greedy.simple_query("SELECT count(pg_advisory_lock(n)) FROM generate_series(1, 1000000) n").await;
         assert_eq!(used_up.unwrap_err().code().map(tokio_postgres::error::SqlState::code), Some("53200"));
@@ -460,7 +460,7 @@ on_servers! { [15 Plain, 16 Superuser, 18; 15 Superuser, 16 Plain]
     fn a_tenant_that_makes_and_drops_things_all_the_time_keeps_no_level_from_being_granted_or_taken(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", "{}")).exits(0);
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             for number in 0..2 {

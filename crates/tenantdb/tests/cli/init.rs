@@ -164,7 +164,7 @@ on_servers! {
             world.run_killed_at(point, &["apply"]);
             world.run_on(&["apply"]).exits(0);
             assert_eq!(seeds(&server, &name), "1", "killed at {point}");
-            let credential = world.credential("default", &format!("{name}-secret"));
+            let credential = world.delivered(&name);
             assert_eq!(query(&server, &credential, "SELECT count(*) FROM seeds").unwrap(), "1", "killed at {point}");
             world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
         }

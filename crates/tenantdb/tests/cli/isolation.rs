@@ -118,7 +118,7 @@ async fn on_a_local_server_no_tenant_reaches_postgres_and_template1() {
         world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0).says("2 created");
         world.run(&["server", "status", "dev"]).exits(0).says(&format!("PostgreSQL {major} "));
         for (name, other) in [("cafe", "erp"), ("erp", "cafe")] {
-            let credential = world.credential("default", &format!("{name}-secret"));
+            let credential = world.delivered(name);
             let tenant = Tenant { database: name.to_owned(), credential };
             tenant.connect(None).await.unwrap();
             for closed in ["postgres", "template1", "tenantdb", other] {

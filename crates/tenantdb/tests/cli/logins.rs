@@ -1,7 +1,6 @@
 //! Tenants whose own role logs in: with one password that is replaced in place, or without any.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use tenantdb_testkit::{Admin, Options, TestServer, majors, on_every_server, on_servers};
 
@@ -10,23 +9,8 @@ use crate::world::{Run, World, query, tenant};
 const IN_PLACE: &str = "credentials: {secretName: cafe-secret, rotation: {strategy: InPlace}}";
 const WHO: &str = "SELECT current_user || ' ' || session_user";
 
-fn delivered(world: &World) -> BTreeMap<String, String> {
-    world.credential("default", "cafe-secret")
-}
-
 fn in_place() -> String {
     tenant("cafe", &format!("{{connectionLimit: 5, schemas: [app], extensions: [pg_trgm], {IN_PLACE}}}"))
-}
-
-/// Somebody writes a password of their own into the delivered credential.
-fn edit(world: &World) {
-    let mut credential = delivered(world);
-    credential.insert("password".to_owned(), "hunter2".to_owned());
-    fs::write(world.credential_path("default", "cafe-secret"), serde_json::to_string(&credential).unwrap()).unwrap();
-}
-
-fn lose(world: &World) {
-    fs::remove_file(world.credential_path("default", "cafe-secret")).unwrap();
 }
 
 on_every_server! {
@@ -34,20 +18,20 @@ on_every_server! {
         let world = World::on(&server);
         world.plan(&in_place()).exits(3).says("login cafe, the tenant, at most 5 sessions");
         world.run_on(&["apply"]).exits(0);
-        let first = delivered(&world);
+        let first = world.delivered("cafe");
         assert_eq!(query(&server, &first, WHO).as_deref(), Ok("cafe cafe"));
         query(&server, &first, "CREATE TABLE app.orders (id int)").unwrap();
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'cafe%'"), "1");
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
 
-        for damage in [lose as fn(&World), edit] {
-            let before = delivered(&world);
+        for damage in [|world: &World| world.lose("cafe"), |world: &World| world.forge("cafe", "hunter2")] {
+            let before = world.delivered("cafe");
             damage(&world);
             let refused = world.run_on(&["apply"]).exits(4).tells("login cafe: a new password, and the earlier one ends").tells("--yes");
             assert!(!refused.stderr.contains("hunter2"));
             assert_eq!(query(&server, &before, WHO).as_deref(), Ok("cafe cafe"), "nothing was done without consent");
             world.run_on(&["apply", "--yes"]).exits(0);
-            let after = delivered(&world);
+            let after = world.delivered("cafe");
             assert_eq!(query(&server, &after, WHO).as_deref(), Ok("cafe cafe"));
             assert!(query(&server, &before, WHO).is_err(), "there is one password only");
             assert!(!after.contains_key("password_next"));
@@ -58,13 +42,13 @@ on_every_server! {
     fn a_password_that_was_staged_when_it_was_killed_is_the_one_that_is_delivered(server: TestServer) {
         let world = World::on(&server);
         world.apply(&in_place()).exits(0);
-        edit(&world);
+        world.forge("cafe", "hunter2");
         // The login was not changed yet: what is staged was never anybody's.
         world.run_killed_at("after-stage-credential", &["apply", "--yes"]);
-        let unused = delivered(&world);
+        let unused = world.delivered("cafe");
         assert_eq!(unused["password"], "hunter2");
         world.run_killed_at("after-enable-login", &["apply", "--yes"]);
-        let staged = delivered(&world);
+        let staged = world.delivered("cafe");
         assert_ne!(staged["password_next"], unused["password_next"]);
         let next = BTreeMap::from([("password".to_owned(), staged["password_next"].clone())]);
         let next = staged.clone().into_iter().chain(next).collect();
@@ -72,7 +56,7 @@ on_every_server! {
 
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(3).says("delivered, not in the ledger");
         world.run_on(&["apply"]).exits(0);
-        let after = delivered(&world);
+        let after = world.delivered("cafe");
         assert_eq!(after["password"], staged["password_next"], "it is finished, not begun again");
         assert!(!after.contains_key("password_next"));
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
@@ -81,7 +65,7 @@ on_every_server! {
     fn what_somebody_changed_on_it_is_healed_from_its_own_place(server: TestServer) {
         let world = World::on(&server);
         world.apply(&in_place()).exits(0);
-        let credential = delivered(&world);
+        let credential = world.delivered("cafe");
         for drift in [
             "ALTER ROLE cafe PASSWORD 'other'",
             "ALTER ROLE cafe NOLOGIN PASSWORD NULL",
@@ -100,7 +84,7 @@ on_every_server! {
     fn it_is_isolated_as_everyone_is(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(in_place() + &tenant("erp", &format!("{{{}}}", IN_PLACE.replace("cafe", "erp"))) + &tenant("shop", "{}"))).exits(0);
-        let credentials = ["cafe", "erp", "shop"].map(|name| world.credential("default", &format!("{name}-secret")));
+        let credentials = ["cafe", "erp", "shop"].map(|name| world.delivered(name));
         query(&server, &credentials[1], "CREATE TABLE treasure AS SELECT 1 AS gold").unwrap();
         for (credential, own) in credentials.iter().zip(["cafe", "erp", "shop"]) {
             for database in ["cafe", "erp", "shop", "tenantdb"].into_iter().filter(|database| *database != own) {
@@ -132,13 +116,13 @@ on_every_server! {
             let world = World::on(&server);
             let declared = tenant("cafe", &format!("{{deletionProtection: false, {policies}, {IN_PLACE}}}"));
             world.apply(&declared).exits(0);
-            query(&server, &delivered(&world), "CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
+            query(&server, &world.delivered("cafe"), "CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
             world.run(&["delete", "cafe", "--yes"]).exits(0);
             assert_eq!(server.psql("postgres", "SELECT datname FROM pg_database WHERE datname = 'cafe'"), database, "{policies}");
             assert_eq!(server.psql("postgres", "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname ~ '^cafe'"), role, "{policies}");
 
             world.apply(&declared).exits(0);
-            let answer = query(&server, &delivered(&world), "SELECT answer FROM kept");
+            let answer = query(&server, &world.delivered("cafe"), "SELECT answer FROM kept");
             assert_eq!(answer.is_ok(), !database.is_empty(), "{policies}: {answer:?}");
             let away = declared.replace("Orphan", "Delete");
             world.apply(&away).exits(0);
@@ -153,7 +137,7 @@ on_servers! {
     fn before_15_a_login_may_hand_itself_on_which_is_told_and_taken_back(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(in_place() + &tenant("erp", "{}"))).exits(0);
-        query(&server, &delivered(&world), "GRANT cafe TO erp_a").unwrap();
+        query(&server, &world.delivered("cafe"), "GRANT cafe TO erp_a").unwrap();
         let told = world.run_on(&["apply"]).exits(0);
         told.tells("default/cafe: OthersHaveAccess: erp_a is a member of cafe");
         let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'cafe'::regrole";
@@ -178,17 +162,17 @@ on_servers! {
             let world = World::on(&server);
             world.write("tenantdb.yaml", "project: test\n");
             world.apply(&tenant(name, &format!("{{{spec}}}"))).exits(0);
-            let first = delivered(&world);
+            let first = world.delivered("cafe");
             let other = world.another_home();
             other.run_killed_at("before-record-delivery", &["apply", "--reissue", "--yes"]);
-            let second = delivered(&other);
+            let second = other.delivered("cafe");
             assert!(query(&server, &second, WHO).is_ok());
 
             world.run_on(&["apply"]).exits(0);
             assert!(query(&server, &second, WHO).is_ok(), "{name}: it was delivered");
             assert_eq!(query(&server, &first, WHO).is_ok(), name == "erp", "there is one password only");
             other.run_on(&["apply", "--reissue", "--yes"]).exits(0);
-            assert_eq!(delivered(&other), second, "it is finished, not begun again");
+            assert_eq!(other.delivered("cafe"), second, "it is finished, not begun again");
             world.run_on(&["plan", "--exit-code"]).exits(0).tells("CredentialElsewhere");
             assert!(query(&server, &second, WHO).is_ok());
         }
@@ -197,7 +181,7 @@ on_servers! {
     fn a_password_is_delivered_also_when_no_session_is_free(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("cafe", &format!("{{connectionLimit: 1, {IN_PLACE}}}"))).exits(0);
-        let held = delivered(&world);
+        let held = world.delivered("cafe");
         let (user, password, port) = (held["username"].clone(), held["password"].clone(), server.port());
         // The session that tried the credential may still be on its way out, and takes the only place.
         let is_full = |said: Result<String, String>| said.is_err_and(|said| said.starts_with("53300"));
@@ -205,24 +189,24 @@ on_servers! {
         let session = std::thread::spawn(move || while is_full(sleep()) {});
         let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe' AND wait_event = 'PgSleep'";
         tenantdb_testkit::wait_until(std::time::Duration::from_secs(10), || server.psql("postgres", busy) == "1");
-        edit(&world);
+        world.forge("cafe", "hunter2");
         world.run_on(&["apply", "--yes"]).exits(0).tells("LoginUnproved: its password was accepted");
         server.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cafe'");
         let _ = session.join();
-        tenantdb_testkit::wait_until(std::time::Duration::from_secs(10), || query(&server, &delivered(&world), WHO).is_ok());
+        tenantdb_testkit::wait_until(std::time::Duration::from_secs(10), || query(&server, &world.delivered("cafe"), WHO).is_ok());
     }
 
     fn a_credential_that_is_wanted_elsewhere_as_well_ends_the_first_and_is_asked_about(server: TestServer) {
         let world = World::on(&server);
         world.write("tenantdb.yaml", "project: test\n");
         world.apply(&in_place()).exits(0);
-        let first = delivered(&world);
+        let first = world.delivered("cafe");
         let other = world.another_home();
         other.run_on(&["apply"]).exits(0).tells("this run leaves it alone");
         other.run_on(&["apply", "--reissue"]).exits(4).tells("--yes");
         assert_eq!(query(&server, &first, WHO).as_deref(), Ok("cafe cafe"));
         other.run_on(&["apply", "--reissue", "--yes"]).exits(0);
-        assert_eq!(query(&server, &delivered(&other), WHO).as_deref(), Ok("cafe cafe"));
+        assert_eq!(query(&server, &other.delivered("cafe"), WHO).as_deref(), Ok("cafe cafe"));
         assert!(query(&server, &first, WHO).is_err());
     }
 }
@@ -245,7 +229,7 @@ fn a_tenant_without_a_password_logs_in_as_the_server_says() {
         let declared = without_password("settings: {statement_timeout: 30s}, connectionLimit: 5, ");
         world.plan(&declared).exits(3).says("login without password cafe, the tenant, at most 5 sessions");
         world.run_on(&["apply"]).exits(0);
-        let credential = delivered(&world);
+        let credential = world.delivered("cafe");
         let keys = ["password", "DB_PASSWORD"].map(|key| credential.contains_key(key));
         assert_eq!((keys, credential["username"].as_str()), ([false; 2], "cafe"));
         assert!(credential["uri"].starts_with("postgresql://cafe@127.0.0.1:"), "{}", credential["uri"]);
@@ -257,8 +241,8 @@ fn a_tenant_without_a_password_logs_in_as_the_server_says() {
         seen.exits(0).says("cafe none\n");
 
         let damages: [&dyn Fn(); 4] = [
-            &|| lose(&world),
-            &|| edit(&world),
+            &|| world.lose("cafe"),
+            &|| world.forge("cafe", "hunter2"),
             &|| {
                 server.psql("postgres", "ALTER ROLE cafe NOLOGIN CONNECTION LIMIT 9");
             },
@@ -269,7 +253,7 @@ fn a_tenant_without_a_password_logs_in_as_the_server_says() {
         for damage in damages {
             damage();
             world.run_on(&["apply", "--refresh"]).exits(0);
-            assert_eq!(delivered(&world).get("password"), None);
+            assert_eq!(world.delivered("cafe").get("password"), None);
             assert_eq!(server.psql_as("cafe", "", "cafe", WHO).as_deref(), Ok("cafe cafe"));
             world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
         }

@@ -76,7 +76,7 @@ fn a_managed_service_s_own_administrator_is_enough_for_everything() {
             let made = world.apply(&declared).exits(0);
             assert!(!made.stderr.contains("OtherDatabasesOpen"), "{name} {major}: {}", made.stderr);
             world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
-            let credential = world.credential("default", "cafe-secret");
+            let credential = world.delivered("cafe");
             query(&server, &credential, "CREATE TABLE orders (id int)").unwrap();
             server.psql(
                 "postgres",
@@ -202,7 +202,7 @@ fn passwords_themselves_are_sent_where_it_was_asked_for_and_shown_nowhere() {
             world.declare(&tenant(name, "{credentials: {rotation: {strategy: InPlace}}}"));
             let plan = world.run_on(&["plan", "-o", "sql"]).exits(0);
             let made = Run::of(world.command_on(&["apply"]).env("TENANTDB_LOG", "trace")).exits(0);
-            let credential = world.credential("default", &format!("{name}-secret"));
+            let credential = world.delivered(name);
             assert_eq!(query(&server, &credential, "SELECT 1").as_deref(), Ok("1"));
             let password = credential["password"].as_str();
             assert_eq!(server.log().contains(password), passthrough, "{name} on {major}: what the server was sent");

@@ -26,7 +26,7 @@ on_every_server! {
         shared_role(&server, "readers");
         world.apply(&tenant("cafe", "{memberOf: [readers]}")).exits(0).says("1 created");
         server.psql("cafe", "CREATE TABLE rates AS SELECT 7 AS rate; GRANT SELECT ON rates TO readers");
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         assert_eq!(query(&server, &cafe, "SELECT rate FROM rates").unwrap(), "7");
         if server.major() >= 16 {
             // What it made as the shared role would be everybody's who is in there.
@@ -174,7 +174,7 @@ on_every_server! {
             server.psql("postgres", &format!("SET ROLE {admin}; GRANT readers TO cafe WITH SET TRUE"));
         }
         // Whom it let in meanwhile goes with it.
-        let cafe = world.credential("default", "cafe-secret");
+        let cafe = world.delivered("cafe");
         query(&server, &cafe, "GRANT readers TO cafe_b").unwrap();
         world.run_on(&["apply"]).exits(0).says("role cafe: no member of readers").says("role cafe: member of readers");
         assert_eq!(server.psql("postgres", MEMBERSHIPS), "readers|cafe");

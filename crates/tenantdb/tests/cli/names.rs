@@ -163,7 +163,7 @@ on_servers! {
             .tells(&format!("tenantdb server takeover shared --from {winners}"))
             .tells("else set `database: default-cafe`");
         assert!(!loser.credential_path("default", "cafe-secret").exists());
-        let credential = winner.credential("default", "cafe-secret");
+        let credential = winner.delivered("cafe");
         for arguments in [&["delete", "--yes", "-f", "server.yaml", "-f", "tenants.yaml"][..], &["delete", "--yes", "cafe"]] {
             loser.write("tenants.yaml", &tenant("cafe", WITHOUT_MERCY));
             let run = winner.untouched(&server, || loser.run(arguments));

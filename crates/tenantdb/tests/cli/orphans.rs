@@ -32,7 +32,7 @@ fn taker(database: &str, more: &str) -> String {
 fn left_behind(server: &TestServer, spec: &str) -> World {
     let world = World::on(server);
     world.apply(&tenant("cafe", spec)).exits(0);
-    let credential = world.credential("default", "cafe-secret");
+    let credential = world.delivered("cafe");
     query(server, &credential, "CREATE TABLE lines (id int); INSERT INTO lines VALUES (1)").unwrap();
     world.run(&["delete", "cafe"]).exits(0);
     world
@@ -49,7 +49,7 @@ fn left(server: &TestServer) -> String {
 on_every_server! {
     async fn an_orphan_is_removed_for_good_whatever_its_policies_said(server: TestServer) {
         let world = left_behind(&server, "{deletionProtection: false, access: [{name: reporting, level: ReadOnly}]}");
-        let credential = world.credential("default", "cafe-secret");
+        let credential = world.delivered("cafe");
         let session = server.connect(&credential["username"], &credential["password"], "cafe").await.unwrap();
         world.run(&["orphans"]).exits(0).says("cafe").says("cafe:reporting");
 
@@ -71,7 +71,7 @@ on_every_server! {
     async fn an_orphan_is_taken_over_once_nobody_who_had_it_gets_in(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(tenant("cafe", SHARED) + &grafana())).exits(0);
-        let before = world.credential("default", "cafe-secret");
+        let before = world.delivered("cafe");
         let reporting = world.credential("default", "cafe-secret-reporting");
         query(&server, &before, "CREATE TABLE lines (id int); INSERT INTO lines VALUES (1)").unwrap();
         let inside = server.connect(&before["username"], &before["password"], "cafe").await.unwrap();
@@ -158,7 +158,7 @@ on_servers! {
     fn an_interrupted_takeover_is_finished_by_the_next_and_gives_nobody_else_access(server: TestServer) {
         for failpoint in ["after-end-logins", "after-end-sessions", "after-take-over", "before-publish-credential"] {
             let world = left_behind(&server, UNPROTECTED);
-            let before = world.credential("default", "cafe-secret");
+            let before = world.delivered("cafe");
             world.declare(&taker("cafe", ", deletionProtection: false"));
             world.run_killed_at(failpoint, &["apply", "--yes"]);
             world.run_on(&["apply", "--yes"]).exits(0);

@@ -49,7 +49,7 @@ on_every_server! {
         // What is left behind is not pruned again.
         let again = apply(&world, "shop", &(changed + &tenant("kept", "{}")), &["--prune", "--yes"]).exits(0);
         again.says("Nothing to do: 2 databases are as declared.");
-        let erp = world.credential("default", "erp-secret");
+        let erp = world.delivered("erp");
         assert_eq!(query(&server, &erp, "SELECT 1").unwrap(), "1");
     }
 
@@ -57,12 +57,12 @@ on_every_server! {
         let world = World::on(&server);
         world.write("tenantdb.yaml", "project: shop\n");
         world.apply(&tenant("cafe", "{}")).exits(0);
-        let first = world.credential("default", "cafe-secret");
+        let first = world.delivered("cafe");
         let other = world.another_home();
         other.apply(&tenant("cafe", "{}")).exits(0).tells("CredentialElsewhere");
         assert!(!other.credential_path("default", "cafe-secret").exists());
         other.run_on(&["apply", "--reissue"]).exits(0).says("asked for here as well");
-        let second = other.credential("default", "cafe-secret");
+        let second = other.delivered("cafe");
         assert_eq!((second["username"].as_str(), second["generation"].as_str()), ("cafe_b", "2"));
         // Both log in, and neither is touched by the next run of either.
         for credential in [&first, &second] {
@@ -70,7 +70,7 @@ on_every_server! {
         }
         other.run_on(&["apply", "--reissue", "--refresh"]).exits(0).says("Nothing to do");
         world.run_on(&["apply", "--refresh"]).exits(0).says("Nothing to do").tells("CredentialElsewhere");
-        assert_eq!((world.credential("default", "cafe-secret"), other.credential("default", "cafe-secret")), (first, second));
+        assert_eq!((world.delivered("cafe"), other.delivered("cafe")), (first, second));
     }
 }
 
@@ -81,7 +81,7 @@ on_servers! {
         let world = World::on(&server);
         let both = tenant("cafe", "{}") + &tenant("erp", "{}");
         apply(&world, "lost", &both, &[]).exits(0);
-        let before = world.credential("default", "cafe-secret");
+        let before = world.delivered("cafe");
         apply(&world, "found", &both, &[]).exits(4).tells("belongs to TenantDatabase default/cafe of project:lost");
         world.write("tenantdb.yaml", "project: found\n");
         let take = ["server", "takeover", "shared", "--from"];
@@ -92,7 +92,7 @@ on_servers! {
         taking("project:lost", &[]).exits(4).tells("default/cafe, default/erp").tells("needs consent");
         taking("project:lost", &["--yes"]).exits(0).says("2 databases on shared taken over from project:lost");
         apply(&world, "found", &both, &["--refresh"]).exits(0).says("Nothing to do: 2 databases are as declared.");
-        assert_eq!(world.credential("default", "cafe-secret"), before);
+        assert_eq!(world.delivered("cafe"), before);
         apply(&world, "lost", &both, &[]).exits(4).tells("belongs to TenantDatabase default/cafe of project:found");
         world.run(&["history", "cafe"]).exits(0).says("taken over from project:lost");
         taking("project:lost", &["--yes"]).exits(2).tells("nobody but you has anything there");

@@ -31,7 +31,7 @@ fn with_several(server: &TestServer) -> World {
     let world = World::on(server);
     world.write("seed.sql", "CREATE TABLE seeded (id int); INSERT INTO seeded VALUES (1)");
     world.apply(&several()).exits(0);
-    query(server, &world.credential("default", "cafe-secret"), "CREATE TABLE lines (id int)").unwrap();
+    query(server, &world.delivered("cafe"), "CREATE TABLE lines (id int)").unwrap();
     world
 }
 
@@ -109,7 +109,7 @@ on_servers! {
         for credential in &kept {
             query(&server, credential, "SELECT 1").unwrap();
         }
-        let blog = world.credential("default", "blog-secret");
+        let blog = world.delivered("blog");
         assert_eq!(query(&server, &blog, "SELECT count(*) FROM seeded").unwrap(), "1", "no script runs twice");
         assert_eq!(query(&server, &kept[1], "SELECT count(*) FROM lines").unwrap(), "0");
         assert_eq!(query(&server, &kept[2], "SELECT count(*) FROM lines").unwrap(), "0");
@@ -178,7 +178,7 @@ on_servers! {
             writer.stop().await;
         }
         assert_eq!(credentials(&world, &["cafe-secret", "cafe-secret-reporting", "erp-secret", "shop-secret"]), now);
-        for credential in now.iter().chain(&first[..2]).chain(&[world.credential("default", "gone-secret")]) {
+        for credential in now.iter().chain(&first[..2]).chain(&[world.delivered("gone")]) {
             query(&server, credential, "SELECT 1").unwrap();
         }
         is_settled(&world);
@@ -202,7 +202,7 @@ on_servers! {
         let other = world.another_home();
         other.apply(&tenant("cafe", "{adopt: Existing}")).exits(4);
         other.run_on(&["apply", "--yes"]).exits(0);
-        let taken = other.credential("default", "cafe-secret");
+        let taken = other.delivered("cafe");
         world.apply(&tenant("erp", "{dbDeletionPolicy: Delete, roleDeletionPolicy: Delete}")).exits(0);
         restore_ledger(&server);
 

@@ -81,7 +81,7 @@ fn a_certificate_has_to_be_signed_by_the_declared_authority() {
         }
         let world = World::on(&server);
         authority.apply_from(&world, "  tls: {caFrom: {file: ca.pem}}").exits(0);
-        assert_eq!(world.credential("default", "cafe-secret")["ca.crt"], authority.certificate);
+        assert_eq!(world.delivered("cafe")["ca.crt"], authority.certificate);
     });
 }
 

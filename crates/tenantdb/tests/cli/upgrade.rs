@@ -51,7 +51,7 @@ on_servers! {
         let world = World::on(&server);
         let spec = "{schemas: [app], access: [{name: reporting, level: ReadOnly}]}";
         world.apply(&(tenant("cafe", spec) + &tenant("blog", "{}"))).exits(0);
-        let before = world.credential("default", "cafe-secret");
+        let before = world.delivered("cafe");
         make_earlier(&server);
         // Nothing is touched before there is something to do.
         world.run_on(&["plan", "--exit-code"]).exits(0);
@@ -62,7 +62,7 @@ on_servers! {
 
         world.apply(&(tenant("cafe", &spec.replacen('{', "{comment: Meals, ", 1)) + &tenant("blog", "{}"))).exits(0);
         assert_eq!(version(&server), "2");
-        assert_eq!(world.credential("default", "cafe-secret"), before);
+        assert_eq!(world.delivered("cafe"), before);
         assert_eq!(query(&server, &before, "SELECT current_user"), Ok("cafe".to_owned()));
         world.run_on(&["plan", "--exit-code"]).exits(0);
     }

@@ -177,6 +177,24 @@ impl World {
         self.home.join("credentials").join(namespace).join(format!("{secret}.json"))
     }
 
+    /// The credential that was delivered for a tenant of the namespace `default`.
+    pub fn delivered(&self, tenant: &str) -> BTreeMap<String, String> {
+        self.credential("default", &format!("{tenant}-secret"))
+    }
+
+    /// It gets lost.
+    pub fn lose(&self, tenant: &str) {
+        fs::remove_file(self.credential_path("default", &format!("{tenant}-secret"))).unwrap();
+    }
+
+    /// Somebody writes another password into it.
+    pub fn forge(&self, tenant: &str, password: &str) {
+        let mut credential = self.delivered(tenant);
+        credential.insert("password".to_owned(), password.to_owned());
+        let path = self.credential_path("default", &format!("{tenant}-secret"));
+        fs::write(path, serde_json::to_vec(&credential).unwrap()).unwrap();
+    }
+
     /// A delivered credential.
     pub fn credential(&self, namespace: &str, secret: &str) -> BTreeMap<String, String> {
         let path = self.credential_path(namespace, secret);

@@ -246,7 +246,7 @@ impl Takeover {
         Self::take(&self.world, &["project:lost", "--yes", "--reissue"]).exits(0);
         self.site.apply(&tenant("lost", "{}"));
         self.site.ready("default", "lost");
-        let earlier = elsewhere.credential("default", "lost-secret");
+        let earlier = elsewhere.delivered("lost");
         let anew = self.site.secret("default", "lost-secret").unwrap();
         assert_ne!(login(&earlier), login(&anew));
         for credential in [&earlier, &anew] {

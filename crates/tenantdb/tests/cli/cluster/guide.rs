@@ -4,7 +4,6 @@ use tenantdb_testkit::Admin;
 
 use super::site::Site;
 use crate::docs::{Page, root};
-use crate::world::tenant;
 
 #[test]
 fn what_the_guide_shows_can_be_applied() {
@@ -27,8 +26,7 @@ fn what_the_guide_shows_can_be_applied() {
 #[test]
 fn every_metric_is_in_the_guide() {
     let Some(site) = Site::with(18, Admin::Plain) else { return };
-    site.apply(&tenant("cafe", "{}"));
-    site.ready("default", "cafe");
+    site.make("cafe", "{}");
     site.wait_for("dbs", "", "shared", "Ready", "True", "Reachable");
     let guide = std::fs::read_to_string(root().join("docs/guide/operator.md")).unwrap();
     let (_, text) = site.ask("/metrics");

@@ -76,8 +76,7 @@ fn no_password_is_anywhere_but_in_secrets() {
 #[test]
 fn a_forged_secret_takes_nobodys_login() {
     let Some(site) = Site::with(18, Admin::Superuser) else { return };
-    site.apply(&tenant("cafe", "{access: [{name: reporting, level: ReadOnly}]}"));
-    site.ready("default", "cafe");
+    site.make("cafe", "{access: [{name: reporting, level: ReadOnly}]}");
     let logins = ["cafe_c", "cafe_reporting_c"];
     for login in logins {
         site.server.psql("postgres", &format!("CREATE ROLE {login} LOGIN CREATEDB PASSWORD 'of-somebody-else'"));
@@ -156,8 +155,7 @@ fn a_secret_without_a_password_gets_nobody_what_the_ledger_has_lost() {
 #[test]
 fn a_secret_that_lost_its_password_gets_a_login_that_works() {
     let Some(site) = Site::with(16, Admin::Plain) else { return };
-    site.apply(&tenant("cafe", "{}"));
-    site.ready("default", "cafe");
+    site.make("cafe", "{}");
     let gone = r#"{"data": {"password": null, "DB_PASSWORD": null}}"#;
     let _ = site.cluster.kubectl(&["patch", "secret", "cafe-secret", "-p", gone]);
     let works = || {

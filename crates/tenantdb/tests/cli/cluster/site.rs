@@ -17,7 +17,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tenantdb_testkit::{Admin, Cluster, Objects, Options, PortLease, TestServer, available, run_blocking, wait_until};
 
-use crate::world::World;
+use super::charts;
+use crate::world::{World, tenant};
 
 /// How long the operator may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -77,6 +78,14 @@ impl Site {
         let mut site =
             Self { operators: Vec::new(), level: "debug", log_format: "text", world, server, cluster, objects };
         site.prepare(install);
+        Some(site)
+    }
+
+    /// One with a server and an operator, whose rights and all else that it needs are a release of helm.
+    pub fn by_helm(major: u32) -> Option<Self> {
+        let mut site = Self::installed(|| TestServer::try_start(major, Admin::Plain), charts::operator::install)?;
+        site.declare_server();
+        site.start();
         Some(site)
     }
 
@@ -316,6 +325,27 @@ impl Site {
         };
         let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait_until(PATIENCE, is_so)));
         assert!(waited.is_ok(), "{kind} {namespace}/{name} never told {told}: {last}");
+    }
+
+    /// Writes a ConfigMap of the namespace `default` with one key.
+    #[track_caller]
+    pub fn store(&self, name: &str, key: &str, text: &str) {
+        let metadata = json!({"name": name, "namespace": "default"});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {key: text}});
+        self.apply(&map.to_string());
+    }
+
+    /// What the events of the namespace `default` say, a line each: of which object, the reason and the message.
+    pub fn events(&self) -> String {
+        let line = "jsonpath={range .items[*]}{.involvedObject.name}: {.reason}: {.message}{'\\n'}{end}";
+        self.cluster.kubectl(&["get", "events", "-o", line])
+    }
+
+    /// Declares a database of the namespace `default`, and waits until it is ready.
+    #[track_caller]
+    pub fn make(&self, name: &str, spec: &str) {
+        self.apply(&tenant(name, spec));
+        self.ready("default", name);
     }
 
     /// Waits until a database is ready.

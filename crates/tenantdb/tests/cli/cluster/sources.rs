@@ -100,8 +100,7 @@ fn a_cluster_of_cloudnativepg_is_followed_from_before_it_is_there() {
     // What is gone later breaks nothing that works.
     let _ = site.cluster.kubectl(&["delete", "secret", "-n", "postgres", "admin-login", "prod-ca"]);
     let _ = site.cluster.kubectl(&["delete", "clusters.postgresql.cnpg.io", "-n", "postgres", "prod"]);
-    site.apply(&tenant("blog", "{}"));
-    site.ready("default", "blog");
+    site.make("blog", "{}");
 }
 
 #[test]
@@ -132,8 +131,7 @@ fn a_cluster_of_stackgres_is_found_once_its_kind_is_known() {
     let own = json!({"host": "127.0.0.1", "port": site.server.port()});
     site.objects.patch("dbs", "", "dev", &json!({"spec": {"source": {"stackgres": {"endpoint": own}}}}));
     site.wait_for("dbs", "", "dev", "Ready", "True", "Reachable");
-    site.apply(&tenant("cafe", "{server: dev}"));
-    site.ready("default", "cafe");
+    site.make("cafe", "{server: dev}");
     let login = site.secret("default", "cafe-secret").unwrap();
     assert_eq!((login["host"].as_str(), login["port"].as_str()), ("dev.genfix.svc", "5432"));
     assert!(login["uri_direct"].contains("@dev.genfix.svc:5433/cafe"), "past the pooler");
@@ -144,11 +142,7 @@ fn a_cluster_of_stackgres_is_found_once_its_kind_is_known() {
 fn a_certificate_authority_is_followed_to_whoever_is_given_it() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let Some(mut site) = Site::around(|| encrypted(Admin::Plain, authority.issue("127.0.0.1", 2099))) else { return };
-    let store = |site: &Site, certificates: &str| {
-        let data = json!({"ca.crt": certificates});
-        let metadata = json!({"name": "authority", "namespace": "default"});
-        site.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).to_string());
-    };
+    let store = |site: &Site, certificates: &str| site.store("authority", "ca.crt", certificates);
     site.store_password(site.server.admin_password());
     site.apply(&site.server_yaml("  tls: {caFrom: {configMap: {namespace: default, name: authority}}}\n"));
     site.apply(&tenant("cafe", "{}"));
@@ -168,20 +162,17 @@ fn a_certificate_authority_is_followed_to_whoever_is_given_it() {
 #[test]
 fn a_new_password_of_the_administrator_is_taken_before_it_is_needed() {
     let Some(site) = Site::with(18, Admin::Plain) else { return };
-    site.apply(&tenant("cafe", "{}"));
-    site.ready("default", "cafe");
+    site.make("cafe", "{}");
     site.server.psql("postgres", "ALTER ROLE admin_user PASSWORD 'another-Password-1'");
     site.store_password("another-Password-1");
     wait_until(PATIENCE, || site.log().contains("it is reached anew"));
     site.server.restart();
-    site.apply(&tenant("blog", "{}"));
-    site.ready("default", "blog");
+    site.make("blog", "{}");
     assert!(!site.log().contains("password authentication failed"));
     // Without the Secret it is used as it was.
     site.objects.delete("secret", "kube-system", "postgresql");
     wait_until(PATIENCE, || site.log().contains("it is used as it was"));
-    site.apply(&tenant("shop", "{}"));
-    site.ready("default", "shop");
+    site.make("shop", "{}");
     let login = site.secret("default", "shop-secret").unwrap();
     assert_eq!(query(&site.server, &login, "SELECT current_user"), Ok("shop".to_owned()));
 }
@@ -189,11 +180,7 @@ fn a_new_password_of_the_administrator_is_taken_before_it_is_needed() {
 #[test]
 fn a_database_begins_with_the_scripts_of_its_namespace() {
     let Some(mut site) = Site::around(|| TestServer::try_start(18, Admin::Plain)) else { return };
-    let store = |site: &Site, script: &str| {
-        let metadata = json!({"name": "seeds", "namespace": "default"});
-        let data = json!({"seed.sql": script});
-        site.apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).to_string());
-    };
+    let store = |site: &Site, script: &str| site.store("seeds", "seed.sql", script);
     site.store_password(site.server.admin_password());
     site.apply(&site.server_yaml("").replace("unprotected: true", "unprotected: true, init: true"));
     site.start();
@@ -204,7 +191,7 @@ fn a_database_begins_with_the_scripts_of_its_namespace() {
     site.ready("default", "blog");
     store(&site, "CREATE TABLE menu (dish text);\n\\d menu\n");
     site.wait_to_hear("tdb", "default", "cafe", "script seeds/seed.sql:2:1: `\\d` is a command of psql");
-    assert_eq!(site.server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'cafe'"), "0");
+    assert!(!site.server.has_database("cafe"));
     store(&site, "CREATE TABLE menu (dish text);\nINSERT INTO menu VALUES (current_user);\n");
     site.ready("default", "cafe");
     let login = site.secret("default", "cafe-secret").unwrap();

@@ -1,6 +1,5 @@
 //! What somebody else does to a scenario's server and home.
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -41,17 +40,14 @@ pub fn roles(site: &Site) -> String {
 /// The credentials get lost.
 pub fn lose(site: &mut Site) {
     for tenant in site.tenants {
-        fs::remove_file(site.world.credential_path("default", &format!("{tenant}-secret"))).unwrap();
+        site.world.lose(tenant);
     }
 }
 
 /// Somebody writes another password into each credential.
 pub fn spoil(site: &mut Site) {
     for tenant in site.tenants {
-        let mut credential = site.world.credential("default", &format!("{tenant}-secret"));
-        SPOILT.clone_into(credential.get_mut("password").unwrap());
-        let path = site.world.credential_path("default", &format!("{tenant}-secret"));
-        fs::write(path, serde_json::to_vec(&credential).unwrap()).unwrap();
+        site.world.forge(tenant, SPOILT);
     }
 }
 
@@ -76,7 +72,7 @@ pub fn host(site: &mut Site) {
 
 /// What a tenant does with its own credential.
 pub fn query_as(site: &Site, tenant: &str, sql: &str) {
-    let credential = site.world.credential("default", &format!("{tenant}-secret"));
+    let credential = site.world.delivered(tenant);
     query(&site.server, &credential, sql).unwrap();
 }
 
@@ -87,7 +83,7 @@ pub fn stay(site: &Site, tenant: &str, database: &str) {
 
 /// The same, after some statements.
 pub fn stay_with(site: &Site, tenant: &str, database: &str, sql: &str) {
-    let credential = site.world.credential("default", &format!("{tenant}-secret"));
+    let credential = site.world.delivered(tenant);
     let (user, password) = (credential["username"].clone(), credential["password"].clone());
     let (port, place) = (site.server.port(), database.to_owned());
     let sessions = format!(

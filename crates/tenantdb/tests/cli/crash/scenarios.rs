@@ -96,7 +96,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "credential lost",
         damage: |site| {
             for (index, tenant) in site.tenants.iter().enumerate() {
-                fs::remove_file(site.world.credential_path("default", &format!("{tenant}-secret"))).unwrap();
+                site.world.lose(tenant);
                 if index.is_multiple_of(2) {
                     fs::remove_file(site.world.credential_path("default", &format!(".{tenant}-secret"))).unwrap();
                 }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tenantdb_testkit::{Admin, Cluster, Objects, TestServer, helm, wait_until};
+use tenantdb_testkit::{Admin, Cluster, Objects, helm, wait_until};
 
 use super::{are_taken, chart, definitions, is_refused, is_well_formed, make_namespace, objects, rendered};
 use crate::cluster::site::{OPERATOR, PATIENCE, Site, with_our_kinds};
 use crate::docs::{REWRITE, root};
-use crate::world::{World, query, tenant, tenant_in};
+use crate::world::{World, query, tenant_in};
 
 const CHART: &str = "tenantdb";
 
@@ -202,12 +202,8 @@ fn values_go_where_they_belong() {
 
 #[test]
 fn helm_installs_upgrades_and_removes_it() {
-    let start = || TestServer::try_start(16, Admin::Plain);
-    let Some(mut site) = Site::installed(start, install) else { return };
-    site.declare_server();
-    site.start();
-    site.apply(&tenant("orders", "{}"));
-    site.ready("default", "orders");
+    let Some(mut site) = Site::by_helm(16) else { return };
+    site.make("orders", "{}");
     let upgrade = ["upgrade", "tenantdb", &chart(CHART), "-n", OPERATOR, "--reuse-values", "--set", "replicas=3"];
     for (set, told) in
         [("clusterId=other", "clusterId is test since it was installed"), ("clusterId=", "--set clusterId=test")]
@@ -230,8 +226,7 @@ fn helm_installs_upgrades_and_removes_it() {
     assert_logs_in(&site);
     wait_until(PATIENCE, || site.objects.would_delete("crd", "", "tenantdatabases.tenantdb.dev"));
     site.install_again(install);
-    site.apply(&tenant("orders", "{connectionLimit: 5}"));
-    site.ready("default", "orders");
+    site.make("orders", "{connectionLimit: 5}");
     let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'orders_a'";
     assert_eq!(site.server.psql("postgres", limit), "5");
 }

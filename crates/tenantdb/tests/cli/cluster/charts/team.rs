@@ -1,11 +1,9 @@
 //! The chart of a team's databases.
 
 use serde_json::{Value, json};
-use tenantdb_testkit::{Admin, TestServer, wait_until};
+use tenantdb_testkit::wait_until;
 
-use super::{
-    are_taken, chart, definitions, is_refused, is_well_formed, make_namespace, objects, operator, rendered, values,
-};
+use super::{are_taken, chart, definitions, is_refused, is_well_formed, make_namespace, objects, rendered, values};
 use crate::cluster::site::{OPERATOR, PATIENCE, Site, with_our_kinds};
 use crate::world::query;
 
@@ -98,10 +96,7 @@ fn values_go_where_they_belong() {
 
 #[test]
 fn helm_installs_upgrades_and_removes_databases() {
-    let start = || TestServer::try_start(16, Admin::Plain);
-    let Some(mut site) = Site::installed(start, operator::install) else { return };
-    site.declare_server();
-    site.start();
+    let Some(site) = Site::by_helm(16) else { return };
     site.namespace("my-namespace");
     let (team, file) = (chart(CHART), values(TEAM));
     let file = file.path().to_str().unwrap();
@@ -131,17 +126,13 @@ fn helm_installs_upgrades_and_removes_databases() {
     let refused = site.cluster.try_helm(&["uninstall", "team", "-n", "my-namespace", "--debug"]);
     let error = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && error.contains("it is protected from deletion"), "{error}");
-    let is_there = |database: &str| {
-        let question = format!("SELECT count(*) FROM pg_database WHERE datname = '{database}'");
-        site.server.psql("postgres", &question) == "1"
-    };
-    wait_until(PATIENCE, || !is_there("my-test-db"));
+    wait_until(PATIENCE, || !site.server.has_database("my-test-db"));
     site.ready("my-namespace", "my-app-db");
     site.objects.patch("tdb", "my-namespace", "my-app-db", &json!({"spec": {"deletionProtection": false}}));
     site.ready("my-namespace", "my-app-db");
     site.cluster.helm(&["uninstall", "team", "-n", "my-namespace"]);
     wait_until(PATIENCE, || app().is_none());
-    assert!(is_there("my-app-db"));
+    assert!(site.server.has_database("my-app-db"));
 
     // Listed again, it is the same database with the same credential.
     site.cluster.helm(&["install", "team", &team, "-n", "my-namespace", "--values", file]);
