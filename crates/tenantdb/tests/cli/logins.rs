@@ -62,7 +62,7 @@ on_every_server! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
-    fn what_somebody_changed_on_it_is_healed_from_its_own_place(server: TestServer) {
+    fn what_somebody_changed_on_a_tenants_own_login_is_healed_from_its_place(server: TestServer) {
         let world = World::on(&server);
         world.apply(&in_place()).exits(0);
         let credential = world.delivered("cafe");
@@ -81,7 +81,7 @@ on_every_server! {
         }
     }
 
-    fn it_is_isolated_as_everyone_is(server: TestServer) {
+    fn a_tenant_that_logs_in_itself_is_isolated_as_everyone_is(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(in_place() + &tenant("erp", &format!("{{{}}}", IN_PLACE.replace("cafe", "erp"))) + &tenant("shop", "{}"))).exits(0);
         let credentials = ["cafe", "erp", "shop"].map(|name| world.delivered(name));
@@ -106,7 +106,7 @@ on_every_server! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
-    fn it_is_deleted_as_its_policies_say(server: TestServer) {
+    fn a_tenant_that_logs_in_itself_is_deleted_as_its_policies_say(server: TestServer) {
         for (policies, database, role) in [
             ("dbDeletionPolicy: Delete, roleDeletionPolicy: Delete", "", ""),
             ("dbDeletionPolicy: Delete, roleDeletionPolicy: Orphan", "", "cafe|f"),

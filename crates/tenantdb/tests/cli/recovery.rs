@@ -264,7 +264,7 @@ on_servers! {
 
 on_servers! {
     [18 Plain; 15 Plain, 16 Superuser]
-    async fn a_kill_at_any_step_of_it_is_mended_and_applications_see_nothing(server: TestServer) {
+    async fn a_kill_at_any_step_of_a_recovery_is_mended_and_applications_see_nothing(server: TestServer) {
         let world = with_several(&server);
         let kept = credentials(&world, &SECRETS);
         let writers = [writer(&server, &kept[0]).await, writer(&server, &kept[3]).await];

@@ -54,7 +54,7 @@ fn cafe_and_erp(cafe: &str) -> String {
 on_servers! {
     [15 Plain, 18 Plain]
 
-    fn a_server_that_does_not_answer(server: TestServer) {
+    fn a_server_that_does_not_answer_is_told_by_its_address(server: TestServer) {
         let port = free_port();
         let world = world_with(&server, &server.port().to_string(), &port.to_string());
         for command in [&["plan"][..], &["plan", "--exit-code"], &["apply"], &["status"], &["delete", "--yes"]] {
@@ -63,21 +63,21 @@ on_servers! {
         world.run(&["server", "list"]).exits(0).tells("no server was used from here yet");
     }
 
-    fn a_wrong_password(server: TestServer) {
+    fn a_wrong_password_is_told_with_where_it_is_taken_from(server: TestServer) {
         let mut world = World::on(&server);
         world.set("TEST_ADMIN_PASSWORD", "wrong");
         let run = fails(world.apply(&cafe()), &server, "database postgres: password authentication failed");
         run.tells("hint: check the administrator's password and where `admin.passwordFrom` takes it from");
     }
 
-    fn no_password_anywhere(server: TestServer) {
+    fn where_no_password_is_found_each_place_is_told(server: TestServer) {
         let world = world_with(&server, "[{env: TEST_ADMIN_PASSWORD}]", "[{env: NO_SUCH}, {file: no/such}, {env: EMPTY, username: postgres}]");
         let run = Run::of(world.declare(&cafe()).command_on(&["apply"]).env("EMPTY", "")).exits(1);
         let run = run.tells("server shared: no password for admin_user: the variable NO_SUCH is not set; ");
         run.tells("no/such: No such file").tells("the variable EMPTY is empty").tells("hint: set one of them");
     }
 
-    fn an_administrator_who_may_not_do_it(server: TestServer) {
+    fn what_the_administrator_lacks_is_told_with_the_statement(server: TestServer) {
         for (may, lacks) in [("CREATEROLE", "CREATEDB"), ("CREATEDB", "CREATEROLE"), ("", "CREATEDB and CREATEROLE")] {
             server.psql("postgres", &format!("DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN {may} PASSWORD 'weak'"));
             let mut world = world_with(&server, "username: admin_user", "username: weak");
@@ -88,12 +88,12 @@ on_servers! {
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE NOT datistemplate"), "1");
     }
 
-    fn a_server_without_tls(server: TestServer) {
+    fn a_server_without_tls_is_refused_where_it_is_declared(server: TestServer) {
         let world = world_with(&server, "mode: disable", "mode: require");
         fails(world.apply(&cafe()), &server, "server does not support TLS").tells("hint: turn TLS on at the server");
     }
 
-    fn more_connections_than_the_administrator_may_have(server: TestServer) {
+    fn a_limit_on_the_administrators_connections_is_told_and_can_be_kept_to(server: TestServer) {
         let world = World::on(&server);
         server.psql("postgres", "ALTER ROLE admin_user CONNECTION LIMIT 1");
         fails(world.apply(&cafe()), &server, "too many connections for role \"admin_user\"").tells("lower `limits.connections`");
@@ -104,7 +104,7 @@ on_servers! {
         works(&modest, &server, "cafe");
     }
 
-    fn another_who_works_on_the_same_database(server: TestServer) {
+    fn a_database_that_somebody_else_has_in_hand_is_waited_for_and_then_told(server: TestServer) {
         let mut world = World::on(&server);
         world.set("TENANTDB_LOCK_TIMEOUT", "1");
         world.apply(&tenant("erp", "{}")).exits(0);
@@ -120,7 +120,7 @@ on_servers! {
         world.apply(&changed).exits(2).tells("TENANTDB_LOCK_TIMEOUT is `soon`").tells("hint:");
     }
 
-    fn a_server_that_is_restarted_midway(server: TestServer) {
+    fn what_a_restart_of_the_server_breaks_off_is_finished_by_the_next_run(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("erp", "{}")).exits(0);
         let (applying, _held) = stuck(&world, &server);
@@ -131,7 +131,7 @@ on_servers! {
         works(&world, &server, "cafe");
     }
 
-    fn a_user_who_stops_it_midway(server: TestServer) {
+    fn what_a_user_stops_midway_is_finished_by_the_next_run(server: TestServer) {
         let world = World::on(&server);
         world.apply(&tenant("erp", "{}")).exits(0);
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
@@ -186,7 +186,7 @@ on_servers! {
         works(&world, &server, "shop");
     }
 
-    fn an_extension_that_is_not_there_or_not_trusted(server: TestServer) {
+    fn an_extension_that_can_not_be_had_is_refused_before_its_database_is_made(server: TestServer) {
         let world = World::on(&server);
         let misspelt = world.apply(&cafe_and_erp("{extensions: [pg_trgn]}")).exits(4);
         misspelt.tells("default/cafe: the server has no extension `pg_trgn`").tells("hint: did you mean `pg_trgm`?");
@@ -306,7 +306,7 @@ on_servers! {
         works(&world, &server, "cafe");
     }
 
-    fn what_it_does_can_be_followed(server: TestServer) {
+    fn what_it_does_can_be_followed_in_its_log(server: TestServer) {
         let mut world = World::on(&server);
         world.set("TENANTDB_LOG", "debug");
         let run = world.apply(&cafe()).exits(0).tells("connected").tells("begun").tells("statement=\"CREATE DATABASE\"");
@@ -347,7 +347,7 @@ on_servers! {
         world.run_on(&["plan", "--exit-code", "--refresh"]).exits(0);
     }
 
-    fn more_databases_than_the_server_may_hold(server: TestServer) {
+    fn databases_beyond_the_limit_of_their_server_are_refused_and_the_others_made(server: TestServer) {
         let world = world_with(&server, "default: true", "default: true\n  limits: {databases: 1}");
         let run = world.apply(&cafe_and_erp("{}")).exits(4).says("1 created").says("1 refused");
         run.tells("the server holds as many databases as `limits.databases` allows (1)").tells("hint: raise `limits.databases`");
@@ -355,7 +355,7 @@ on_servers! {
         assert_eq!(server.psql("postgres", "SELECT count(*) FROM pg_database WHERE datname IN ('cafe', 'erp')"), "1");
     }
 
-    fn a_home_that_can_not_be_written(server: TestServer) {
+    fn a_home_that_can_not_be_written_is_told_before_anything_is_made(server: TestServer) {
         let mut world = World::on(&server);
         let file = world.write("a-file", "").display().to_string();
         world.set("TENANTDB_HOME", &format!("{file}/home"));
@@ -371,7 +371,7 @@ on_servers! {
         works(&world, &server, "cafe");
     }
 
-    fn a_ledger_that_someone_else_made(server: TestServer) {
+    fn a_ledger_that_someone_else_made_or_may_enter_is_not_trusted(server: TestServer) {
         let world = World::on(&server);
         server.psql("postgres", "CREATE ROLE mallory LOGIN CREATEDB");
         server.psql("postgres", "CREATE DATABASE tenantdb OWNER mallory");
@@ -390,7 +390,7 @@ on_servers! {
         run.tells("REVOKE ALL ON DATABASE tenantdb FROM");
     }
 
-    fn a_ledger_that_a_newer_tenantdb_wrote(server: TestServer) {
+    fn a_ledger_that_a_newer_tenantdb_wrote_is_left_alone_by_every_command(server: TestServer) {
         let world = World::on(&server);
         world.apply(&cafe()).exits(0);
         server.psql("tenantdb", "UPDATE ledger.server SET version = 3; ALTER TABLE ledger.tenant RENAME COLUMN epoch TO era");
@@ -427,11 +427,8 @@ on_servers! {
         for name in tenants {
             server.psql("postgres", &format!("ALTER ROLE {name}_a SET work_mem = '1MB'"));
         }
-        let credential = world.delivered("cafe");
-        let (user, password) = (credential["username"].clone(), credential["password"].clone());
-        let port = server.port();
         let holds = "SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a SET work_mem = '1MB'; SELECT pg_sleep(60)";
-        std::thread::spawn(move || query_at(port, &user, &password, "cafe", holds));
+        as_cafe(&world, &server, holds);
         let held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND query LIKE '%pg_sleep(60)'";
         wait_until(PATIENCE, || server.psql("postgres", held) == "1");
         let run = world.apply(&all("two")).exits(1).tells("default/cafe: ");
@@ -448,14 +445,12 @@ on_servers! {
     fn a_database_that_lets_nobody_in_keeps_no_other_from_being_looked_at(server: TestServer) {
         let world = World::on(&server);
         world.apply(&(tenant("cafe", "{}") + &tenant("erp", "{}"))).exits(0);
-        let credential = world.delivered("cafe");
         // The second waits for the first, with a lock that every new session waits for.
         for (statements, waits) in [
             ("SET statement_timeout = 0; SET ROLE NONE; BEGIN; ALTER ROLE cafe_a IN DATABASE cafe SET work_mem = '1MB'; SELECT pg_sleep(120)", "PgSleep"),
             ("ALTER DATABASE cafe RENAME TO loot", "object"),
         ] {
-            let (user, password, port) = (credential["username"].clone(), credential["password"].clone(), server.port());
-            std::thread::spawn(move || query_at(port, &user, &password, "cafe", statements));
+            as_cafe(&world, &server, statements);
             let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = 'cafe_a' AND wait_event = '{waits}'");
             wait_until(PATIENCE, || server.psql("postgres", &waiting) == "1");
         }
@@ -469,7 +464,7 @@ on_servers! {
 }
 
 #[test]
-fn a_server_without_room_for_another_connection() {
+fn a_server_without_room_for_another_connection_is_told_and_used_once_there_is() {
     for major in majors() {
         let server = Options::new(major, Admin::Plain).setting("max_connections", "10").start();
         let world = World::on(&server);
@@ -484,7 +479,7 @@ fn a_server_without_room_for_another_connection() {
 }
 
 #[test]
-fn something_that_listens_and_never_answers() {
+fn what_listens_and_never_answers_is_given_up_on() {
     let Some(server) = TestServer::try_start(18, Admin::Plain) else { return };
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let world = World::on(&server);
@@ -499,6 +494,12 @@ fn something_that_listens_and_never_answers() {
     std::fs::write(memory, remembered).unwrap();
     let delete = world.run(&["delete", "caffe"]).exits(1).tells("is on none of the servers that answered");
     assert!(!delete.stderr.contains("did you mean"), "{}", delete.stderr);
+}
+
+/// Runs statements with the credential of `cafe`, and does not wait for their end.
+fn as_cafe(world: &World, server: &TestServer, statements: &'static str) {
+    let (credential, port) = (world.delivered("cafe"), server.port());
+    std::thread::spawn(move || query_at(port, &credential["username"], &credential["password"], "cafe", statements));
 }
 
 /// Sessions that stay open until they are dropped.
