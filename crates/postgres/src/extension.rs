@@ -44,7 +44,7 @@ pub(crate) fn create(extension: &str, schema: &str, version: Option<&str>, makin
         let what = format!("IF NOT EXISTS {}", name(extension));
         return vec![create_in(&what, schema, version)];
     }
-    Taking::AsLogin.around_all(by_hand(extension, schema, version, making))
+    Taking::Login.around_all(by_hand(extension, schema, version, making))
 }
 
 /// The same as a superuser runs it.

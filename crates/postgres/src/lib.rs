@@ -23,17 +23,13 @@ mod sql;
 mod step;
 mod trap;
 
-pub use access::{Consent, Level};
-pub use bootstrap::BootstrapStep;
-pub use desired::{Desired, Tenant};
 pub use engine::Postgres;
-pub use observe::Observed;
-pub use ownership::Taking;
-pub use sql::Membership;
-pub use step::{Adopted, PostgresStep};
+pub(crate) use ownership::Taking;
+pub(crate) use sql::Membership;
+pub use step::PostgresStep;
 
 /// The role that owns every tenant's database and the ledger.
 pub const ESTATE: &str = "tenantdb_owner";
 
 /// The database that holds the ledger.
-pub const LEDGER: &str = "tenantdb";
+pub(crate) const LEDGER: &str = "tenantdb";

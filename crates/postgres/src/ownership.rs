@@ -10,16 +10,16 @@ use crate::sql::{Membership, name};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taking {
     /// The estate has the owner's privileges already.
-    AsEstate,
+    Estate,
     /// The estate joins the owner, for the length of the transaction.
-    AsMember {
+    Member {
         /// The owner.
         role: String,
         /// Whether the server knows membership options.
         options: bool,
     },
     /// The administrator's own login may do it: it is a superuser, or the owner itself.
-    AsLogin,
+    Login,
 }
 
 impl Taking {
@@ -28,16 +28,16 @@ impl Taking {
         let estate = shared.estate();
         // Whoever owns a database is a member of pg_database_owner in it.
         if owner == ESTATE || owner == "pg_database_owner" || estate.inherits.contains(owner) {
-            return Some(Self::AsEstate);
+            return Some(Self::Estate);
         }
         if shared.admin().superuser || owner == shared.login {
-            return Some(Self::AsLogin);
+            return Some(Self::Login);
         }
         let options = shared.has_membership_options();
         let superuser = shared.roles.get(owner).is_some_and(|role| role.superuser);
         // Before PostgreSQL 16, CREATEROLE was enough to join any role but a superuser.
         let may_join = if options { estate.administers.contains(owner) } else { !superuser };
-        may_join.then(|| Self::AsMember { role: owner.to_owned(), options })
+        may_join.then(|| Self::Member { role: owner.to_owned(), options })
     }
 
     /// How to take a parameter off a login; `None` when the administrator's login can't. What a library brings along has
@@ -48,7 +48,7 @@ impl Taking {
             // Some of the server's own are not shown, such as `role`.
             None => !parameter.contains('.'),
         };
-        if by_anyone { Some(Self::AsEstate) } else { shared.admin().superuser.then_some(Self::AsLogin) }
+        if by_anyone { Some(Self::Estate) } else { shared.admin().superuser.then_some(Self::Login) }
     }
 
     /// How to let somebody join a role; `None` when the administrator's login can't. Before PostgreSQL 16 CREATEROLE
@@ -58,15 +58,15 @@ impl Taking {
         let may =
             |actor: &str| if shared.has_membership_options() { shared.may_admit(actor, role) } else { !superuser };
         if may(ESTATE) {
-            return Some(Self::AsEstate);
+            return Some(Self::Estate);
         }
-        (shared.admin().superuser || may(&shared.login)).then_some(Self::AsLogin)
+        (shared.admin().superuser || may(&shared.login)).then_some(Self::Login)
     }
 
     /// How to let a login into a database that is no tenant's; `None` when the administrator's login can't.
     pub(crate) fn of_door(shared: &Shared, found: &Database) -> Option<Self> {
         if found.doorkeepers.contains(ESTATE) {
-            return Some(Self::AsEstate);
+            return Some(Self::Estate);
         }
         Self::of(shared, &found.owner)
     }
@@ -81,18 +81,18 @@ impl Taking {
             shared.may_admit(actor, &granted.role) && shared.privileges_of(actor).contains(granted.grantor.as_str())
         };
         if may(ESTATE) {
-            return Some(Self::AsEstate);
+            return Some(Self::Estate);
         }
-        (shared.admin().superuser || may(&shared.login)).then_some(Self::AsLogin)
+        (shared.admin().superuser || may(&shared.login)).then_some(Self::Login)
     }
 
     /// How to take powers off a tenant's role; `None` when the administrator's login can't. The estate has CREATEDB and
     /// CREATEROLE, and may take these away (PostgreSQL documentation, ALTER ROLE).
     pub(crate) fn of_powers(shared: &Shared, role: &Role) -> Option<Self> {
         if role.superuser || role.replication || role.bypass_rls {
-            return shared.admin().superuser.then_some(Self::AsLogin);
+            return shared.admin().superuser.then_some(Self::Login);
         }
-        Some(Self::AsEstate)
+        Some(Self::Estate)
     }
 
     /// How to take the schema `public` of a database that was just made; `None` when the administrator's login can't.
@@ -100,9 +100,9 @@ impl Taking {
     pub(crate) fn of_new_public(shared: &Shared) -> Option<Self> {
         // A server that was never started has no version yet.
         if shared.version >= 15 || shared.version == 0 {
-            return Some(Self::AsEstate);
+            return Some(Self::Estate);
         }
-        shared.admin().superuser.then_some(Self::AsLogin)
+        shared.admin().superuser.then_some(Self::Login)
     }
 
     /// The statement, with what has to be around it in its transaction.
@@ -113,13 +113,13 @@ impl Taking {
     /// The same for several statements.
     pub(crate) fn around_all(&self, statements: Vec<String>) -> Vec<String> {
         let (before, after) = match self {
-            Self::AsEstate => return statements,
-            Self::AsMember { role, options } => {
+            Self::Estate => return statements,
+            Self::Member { role, options } => {
                 let options = Membership::Inherit.options(*options);
                 let role = name(role);
                 (format!("GRANT {role} TO {ESTATE}{options}"), format!("REVOKE {role} FROM {ESTATE}"))
             }
-            Self::AsLogin => ("SET LOCAL ROLE NONE".to_owned(), format!("SET LOCAL ROLE {ESTATE}")),
+            Self::Login => ("SET LOCAL ROLE NONE".to_owned(), format!("SET LOCAL ROLE {ESTATE}")),
         };
         std::iter::once(before).chain(statements).chain([after]).collect()
     }

@@ -77,7 +77,7 @@ pub(super) fn taking(shared: &Shared, found: &Database, tenant: &str) -> Option<
         return Taking::of(shared, &found.owner);
     }
     let options = shared.has_membership_options();
-    Taking::of_membership(shared, tenant).map(|_| Taking::AsMember { role: tenant.to_owned(), options })
+    Taking::of_membership(shared, tenant).map(|_| Taking::Member { role: tenant.to_owned(), options })
 }
 
 /// A statement that only a superuser may run, and where.

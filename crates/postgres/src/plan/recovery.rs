@@ -150,7 +150,7 @@ fn lost_database<'a>(names: &TenantNames, observed: &'a Observed) -> Option<&'a 
 /// A role that the estate may do with as it likes.
 fn ours<'a>(name: &str, shared: &'a Shared) -> Option<&'a Role> {
     let role = shared.roles.get(name)?;
-    (Taking::of_membership(shared, name) == Some(Taking::AsEstate)).then_some(role)
+    (Taking::of_membership(shared, name) == Some(Taking::Estate)).then_some(role)
 }
 
 /// Whether a login of the name of a tenant's slot is one that tenantdb made for it.

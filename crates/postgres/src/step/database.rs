@@ -192,7 +192,7 @@ impl Group for DatabaseStep {
                 vec![format!("CREATE DATABASE {}{made} ALLOW_CONNECTIONS false{limit}", name(database))]
             }
             Self::AdoptDatabase { database, owner, login, administer, schemas, taking, options, .. } => {
-                let administer = administer.then(|| Taking::AsLogin.around(administer_role(owner, *options)));
+                let administer = administer.then(|| Taking::Login.around(administer_role(owner, *options)));
                 let adopted = adopt(database, owner, *login, schemas, taking, *options);
                 administer.into_iter().flatten().chain(adopted).collect()
             }
@@ -285,8 +285,8 @@ fn adopt(database: &str, owner: &str, login: bool, schemas: &[String], taking: &
         .chain([format!("ALTER DATABASE {database} OWNER TO {ESTATE}"), let_create(&database, owner)])
         .chain(connect);
     let (before, after) = match taking {
-        Taking::AsLogin => (Some("SET LOCAL ROLE NONE".to_owned()), Some(format!("SET LOCAL ROLE {ESTATE}"))),
-        Taking::AsEstate | Taking::AsMember { .. } => (None, None),
+        Taking::Login => (Some("SET LOCAL ROLE NONE".to_owned()), Some(format!("SET LOCAL ROLE {ESTATE}"))),
+        Taking::Estate | Taking::Member { .. } => (None, None),
     };
     let options = Membership::Full.options(options);
     let (join, leave) = (format!("GRANT {tenant} TO {ESTATE}{options}"), format!("REVOKE {tenant} FROM {ESTATE}"));

@@ -89,7 +89,7 @@ fn end_sessions(database: &str, tenants: &[&String], outsiders: &[&String], opti
     let of_these = in_database_or_holding_it(database);
     let tenants = terminate(tenants, &of_these, options);
     let outsiders =
-        if outsiders.is_empty() { Vec::new() } else { Taking::AsLogin.around_all(signal(outsiders, &of_these)) };
+        if outsiders.is_empty() { Vec::new() } else { Taking::Login.around_all(signal(outsiders, &of_these)) };
     tenants.into_iter().chain(outsiders).collect()
 }
 

@@ -44,7 +44,7 @@ impl Planner<'_> {
             taking: taking.clone(),
             options: self.shared.has_membership_options(),
         };
-        let actor = if administer || taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        let actor = if administer || taking == Taking::Login { Actor::Login } else { Actor::Estate };
         let reason =
             if found.owner == ESTATE { ADOPTED.to_owned() } else { format!("it was owned by {}", found.owner) };
         self.plan.push(Task::Engine(step.into()), reason, self.adoption_risk(), actor);
@@ -52,7 +52,7 @@ impl Planner<'_> {
 
     /// Whether the estate has to be let decide who joins a role that somebody else made.
     fn administer(&self, owner: &str) -> bool {
-        self.shared.roles.contains_key(owner) && Taking::of_membership(self.shared, owner) == Some(Taking::AsLogin)
+        self.shared.roles.contains_key(owner) && Taking::of_membership(self.shared, owner) == Some(Taking::Login)
     }
 
     /// The schemas that belong to whoever owns the database.

@@ -67,7 +67,7 @@ impl Planner<'_> {
 
     pub(super) fn make_extension(&mut self, new: NewExtension) {
         let NewExtension { name: extension, schema, version, making } = new;
-        let taking = if making == Making::Trusted { Taking::AsEstate } else { Taking::AsLogin };
+        let taking = if making == Making::Trusted { Taking::Estate } else { Taking::Login };
         let step = ContentStep::CreateExtension { extension, schema, version, making };
         self.take(step, "declared, not in the database".to_owned(), &taking);
     }
@@ -108,7 +108,7 @@ impl Planner<'_> {
         }
         let facts = available.and_then(|available| available.version(Some(version)));
         let trusted = facts.is_some_and(|facts| facts.trusted);
-        let by_superuser = self.shared.admin().superuser.then_some(Taking::AsLogin);
+        let by_superuser = self.shared.admin().superuser.then_some(Taking::Login);
         let needs_others = facts.is_some_and(|facts| !facts.requires.is_empty());
         let (taking, apart_from) = match () {
             () if trusted => (Taking::of(self.shared, &found.owner), None),
@@ -145,7 +145,7 @@ impl Planner<'_> {
                 format!("extension `{name}` is in schema `{}`, and only a superuser can move it", found.schema);
             return Err(refusal(message, self.by_a_superuser(name, &change)));
         }
-        Ok(Some((change, format!("it was in {}", found.schema), Taking::AsLogin)))
+        Ok(Some((change, format!("it was in {}", found.schema), Taking::Login)))
     }
 
     fn by_a_superuser(&self, name: &str, change: &Change) -> String {

@@ -39,7 +39,7 @@ impl Planner<'_> {
             let Some(found) = self.shared.roles.get(member) else { continue };
             if !found.inherits.contains(role) {
                 let (role, member) = (role.clone(), member.clone());
-                let step = RoleStep::JoinRole { role, member, options, taking: Taking::AsEstate };
+                let step = RoleStep::JoinRole { role, member, options, taking: Taking::Estate };
                 self.push(step, "declared in `access`");
             }
         }
@@ -70,7 +70,7 @@ impl Planner<'_> {
         for granted in granted.filter(|granted| granted.role == role) {
             let grantor = self.shared.has_membership_options().then(|| granted.grantor.clone());
             let Some(taking) = Taking::of_granted(self.shared, granted) else { continue };
-            let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+            let actor = if taking == Taking::Login { Actor::Login } else { Actor::Estate };
             let (role, member) = (role.to_owned(), member.to_owned());
             let step = RoleStep::LeaveRole { role, member, grantor, taking };
             self.plan.push(Task::Engine(step.into()), "nothing in `access` says so", risk, actor);

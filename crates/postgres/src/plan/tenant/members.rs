@@ -48,7 +48,7 @@ impl Planner<'_> {
         for role in &missing {
             // What is made before in the same run is the estate's.
             let made_before = !self.shared.roles.contains_key(role);
-            let taking = made_before.then_some(Taking::AsEstate).or_else(|| Taking::of_membership(self.shared, role));
+            let taking = made_before.then_some(Taking::Estate).or_else(|| Taking::of_membership(self.shared, role));
             let Some(taking) = taking else { continue };
             let options = self.shared.has_membership_options();
             let step =
@@ -102,7 +102,7 @@ impl Planner<'_> {
         // Somebody may be logged in as a role that is not among the tenant's logins.
         let is_login = role.login && !self.custody.slots.values().any(|slot| slot.role == member);
         let risk = if is_login { Risk::Disruptive } else { Risk::Safe };
-        let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        let actor = if taking == Taking::Login { Actor::Login } else { Actor::Estate };
         let step = RoleStep::LeaveRole { role: granted.role.clone(), member: member.to_owned(), grantor, taking };
         self.plan.push(Task::Engine(step.into()), reason, risk, actor);
     }

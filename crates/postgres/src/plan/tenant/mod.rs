@@ -251,7 +251,7 @@ impl<'a> Planner<'a> {
 
     /// Adds a step that takes what another role owns.
     fn take(&mut self, step: impl Into<PostgresStep>, reason: String, taking: &Taking) {
-        let actor = if *taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        let actor = if *taking == Taking::Login { Actor::Login } else { Actor::Estate };
         self.plan.push(Task::Engine(step.into()), reason, Risk::Safe, actor);
     }
 

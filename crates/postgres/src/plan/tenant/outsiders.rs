@@ -102,7 +102,7 @@ impl Planner<'_> {
         let seen = self.database.and_then(|found| sighting::last_seen(member, found, self.observed));
         let seen = seen.map_or_else(String::new, |seen| format!("; {member}: {seen}"));
         let reason = format!("{} granted it, and nothing declares it{seen}", granted.grantor);
-        let actor = if taking == Taking::AsLogin { Actor::Login } else { Actor::Estate };
+        let actor = if taking == Taking::Login { Actor::Login } else { Actor::Estate };
         let step = RoleStep::LeaveRole { role, member: member.to_owned(), grantor, taking };
         self.plan.push(Task::Engine(step.into()), reason, Risk::Disruptive, actor);
         None

@@ -195,7 +195,7 @@ impl Planner<'_> {
         let reason = if taken == 0 { "it was no member" } else { "only to switch to it" };
         let (role, options) = (name.to_owned(), self.shared.has_membership_options());
         let step = if inherit {
-            RoleStep::JoinRole { role: owner, member: role, options, taking: Taking::AsEstate }
+            RoleStep::JoinRole { role: owner, member: role, options, taking: Taking::Estate }
         } else {
             RoleStep::GrantMembership { role, owner, options }
         };
