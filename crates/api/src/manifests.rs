@@ -137,12 +137,12 @@ pub fn custom_resource<T: Kind>(object: serde_json::Value) -> Result<Declared<T>
 /// The same of any of the kinds that servers are there for; `None` when it is no such kind.
 #[must_use]
 pub fn custom_tenant(kind: &str, object: serde_json::Value) -> Option<Result<Declared<Tenant>, Diagnostics>> {
-    match kind {
-        _ if kind == TenantDatabase::RESOURCE.kind => {
-            Some(custom_resource::<TenantDatabase>(object).map(Declared::tenant))
-        }
-        _ if kind == TenantRole::RESOURCE.kind => Some(custom_resource::<TenantRole>(object).map(Declared::tenant)),
-        _ => None,
+    if kind == TenantDatabase::RESOURCE.kind {
+        Some(custom_resource::<TenantDatabase>(object).map(Declared::tenant))
+    } else if kind == TenantRole::RESOURCE.kind {
+        Some(custom_resource::<TenantRole>(object).map(Declared::tenant))
+    } else {
+        None
     }
 }
 

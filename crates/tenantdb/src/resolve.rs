@@ -49,19 +49,20 @@ fn problems(draft: &Draft) -> Diagnostics {
 pub fn problems_of<E: Engine>(input: &ServerInput, authority: &Authority) -> Diagnostics {
     let server = &input.server.resource;
     let request = Request::to(server, authority, server::unknown_endpoint::<E>(server));
-    let (_, problems) = resolve::<E>(input, request);
-    problems.into_values().flat_map(Unusable::into_diagnostics).collect()
+    resolve::<E>(input, request).err().unwrap_or_default()
 }
 
-/// What a server should be, and what is wrong with what is declared for it.
-fn resolve<E: Engine>(input: &ServerInput, mut request: Request) -> (E::Desired, BTreeMap<Claim, Unusable>) {
+/// What a server should be, unless something is wrong with what is declared for it.
+fn resolve<E: Engine>(input: &ServerInput, mut request: Request) -> Result<E::Desired, Diagnostics> {
     let ServerInput { server, tenants, recorded, scripts, .. } = input;
     let admin = server::admin_name(&server.resource);
     for claim in input.claims(&request.authority) {
         let of_this = scripts.get(&(claim.namespace.clone(), claim.name.clone()));
         request.scripts.extend(of_this.filter(|_| claim.is_database()).map(|scripts| (claim, scripts.clone())));
     }
-    E::resolve(Declarations { server, tenants }, &admin, recorded, request)
+    let (desired, problems) = E::resolve(Declarations { server, tenants }, &admin, recorded, request);
+    let problems: Diagnostics = problems.into_values().flat_map(Unusable::into_diagnostics).collect();
+    if problems.is_empty() { Ok(desired) } else { Err(problems) }
 }
 
 /// How closely to look, and how far to go.
@@ -105,10 +106,7 @@ pub async fn look<E: Engine>(
     let mut request = connected.request(&server.server.resource, &input.authority);
     request.declared = extent.prune.then(|| input.claims());
     request.reissue = extent.reissue;
-    let (mut desired, problems) = resolve::<E>(server, request);
-    if !problems.is_empty() {
-        return Err(problems.into_values().flat_map(Unusable::into_diagnostics).collect::<Diagnostics>().into());
-    }
+    let mut desired = resolve::<E>(server, request)?;
     let observed = match observed {
         Some(observed) => observed,
         None => connected.observe(&desired, extent.depth).await?,

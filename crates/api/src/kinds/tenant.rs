@@ -1,6 +1,5 @@
 //! What servers hold for those who declare it, of whichever kind.
 
-use super::database_server::EngineKind;
 use super::resource::Resource;
 use super::tenant_database::{Adopt, Credentials, DeletionProtection, TenantDatabase};
 use super::tenant_role::TenantRole;
@@ -27,14 +26,6 @@ impl Tenant {
         match self {
             Self::Database(_) => &tenant_database::RESOURCE,
             Self::Role(_) => &tenant_role::RESOURCE,
-        }
-    }
-
-    /// The kind of server that it is for.
-    #[must_use]
-    pub fn engine(&self) -> EngineKind {
-        match self {
-            Self::Database(_) | Self::Role(_) => EngineKind::PostgreSQL,
         }
     }
 

@@ -72,12 +72,6 @@ impl TenantRole {
     pub fn namespace(&self) -> Namespace {
         self.metadata.namespace()
     }
-
-    /// Itself, as a database's consent names it.
-    #[must_use]
-    pub fn path(&self) -> ObjectPath {
-        ObjectPath::new(self.namespace(), self.metadata.name.clone())
-    }
 }
 
 impl RoleDatabase {

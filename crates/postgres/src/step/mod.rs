@@ -14,13 +14,10 @@ use tenantdb_core::Step;
 
 pub(crate) use content::ContentStep;
 pub(crate) use database::DatabaseStep;
-pub use ledger::Adopted;
-pub(crate) use ledger::LedgerStep;
+pub(crate) use ledger::{Adopted, LedgerStep};
 pub(crate) use level::LevelStep;
-pub(crate) use login::reset;
-pub(crate) use login::{LoginStep, Proof};
-pub(crate) use role::RoleStep;
-pub(crate) use role::{administer_role, leave, without};
+pub(crate) use login::{LoginStep, Proof, reset};
+pub(crate) use role::{RoleStep, administer_role, leave, without};
 pub(crate) use server::ServerStep;
 pub(crate) use session::SessionStep;
 
